@@ -1,0 +1,36 @@
+"""Sphinx extension of this book: pages that quote evidence, and a site that stays small.
+
+::
+
+    shelf      reads accepted evidence and the declared claims
+    wording    numbers, effects and dates as text
+    domain     anchors of claims and trials, and the links to them
+    roles      {measured} and {claim}
+    cards      {claim-card} and {claims-ledger}
+    records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
+    strip      the small drawing of an interval
+    build      docutils nodes, made in one line
+    rooted     the HTML builder that writes the toc's root page as index.html
+    page       the last touch to each page's HTML, with its content policy
+    mathml     equations without a script
+    icons      the icon fonts and their style sheet, cut to what the site shows
+    site       addresses from the environment, published data, clean-up
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from bookext import cards, domain, mathml, records, roles, rooted, site
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything with Sphinx."""
+    app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
+    app.add_config_value("bookext_claims", "book/claims.toml", "env", types=(str,))
+    app.add_config_value("bookext_method", "book/method", "env", types=(str,))
+    for part in (domain, roles, cards, records, mathml, rooted, site):
+        part.setup(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

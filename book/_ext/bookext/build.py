@@ -1,0 +1,63 @@
+"""Docutils nodes in one line each, for every builder alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from docutils import nodes
+
+Piece = str | nodes.Node
+
+
+def paragraph(*pieces: Piece, classes: Sequence[str] = ()) -> nodes.paragraph:
+    """A paragraph of texts and inline nodes."""
+    return nodes.paragraph("", "", *inline(pieces), classes=list(classes))
+
+
+def inline(pieces: Iterable[Piece]) -> list[nodes.Node]:
+    """Strings as text nodes; nodes as they are."""
+    return [nodes.Text(piece) if isinstance(piece, str) else piece for piece in pieces]
+
+
+def span(text: str, *classes: str) -> nodes.inline:
+    """Text with style classes."""
+    return nodes.inline(text, text, classes=list(classes))
+
+
+def box(*children: nodes.Node, classes: Sequence[str]) -> nodes.container:
+    """A block with style classes."""
+    return nodes.container("", *children, classes=list(classes))
+
+
+def fields(rows: Iterable[tuple[str, Sequence[Piece]]], *classes: str) -> nodes.field_list:
+    """A list of names and what belongs to them."""
+    return nodes.field_list(
+        "",
+        *(
+            nodes.field(
+                "", nodes.field_name(name, name), nodes.field_body("", paragraph(*pieces))
+            )
+            for name, pieces in rows
+        ),
+        classes=list(classes),
+    )
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[Sequence[Piece]]], *classes: str
+) -> nodes.table:
+    """A table; every cell is a sequence of texts and inline nodes."""
+    group = nodes.tgroup("", cols=len(head))
+    group += [nodes.colspec("", colwidth=1) for _ in head]
+    group += nodes.thead("", _row([[name] for name in head]))
+    group += nodes.tbody("", *(_row(row) for row in rows))
+    return nodes.table("", group, classes=["book-table", *classes])
+
+
+def _row(cells: Sequence[Sequence[Piece]]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", paragraph(*cell)) for cell in cells))
+
+
+def external(label: str, url: str) -> nodes.reference:
+    """A link that leaves the book."""
+    return nodes.reference(label, label, refuri=url, internal=False)

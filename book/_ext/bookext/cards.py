@@ -1,0 +1,204 @@
+"""``{claim-card}``: one claim with all its parts. ``{claims-ledger}``: all claims."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import ClassVar
+
+from docutils import nodes
+from gatewaylab.evidence import ClaimRecord, SabotageRecord
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from bookext import wording
+from bookext.build import Piece, box, external, fields, inline, paragraph, span, table
+from bookext.domain import book_of, depends_on, depends_on_all, link
+from bookext.roles import anchor, badge
+from bookext.shelf import UnknownReferenceError, shelf_of
+from bookext.strip import strip
+
+LOGGER = logging.getLogger(__name__)
+
+_COMMON_STATE = {
+    "true": "common-true",
+    "true with a nuance": "common-nuance",
+    "outdated": "common-outdated",
+    "false": "common-false",
+}
+
+
+class _Directive(SphinxDirective):
+    def prose(self, text: str) -> list[nodes.Node]:
+        """Text of a declaration, whose marks (code, emphasis) are the page's own."""
+        found, messages = self.state.inline_text(text, self.lineno)
+        return [*found, *messages]
+
+    def body(self, record: ClaimRecord) -> list[nodes.Node]:
+        """Everything about a claim but its heading."""
+        parts: list[nodes.Node] = [
+            paragraph(*self.prose(record.statement), classes=["claim-statement"]),
+            self._measured(record),
+        ]
+        drawing = strip(record)
+        if drawing is not None:
+            parts.append(nodes.raw("", drawing, format="html"))
+        parts += [self._common(record), fields(self._facts(record), "claim-facts")]
+        return parts
+
+    def _measured(self, record: ClaimRecord) -> nodes.paragraph:
+        effect = record.effect
+        if effect is None or effect.refused:
+            pieces: list[Piece] = [span(wording.result(record), "measured-missing")]
+            reasons = record.missing if effect is None else effect.refused
+            if reasons:
+                pieces.append(f" ({'; '.join(reasons)})")
+            return paragraph(*pieces, classes=["claim-result"])
+        return paragraph(
+            nodes.strong("", "", span(wording.effect(effect), "claim-number")),
+            " ",
+            *self.prose(effect.what),
+            classes=["claim-result"],
+        )
+
+    def _common(self, record: ClaimRecord) -> nodes.container:
+        people = paragraph(
+            span("People say", "claim-label"), " “", *self.prose(record.title), "”"
+        )
+        judged: list[Piece] = [
+            span(record.common_verdict, "common-verdict", _COMMON_STATE[record.common_verdict])
+        ]
+        if record.nuance:
+            judged += [" ", *self.prose(record.nuance)]
+        return box(people, paragraph(*judged), classes=["claim-common"])
+
+    def _facts(self, record: ClaimRecord) -> list[tuple[str, Sequence[Piece]]]:
+        rows: list[tuple[str, Sequence[Piece]]] = []
+        effect = record.effect
+        if record.rule:
+            rows.append(("Rule", [record.rule]))
+        if record.theory is not None:
+            rows.append(("The model predicts", [wording.number(record.theory)]))
+        if effect is not None:
+            rows.append(("Rests on", [wording.basis(effect)]))
+            if effect.kind == "ratio":
+                rows.append(("Noise floor (A/A)", [f"{wording.number(effect.floor)} ×"]))
+        if record.sabotage is not None:
+            rows.append(("Sabotage", self._sabotage(record.sabotage)))
+        rows.append(("Sources", _joined([external(s.label, s.url) for s in record.sources])))
+        rows.append(("Measured in", self._origin(record)))
+        return [(name, pieces) for name, pieces in rows if pieces]
+
+    def _sabotage(self, sabotage: SabotageRecord) -> list[Piece]:
+        caught = sabotage.verdict == "refuted"
+        outcome = "caught" if caught else "not caught"
+        return [
+            *self.prose(sabotage.what),
+            f": {wording.effect(sabotage.effect)}, so the claim came out {sabotage.verdict} — ",
+            span(outcome, "sabotage-caught" if caught else "sabotage-missed"),
+        ]
+
+    def _origin(self, record: ClaimRecord) -> list[Piece]:
+        shelf = shelf_of(self.env)
+        pieces: list[nodes.Node] = []
+        if (shelf.notebooks / f"{record.notebook}.md").exists():
+            page = f"/{shelf.notebooks.name}/{record.notebook}"
+            pieces.append(link(span(record.notebook), page, "doc"))
+        else:
+            pieces.append(span(record.notebook))
+        if shelf.path(record.notebook).exists():
+            pieces.append(link(span("raw data"), f"{record.notebook}.json", "data"))
+        pieces.append(link(span("method"), f"/{self.config.bookext_method}", "doc"))
+        return _joined(pieces)
+
+
+def _joined(pieces: Sequence[nodes.Node]) -> list[Piece]:
+    found: list[Piece] = []
+    for piece in pieces:
+        if found:
+            found.append(" · ")
+        found.append(piece)
+    return found
+
+
+class ClaimCard(_Directive):
+    """A claim in a chapter: statement, verdicts, number, and all that it rests on."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """The card; an unknown claim is a warning."""
+        try:
+            record = shelf_of(self.env).claim(self.arguments[0].strip())
+        except UnknownReferenceError as error:
+            LOGGER.warning("claim-card: %s", error, location=self.get_location())
+            return []
+        depends_on(self.env, record.notebook)
+        head = paragraph(
+            link(span(record.id, "claim-id"), anchor(record.id)),
+            " ",
+            badge(record, with_id=False),
+            classes=["claim-head"],
+        )
+        card = box(head, *self.body(record), classes=["claim-card", wording.state(record)])
+        self.state.nested_parse(self.content, self.content_offset, card)
+        return [card]
+
+
+class ClaimsLedger(_Directive):
+    """All claims: counts, a table, and a section for each."""
+
+    option_spec: ClassVar = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Table and sections; without any claim, a remark."""
+        depends_on_all(self.env)
+        records = list(shelf_of(self.env).claims().values())
+        if not records:
+            return [paragraph(span(wording.NOT_MEASURED, "measured-missing"))]
+        rows = [
+            [
+                [link(span(r.id, "claim-id"), anchor(r.id))],
+                [*self.prose(r.title)],
+                [span(r.common_verdict, "common-verdict", _COMMON_STATE[r.common_verdict])],
+                [badge(r, with_id=False)],
+                [wording.result(r)],
+            ]
+            for r in records
+        ]
+        head = ("Claim", "People say", "which is", "The book’s claim is", "Measured")
+        return [
+            paragraph(summary(records), classes=["ledger-summary"]),
+            table(head, rows, "ledger-table"),
+            *map(self._section, records),
+        ]
+
+    def _section(self, record: ClaimRecord) -> nodes.section:
+        identifier = anchor(record.id)
+        book_of(self.env).anchors[identifier] = (self.env.docname, identifier)
+        title = nodes.title("", "", *inline([f"{record.id}: ", *self.prose(record.title)]))
+        head = paragraph(badge(record, with_id=False), classes=["claim-head"])
+        card = box(head, *self.body(record), classes=["claim-card", wording.state(record)])
+        section = nodes.section("", title, card, ids=[identifier], names=[identifier])
+        self.state.document.note_explicit_target(section)
+        return section
+
+
+def summary(records: Sequence[ClaimRecord]) -> str:
+    """How many claims there are, how they came out, and how many sabotages were caught."""
+    count = Counter(map(wording.verdict, records))
+    tried = [r.sabotage for r in records if r.sabotage is not None]
+    caught = sum(s.verdict == "refuted" for s in tried)
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in count.most_common())
+    text = f"{len(records)} claims: {verdicts}."
+    if tried:
+        text += f" Of {len(tried)} sabotages, {caught} were caught."
+    return text
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.add_directive("claim-card", ClaimCard)
+    app.add_directive("claims-ledger", ClaimsLedger)

@@ -1,0 +1,147 @@
+"""The ``book`` domain: where claims and trials are described, and links to these places.
+
+Also remembers which pages read all evidence, so that a new evidence file rebuilds them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.builders import Builder
+from sphinx.domains import Domain
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+from sphinx.util.osutil import relative_uri
+
+from bookext.shelf import shelf_of
+
+
+class BookDomain(Domain):
+    """Anchors by name, such as ``c05`` or ``trials-slow-requests-and-slots``."""
+
+    name = "book"
+    label = "Book"
+    initial_data: ClassVar[dict[str, Any]] = {"anchors": {}, "readers": {}}
+    data_version = 1
+
+    @property
+    def anchors(self) -> dict[str, tuple[str, str]]:
+        """Anchor name → (page, id)."""
+        found: dict[str, tuple[str, str]] = self.data["anchors"]
+        return found
+
+    @property
+    def readers(self) -> dict[str, tuple[str, ...]]:
+        """Page that reads all evidence → the notebooks that it found."""
+        found: dict[str, tuple[str, ...]] = self.data["readers"]
+        return found
+
+    def clear_doc(self, docname: str) -> None:
+        """Forget a page that is read again or gone."""
+        for anchor, (page, _) in list(self.anchors.items()):
+            if page == docname:
+                del self.anchors[anchor]
+        self.readers.pop(docname, None)
+
+    def merge_domaindata(self, docnames: list[str], otherdata: dict[str, Any]) -> None:
+        """Take over what a parallel reader found."""
+        for anchor, (page, node_id) in otherdata["anchors"].items():
+            if page in docnames:
+                self.anchors[anchor] = (page, node_id)
+        self.readers.update((d, s) for d, s in otherdata["readers"].items() if d in docnames)
+
+    def resolve_xref(
+        self,
+        env: BuildEnvironment,
+        fromdocname: str,
+        builder: Builder,
+        typ: str,
+        target: str,
+        node: pending_xref,
+        contnode: nodes.Element,
+    ) -> nodes.reference | None:
+        """Resolve ``anchor`` (a place) and ``data`` (a published file); None warns."""
+        if typ == "data":
+            uri = relative_uri(builder.get_target_uri(fromdocname), f"data/{target}")
+            return nodes.reference("", "", contnode, internal=True, refuri=uri)
+        page, node_id = self.anchors.get(target, ("", ""))
+        if not page:
+            return None
+        return make_refnode(builder, fromdocname, page, node_id, contnode)
+
+    def resolve_any_xref(self, *_: Any) -> list[tuple[str, nodes.reference]]:
+        """Nothing here is meant for ``any``."""
+        return []
+
+
+def book_of(env: BuildEnvironment) -> BookDomain:
+    """The domain of this build."""
+    domain = env.get_domain("book")
+    assert isinstance(domain, BookDomain)
+    return domain
+
+
+def link(content: nodes.Element, target: str, kind: str = "anchor") -> pending_xref:
+    """A link that is resolved when all pages are known; an unknown target warns.
+
+    Args:
+        content: what is shown.
+        target: an anchor's name, a published file's name, or a page for ``kind="doc"``.
+        kind: ``anchor``, ``data`` or ``doc``.
+    """
+    return pending_xref(
+        "",
+        content,
+        refdomain="std" if kind == "doc" else "book",
+        reftype=kind,
+        reftarget=target,
+        refexplicit=True,
+        refwarn=True,
+    )
+
+
+def depends_on(env: BuildEnvironment, *notebooks: str) -> None:
+    """Rebuild the page that is being read when any of these notebooks' evidence changes."""
+    shelf = shelf_of(env)
+    for path in (shelf.declared, *map(shelf.path, notebooks)):
+        env.note_dependency(str(path))
+
+
+def depends_on_all(env: BuildEnvironment) -> None:
+    """Rebuild the page that is being read when any evidence changes, appears or goes away."""
+    stems = tuple(shelf_of(env).stems())
+    depends_on(env, *stems)
+    book_of(env).readers[env.docname] = stems
+
+
+def _outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
+    now = tuple(shelf_of(env).stems())
+    return [docname for docname, then in book_of(env).readers.items() if then != now]
+
+
+def _existing_dependencies(app: Sphinx, env: BuildEnvironment) -> None:
+    """Evidence that did not exist counts as changed when it appears, and not before.
+
+    Sphinx re-reads a page with a missing dependency at every build.
+    """
+    readers = book_of(env).readers
+    for docname, files in env.dependencies.items():
+        missing = {f for f in files if not Path(env.srcdir, f).is_file() and _is_evidence(f)}
+        if missing:
+            files -= missing
+            readers.setdefault(docname, tuple(shelf_of(env).stems()))
+
+
+def _is_evidence(file: str) -> bool:
+    return file.endswith((".json", "claims.toml"))
+
+
+def setup(app: Sphinx) -> None:
+    """Register the domain and its hooks."""
+    app.add_domain(BookDomain)
+    app.connect("env-get-outdated", _outdated)
+    app.connect("env-updated", _existing_dependencies)

@@ -1,0 +1,102 @@
+"""The last touch to each page's HTML: labels, no script twice, and a content policy.
+
+The policy allows this site's own files and, by their hashes, exactly the inline scripts that the
+page has. Nothing can be loaded from elsewhere. Style attributes stay allowed, because SVG figures
+carry them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sphinx.jinja2glue import BuiltinTemplateLoader
+from sphinx.util import logging
+
+LOGGER = logging.getLogger(__name__)
+
+_SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL | re.IGNORECASE)
+_SOURCE = re.compile(r'\bsrc="([^"]*)"')
+_TYPE = re.compile(r'\btype="([^"]*)"')
+_HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)=[\"']", re.IGNORECASE)
+_SUMMARY = re.compile(r"<summary>(?=\s*<span class=\"toctree-toggle\")")
+_CHARSET = re.compile(r'<meta charset="[^"]*"\s*/?>')
+
+
+class FinishedTemplates(BuiltinTemplateLoader):
+    """Sphinx's template loader; every whole page that it renders gets the last touch."""
+
+    def render(self, template: str, context: Mapping[str, Any]) -> str:  # type: ignore[override]
+        """Render a template; pages are finished, fragments are left alone."""
+        text: str = super().render(template, dict(context))
+        if "<html" not in text[:600]:
+            return text
+        for handler in inline_handlers(text):
+            LOGGER.warning("%s: the content policy blocks %s", context.get("pagename"), handler)
+        return finish(text)
+
+
+def finish(page: str) -> str:
+    """Label unnamed summaries, drop repeated scripts, and add the content policy."""
+    page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
+    page = without_repeats(page)
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
+    return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)
+
+
+def without_repeats(page: str) -> str:
+    """The page with only the first of several scripts from one file."""
+    seen: set[str] = set()
+
+    def once(match: re.Match[str]) -> str:
+        source = _SOURCE.search(match[1])
+        if source is None:
+            return match[0]
+        file = source[1].partition("?")[0]
+        if file in seen:
+            return ""
+        seen.add(file)
+        return match[0]
+
+    return _SCRIPT.sub(once, page)
+
+
+def content_policy(page: str) -> str:
+    """The strictest policy under which this page works.
+
+    ``file:`` stands beside ``'self'`` because browsers disagree on whether a page opened from a
+    disk is of its own origin; on the web no page may load a file from a disk anyway.
+    """
+    hashes = " ".join(f"'sha256-{digest}'" for digest in script_hashes(page))
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' file: {hashes}".rstrip(),
+            "style-src 'self' file: 'unsafe-inline'",
+            "img-src 'self' file: data:",
+            "font-src 'self' file:",
+            "connect-src 'self'",
+            "form-action 'self' file:",
+            "base-uri 'none'",
+        )
+    )
+
+
+def script_hashes(page: str) -> list[str]:
+    """SHA-256 of each distinct inline script, as the policy writes it."""
+    found: dict[str, None] = {}
+    for attributes, body in _SCRIPT.findall(page):
+        kind = _TYPE.search(attributes)
+        runs = kind is None or kind[1] in {"text/javascript", "module"}
+        if runs and _SOURCE.search(attributes) is None:
+            digest = hashlib.sha256(body.encode()).digest()
+            found[base64.b64encode(digest).decode()] = None
+    return list(found)
+
+
+def inline_handlers(page: str) -> list[str]:
+    """Names of event attributes; none can work under the policy."""
+    return sorted(set(_HANDLER.findall(_SCRIPT.sub("", page))))

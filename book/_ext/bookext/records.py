@@ -1,0 +1,234 @@
+"""Directives that print what was run, where and when, from evidence alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from docutils import nodes
+from gatewaylab.environment import Environment
+from gatewaylab.evidence import Evidence, SystemRecord
+from gatewaylab.results import Comparison, Trial
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from bookext import wording
+from bookext.build import Piece, box, fields, paragraph, span, table
+from bookext.domain import book_of, depends_on, depends_on_all, link
+from bookext.shelf import UnknownReferenceError, shelf_of
+
+LOGGER = logging.getLogger(__name__)
+
+
+def not_measured() -> nodes.paragraph:
+    """What stands in place of a table that has no evidence."""
+    return paragraph(span(wording.NOT_MEASURED.capitalize(), "measured-missing"), ".")
+
+
+class EnvironmentRecord(SphinxDirective):
+    """Machine, versions, seeds and times; one block for each machine that measured."""
+
+    option_spec: ClassVar = {}
+
+    def run(self) -> list[nodes.Node]:
+        """The blocks, or a remark when nothing was measured."""
+        depends_on_all(self.env)
+        groups: dict[str, list[Evidence]] = {}
+        for evidence in shelf_of(self.env).every():
+            groups.setdefault(evidence.environment.model_dump_json(), []).append(evidence)
+        if not groups:
+            return [not_measured()]
+        found: list[nodes.Node] = []
+        for group in groups.values():
+            environment = group[0].environment
+            found.append(fields(machine(environment), "environment"))
+            found.append(_runs(group))
+            versions = ((name, version) for name, version in sorted(environment.packages.items()))
+            found.append(
+                table(("Package", "Version"), ([[n], [v]] for n, v in versions), "packages")
+            )
+        return found
+
+
+def machine(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
+    """The rows that describe a machine."""
+    lock = environment.lock[:16] + "…" if environment.lock else "none"
+    return [
+        ("Processor", [f"{environment.cpu}, {environment.cores} logical cores used"]),
+        ("Memory", [f"{environment.memory_gib:g} GiB"]),
+        ("System", [f"{environment.system}, kernel {environment.kernel}"]),
+        ("Container", [environment.container + (", in CI" if environment.ci else "")]),
+        ("Python", [f"{environment.python}, GIL {'on' if environment.gil else 'off'}"]),
+        ("Commit", [environment.commit or "not a checkout"]),
+        ("Lock file (SHA-256)", [lock]),
+    ]
+
+
+def _runs(group: Sequence[Evidence]) -> nodes.table:
+    rows: list[list[list[Piece]]] = []
+    for evidence in group:
+        seeds = sorted({c.seed for c in evidence.comparisons})
+        rows.append(
+            [
+                [evidence.notebook],
+                [evidence.profile],
+                [wording.clock(evidence.measured_at)],
+                [wording.clock(evidence.finished_at)],
+                [", ".join(map(str, seeds)) or "–"],
+            ]
+        )
+    return table(("Notebook", "Profile", "Begun", "Finished", "Seeds"), rows, "runs")
+
+
+class SystemsTable(SphinxDirective):
+    """Every server that the book knows, measured here or not."""
+
+    option_spec: ClassVar = {}
+
+    def run(self) -> list[nodes.Node]:
+        """The table, or a remark when nothing was measured."""
+        depends_on_all(self.env)
+        rows = shelf_of(self.env).systems()
+        if not rows:
+            return [not_measured()]
+        head = ("Server", "Interface", "A slot is a", "Version", "Here")
+        return [table(head, map(_system, rows), "systems")]
+
+
+def _system(row: SystemRecord) -> list[list[Piece]]:
+    if row.measured:
+        here: list[Piece] = [span("measured", "claim-badge", "verdict-supported")]
+    else:
+        here = [span(wording.NOT_MEASURED, "measured-missing")]
+        if row.hint:
+            here += ["; to add it: ", nodes.literal(row.hint, row.hint)]
+    return [[row.title], [row.interface.upper()], [row.slot_kind], [row.version or "–"], here]
+
+
+class TrialsTable(SphinxDirective):
+    """Every comparison's trials, accepted and refused, with the rules that refused them."""
+
+    option_spec: ClassVar = {}
+
+    def run(self) -> list[nodes.Node]:
+        """A block for each notebook; notebooks without evidence get a remark."""
+        depends_on_all(self.env)
+        shelf = shelf_of(self.env)
+        stems = {path.stem for path in shelf.notebooks.glob("*.md")} | set(shelf.stems())
+        return [self._notebook(stem) for stem in sorted(stems)] or [not_measured()]
+
+    def _notebook(self, stem: str) -> nodes.container:
+        identifier = f"trials-{stem}"
+        block = box(classes=["trials"])
+        block["ids"].append(identifier)
+        book_of(self.env).anchors[identifier] = (self.env.docname, identifier)
+        evidence = shelf_of(self.env).evidence(stem)
+        block += paragraph(
+            nodes.strong("", "", link(span(stem), f"/notebooks/{stem}", "doc"))
+            if f"notebooks/{stem}" in self.env.found_docs
+            else nodes.strong("", stem),
+            *(
+                [" · ", link(span("raw data"), f"{stem}.json", "data")]
+                if evidence is not None
+                else []
+            ),
+            classes=["trials-head"],
+        )
+        if evidence is None:
+            block += not_measured()
+            return block
+        for comparison in evidence.comparisons:
+            block += paragraph(*_conditions(comparison), classes=["trials-conditions"])
+            block += _trials(comparison)
+        if not evidence.comparisons:
+            block += paragraph("Behaviours only: nothing here was timed.")
+        return block
+
+
+def _conditions(comparison: Comparison) -> list[Piece]:
+    pieces: list[Piece] = [nodes.literal(comparison.name, comparison.name)]
+    for trial in comparison.trials[:1]:
+        kind = trial.arrivals.get("kind", "arrivals")
+        details = ", ".join(
+            f"{name} {wording.number(value) if isinstance(value, float) else value}"
+            for name, value in trial.arrivals.items()
+            if name != "kind"
+        )
+        pieces.append(
+            f": {kind} ({details}), {trial.seconds:g} s after {trial.warmup:g} s of warm-up, "
+            f"deadline {trial.deadline:g} s, {comparison.blocks} blocks, seed {comparison.seed}"
+        )
+    return pieces
+
+
+def _trials(comparison: Comparison) -> nodes.table:
+    labels = list(dict.fromkeys(t.label for t in (*comparison.trials, *comparison.rejected)))
+    rows: list[list[list[Piece]]] = []
+    for label in labels:
+        good = [t for t in comparison.trials if t.label == label]
+        bad = [t for t in comparison.rejected if t.label == label]
+        rules = list(dict.fromkeys(rule for trial in bad for rule in trial.refusals))
+        planned, sent, errors = (_total(good, name) for name in ("planned", "sent", "errors"))
+        rows.append(
+            [
+                [label],
+                [str(len(good))],
+                [str(len(bad))],
+                [planned],
+                [sent],
+                [errors],
+                ["; ".join(rules) or "–"],
+            ]
+        )
+    head = ("Configuration", "Accepted", "Refused", "Planned", "Sent", "Errors", "Refused because")
+    return table(head, rows, "trials-table")
+
+
+def _total(trials: Sequence[Trial], name: str) -> str:
+    if name == "errors":
+        return str(sum(int((t.measured.error != 0).sum()) for t in trials))
+    return str(sum(getattr(t.generator, name) for t in trials))
+
+
+class MeasuredStamp(SphinxDirective):
+    """When and where a page's numbers were measured, with the way to data and method."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The stamp of the notebook that is named, or of the page itself."""
+        stem = self.arguments[0] if self.arguments else PurePosixPath(self.env.docname).name
+        method = link(span("method"), f"/{self.config.bookext_method}", "doc")
+        try:
+            evidence = shelf_of(self.env).evidence(stem)
+        except UnknownReferenceError as error:
+            LOGGER.warning("measured-stamp: %s", error, location=self.get_location())
+            return []
+        depends_on(self.env, stem)
+        if evidence is None:
+            missing = span(wording.NOT_MEASURED.capitalize(), "measured-missing")
+            return [paragraph(missing, " · ", method, classes=["measured-stamp"])]
+        blocks = max((c.blocks for c in evidence.comparisons), default=0)
+        rests = f", {blocks} blocks" if blocks else ""
+        return [
+            paragraph(
+                f"Measured {wording.day(evidence.measured_at)} on {evidence.environment.cpu}"
+                f"{rests} · ",
+                link(span("raw data"), f"{stem}.json", "data"),
+                " · ",
+                link(span("trials"), f"trials-{stem}"),
+                " · ",
+                method,
+                classes=["measured-stamp"],
+            )
+        ]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.add_directive("environment-record", EnvironmentRecord)
+    app.add_directive("systems-table", SystemsTable)
+    app.add_directive("trials-table", TrialsTable)
+    app.add_directive("measured-stamp", MeasuredStamp)

@@ -1,0 +1,141 @@
+"""The shelf: accepted evidence files and the claims declared in ``book/claims.toml``.
+
+A reference that names nothing (an unknown claim, a key that a notebook did not publish) raises
+:class:`UnknownReferenceError`. A reference to something that exists but was not measured on this
+machine is no error: it comes back as "no number".
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatewaylab.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
+from sphinx.environment import BuildEnvironment
+
+
+class UnknownReferenceError(Exception):
+    """A page refers to a claim, field or value that does not exist; the text says what does."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where evidence lies.
+
+    Attributes:
+        folder: of the evidence files, one a notebook.
+        declared: path of the declarations of all claims.
+        notebooks: folder of the executable chapters.
+    """
+
+    folder: Path
+    declared: Path
+    notebooks: Path
+
+    def path(self, notebook: str) -> Path:
+        """Where the evidence of ``notebook`` lies, whether or not it exists."""
+        return self.folder / f"{notebook}.json"
+
+    def stems(self) -> list[str]:
+        """Names of the notebooks that have evidence."""
+        return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def every(self) -> list[Evidence]:
+        """All accepted evidence, by notebook name."""
+        return [read(self.path(stem)) for stem in self.stems()]
+
+    def evidence(self, notebook: str) -> Evidence | None:
+        """The evidence of one notebook; None if it was not measured here.
+
+        Raises:
+            UnknownReferenceError: there is no such notebook either.
+        """
+        if self.path(notebook).exists():
+            return read(self.path(notebook))
+        if not (self.notebooks / f"{notebook}.md").exists():
+            known = ", ".join(path.stem for path in sorted(self.notebooks.glob("*.md"))) or "none"
+            raise UnknownReferenceError(f"no notebook {notebook!r}; there are: {known}")
+        return None
+
+    def declarations(self) -> dict[str, ClaimRecord]:
+        """The declared claims, each as a claim that was not measured."""
+        if not self.declared.exists():
+            return {}
+        raw = tomllib.loads(self.declared.read_text(encoding="utf-8"))
+        unmeasured = {
+            "verdict": "not measured",
+            "effect": None,
+            "threshold": None,
+            "theory": None,
+            "rule": "",
+            "sabotage": None,
+        }
+        return {
+            identifier: ClaimRecord.model_validate({"id": identifier, **entry, **unmeasured})
+            for identifier, entry in raw.items()
+        }
+
+    def claims(self) -> dict[str, ClaimRecord]:
+        """Every claim by id: as measured where evidence has it, else as declared."""
+        found = self.declarations()
+        for evidence in self.every():
+            found.update((record.id, record) for record in evidence.claims)
+        return dict(sorted(found.items()))
+
+    def claim(self, identifier: str) -> ClaimRecord:
+        """One claim.
+
+        Raises:
+            UnknownReferenceError: neither evidence nor a declaration has it.
+        """
+        declared = self.declarations().get(identifier)
+        if declared is not None and self.path(declared.notebook).exists():
+            for record in read(self.path(declared.notebook)).claims:
+                if record.id == identifier:
+                    return record
+        claims = self.claims()
+        if identifier not in claims:
+            raise UnknownReferenceError(
+                f"no claim {identifier!r}; there are: {', '.join(claims) or 'none'}"
+            )
+        return claims[identifier]
+
+    def value(self, notebook: str, key: str) -> ValueRecord | None:
+        """A published number; None if its notebook was not measured here.
+
+        Raises:
+            UnknownReferenceError: no such notebook, or it publishes no such key.
+        """
+        evidence = self.evidence(notebook)
+        if evidence is None:
+            return None
+        if key not in evidence.values:
+            known = ", ".join(sorted(evidence.values)) or "none"
+            raise UnknownReferenceError(f"{notebook} publishes no value {key!r}; it has: {known}")
+        return evidence.values[key]
+
+    def systems(self) -> list[SystemRecord]:
+        """Each server once; a row that was measured wins over one that was not."""
+        rows: dict[str, SystemRecord] = {}
+        for evidence in self.every():
+            for row in evidence.systems:
+                if row.name not in rows or row.measured:
+                    rows[row.name] = row
+        return sorted(rows.values(), key=lambda row: (row.interface != "wsgi", row.title.lower()))
+
+    def notebooks_of(self, identifiers: Iterable[str]) -> set[str]:
+        """The notebooks that state the given claims, for dependencies."""
+        claims = self.claims()
+        return {claims[i].notebook for i in identifiers if i in claims}
+
+
+def shelf_of(env: BuildEnvironment) -> Shelf:
+    """The shelf that the configuration names."""
+    root = Path(env.srcdir)
+    return Shelf(
+        folder=root / env.config.bookext_evidence,
+        declared=root / env.config.bookext_claims,
+        notebooks=root / "notebooks",
+    )

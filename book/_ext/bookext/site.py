@@ -1,0 +1,107 @@
+"""The site around the pages: addresses from the environment, published data, clean-up."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pydata_sphinx_theme
+from gatewaylab.evidence import schema
+from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
+from sphinx.config import Config
+
+from bookext import icons
+from bookext.shelf import shelf_of
+
+#: Where the site will be served, for example ``https://example.org/book/``; unset: unknown.
+SITE_VARIABLE = "BOOK_SITE_URL"
+
+#: The source repository's address; it turns on the edit, issue and repository buttons.
+REPOSITORY_VARIABLE = "BOOK_REPOSITORY_URL"
+
+#: Parts of the theme that no page refers to.
+_UNUSED = ("scripts/fontawesome.js", "scripts/fontawesome.js.LICENSE.txt", "locales")
+
+
+def addresses(app: Sphinx, config: Config) -> None:
+    """Take the public addresses from the environment: no file of the project knows them."""
+    site = os.environ.get(SITE_VARIABLE, "").strip()
+    if site:
+        site = site.rstrip("/") + "/"
+        config.html_baseurl = site
+        config.ogp_site_url = site
+        config.ogp_image = site + "_static/social-card.png"
+        config.notfound_urls_prefix = urlparse(site).path
+    else:
+        config.extensions[:] = [e for e in config.extensions if e != "sphinx_sitemap"]
+    repository = os.environ.get(REPOSITORY_VARIABLE, "").strip().rstrip("/")
+    options = config.html_theme_options
+    for button in ("use_repository_button", "use_edit_page_button", "use_issues_button"):
+        options[button] = bool(repository)
+    options["repository_url"] = repository
+    options["launch_buttons"] = (
+        {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
+        if repository.startswith("https://github.com/")
+        else {}
+    )
+
+
+def finish(app: Sphinx, failure: Exception | None) -> None:
+    """After the pages are written: publish the data, and cut what nobody loads."""
+    if failure is not None or not isinstance(app.builder, StandaloneHTMLBuilder):
+        return
+    out = Path(app.outdir)
+    publish_data(app, out / "data")
+    static = out / "_static"
+    cut_icons(out, Path(app.doctreedir) / "bookext")
+    for name in _UNUSED:
+        shutil.rmtree(static / name) if (static / name).is_dir() else (static / name).unlink(True)
+    for leftover in (*static.rglob("*.js.map"), *static.rglob("*.css.map")):
+        leftover.unlink()
+
+
+def publish_data(app: Sphinx, folder: Path) -> None:
+    """Put the raw evidence, its schema and all claims beside the pages."""
+    shelf = shelf_of(app.env)
+    folder.mkdir(parents=True, exist_ok=True)
+    current = {f"{stem}.json" for stem in shelf.stems()}
+    for old in folder.glob("*.json"):
+        if old.name not in current:
+            old.unlink()
+    for stem in shelf.stems():
+        shutil.copyfile(shelf.path(stem), folder / f"{stem}.json")
+    claims = [record.model_dump(mode="json") for record in shelf.claims().values()]
+    document = {"schema_version": 1, "claims": claims}
+    (folder / "claims.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")
+
+
+def cut_icons(out: Path, store: Path) -> None:
+    """Keep the icons that pages and scripts name, in fonts and style sheets."""
+    static = out / "_static"
+    pages = (path.read_text(encoding="utf-8") for path in out.rglob("*.html"))
+    scripts = [p for p in static.rglob("*.js") if p.name != "fontawesome.js"]
+    keep = icons.used((*pages, *(p.read_text(encoding="utf-8") for p in scripts)))
+    theme = Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static"
+    main = "styles/pydata-sphinx-theme.css"
+    trimmed = icons.trim((theme / main).read_text(encoding="utf-8"), keep)
+    (static / main).write_text(trimmed, encoding="utf-8")
+    sheets = (path.read_text(encoding="utf-8") for path in static.rglob("*.css"))
+    codes = icons.codepoints(sheets)
+    fonts = Path("vendor/fontawesome/webfonts")
+    for font in sorted((theme / fonts).glob("*.woff2")):
+        (static / fonts / font.name).write_bytes(icons.shrink(font, codes, store))
+    for fallback in (static / fonts).glob("*.ttf"):
+        fallback.unlink()
+
+
+
+def setup(app: Sphinx) -> None:
+    """Connect to the build."""
+    app.connect("config-inited", addresses, priority=100)
+    app.connect("build-finished", finish, priority=900)

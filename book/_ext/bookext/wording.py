@@ -1,0 +1,90 @@
+"""Numbers, effects and dates as readers see them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from gatewaylab.evidence import ClaimRecord, ValueRecord
+from gatewaylab.results import Effect
+
+#: What stands where a number would be, had it been measured.
+NOT_MEASURED = "not measured on this machine"
+
+#: What stands where a number would be, had the instrument not declined to state it.
+REFUSED = "no number: the instrument refused"
+
+
+def number(value: float | int, form: str = "") -> str:
+    """A number with three significant digits, or as ``form`` says.
+
+    >>> number(6.1234), number(432), number(123456.0), number(6.1234, ".1f")
+    ('6.12', '432', '123456', '6.1')
+    """
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if form:
+        return format(value, form).replace("-", "−")
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:.0f}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−")
+
+
+def effect(value: Effect, form: str = "") -> str:
+    """An effect with its 95 % interval, in the style of "6.1 × (5.8–6.4)"."""
+    if value.refused:
+        return REFUSED
+    if value.kind == "behaviour":
+        return f"{sum(value.values):.0f} of {value.blocks} repetitions"
+    low, high = number(value.low, form), number(value.high, form)
+    times = " ×" if value.kind == "ratio" else ""
+    if value.kind == "count" and value.low == value.high:
+        return number(value.estimate, form)
+    return f"{number(value.estimate, form)}{times} ({low}–{high})"
+
+
+def quantity(value: ValueRecord, form: str = "") -> str:
+    """A published value with its unit, a no-break space between them."""
+    text = number(value.value, form or value.format)
+    return f"{text}\u00a0{value.unit}" if value.unit else text
+
+
+def basis(value: Effect) -> str:
+    """What an effect rests on: samples, blocks, seed."""
+    if value.kind == "behaviour":
+        return f"{value.blocks} repetitions"
+    return f"{value.n} requests in {value.blocks} blocks, seed {value.seed}"
+
+
+def result(record: ClaimRecord) -> str:
+    """The measured part of a claim in one phrase."""
+    if record.kind == "cited":
+        return "cited, not measured"
+    if record.kind == "opinion":
+        return "an opinion, not measured"
+    if record.effect is None:
+        return NOT_MEASURED
+    return effect(record.effect)
+
+
+def verdict(record: ClaimRecord) -> str:
+    """The word on a claim's badge."""
+    return record.kind if record.kind in {"cited", "opinion"} else record.verdict
+
+
+def state(record: ClaimRecord) -> str:
+    """The style class that belongs to :func:`verdict`."""
+    return "verdict-" + verdict(record).replace(" ", "-")
+
+
+def day(moment: str) -> str:
+    """An ISO time as "22 November 2026"."""
+    when = datetime.fromisoformat(moment)
+    return f"{when.day} {when:%B %Y}"
+
+
+def clock(moment: str) -> str:
+    """An ISO time as "2026-11-22 08:00 UTC"."""
+    when = datetime.fromisoformat(moment)
+    zone = when.tzname() or ""
+    return f"{when:%Y-%m-%d %H:%M} {zone}".rstrip()

@@ -1,0 +1,1 @@
+"""The applications under test: five stacks behind one HTTP contract (see ``README.md``)."""

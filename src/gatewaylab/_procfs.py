@@ -1,0 +1,180 @@
+"""What /proc tells about processes and sockets, as the owner of a run sees them.
+
+On systems without /proc, psutil answers the questions about processes, and nothing is said about
+who owns a socket.
+"""
+
+# ruff: noqa: PTH - these loops run while a server is measured; pathlib is several times slower
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from gatewaylab import _guard
+
+LINUX = sys.platform == "linux"
+_LISTEN = "0A"
+_TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when it is gone or a zombie.
+
+    Together with the pid and the boot this names one process for ever.
+    """
+    if not LINUX:
+        return int(psutil.Process(pid).create_time()) if psutil.pid_exists(pid) else None
+    fields = _guard.stat_fields(pid)
+    return None if fields is None or fields[0] in "ZX" else fields[2]
+
+
+def state(pid: int) -> str | None:
+    """The scheduler's letter for a process (``R``, ``S``, ``T`` for stopped...), or None."""
+    fields = _guard.stat_fields(pid)
+    return fields[0] if fields else None
+
+
+def boot_id() -> str:
+    """This boot's identity; pids and start times mean nothing in another."""
+    if LINUX:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"boot-{int(psutil.boot_time())}"
+
+
+def below(root: int) -> set[int]:
+    """Every living process below `root`, not counting it."""
+    if LINUX:
+        return set(_guard.descendants(root))
+    try:
+        return {child.pid for child in psutil.Process(root).children(recursive=True)}
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def cpu_seconds(pid: int, *, own: bool = True) -> float:
+    """User and system seconds of a process and of its reaped children; 0.0 when it is gone.
+
+    With `own` False, of its reaped children only.
+    """
+    if not LINUX:
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return 0.0
+        return float(times.user + times.system) if own else 0.0
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11 if own else 13 : 15])) / _TICK
+
+
+def all_pids() -> list[int]:
+    """Every process that this one can see."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if LINUX else []
+
+
+def has_in_environment(pid: int, item: str) -> bool:
+    """Whether exactly ``NAME=value`` is in the environment that a process was started with."""
+    try:
+        return item.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def working_folder(pid: int) -> str | None:
+    """A process's current directory, or None when that can't be read."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None
+
+
+def describe(pid: int) -> str:
+    """A process in words: pid, command line, parent."""
+    try:
+        words = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    except OSError:
+        words = ""
+    return f"pid {pid} ({words.strip()[:120] or 'unknown command'})"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening TCP socket: its address, port and inode."""
+
+    host: str
+    port: int
+    inode: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        address = ipaddress.ip_address(self.host)
+        mapped = getattr(address, "ipv4_mapped", None)
+        return bool((mapped or address).is_loopback)
+
+    def meets(self, host: str, port: int) -> bool:
+        """Whether it takes, or competes for, connections to ``host:port``."""
+        address = ipaddress.ip_address(self.host)
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return self.port == port and (mapped.is_unspecified or str(mapped) == host)
+
+
+def listeners() -> list[Listener]:
+    """Every listening TCP socket of this network namespace."""
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTEN:
+                address, _, port = fields[1].partition(":")
+                found.append(Listener(_address(address), int(port, 16), int(fields[9])))
+    return found
+
+
+def _address(text: str) -> str:
+    """The kernel's hexadecimal address: 32-bit words, each in the machine's byte order."""
+    words = [bytes.fromhex(text[at : at + 8]) for at in range(0, len(text), 8)]
+    packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return str(ipaddress.ip_address(packed))
+
+
+def unix_listeners(path: Path) -> set[int]:
+    """Inodes of the sockets that listen on a unix socket's path."""
+    found = set()
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[7] == str(path) and int(fields[3], 16) & 0x10000:
+            found.add(int(fields[6]))
+    return found
+
+
+def socket_inodes(pids: Iterable[int]) -> dict[int, int]:
+    """Which of `pids` holds each socket: inode to pid. What can't be read is left out."""
+    held: dict[int, int] = {}
+    for pid in pids:
+        try:
+            numbers = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for number in numbers:
+            try:
+                link = os.readlink(f"/proc/{pid}/fd/{number}")
+            except OSError:
+                continue
+            if link.startswith("socket:["):
+                held.setdefault(int(link[8:-1]), pid)
+    return held

@@ -1,0 +1,130 @@
+"""What is sent, and where to: one request, one loopback target."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from gatewaylab.errors import InputError
+
+#: A loopback address: ``http://127.0.0.1:8000`` or ``unix:/path/of/socket``.
+Target = str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every arrival sends.
+
+    Attributes:
+        method, path: as in the request line; the path carries the query.
+        headers: name and value pairs; Host and Content-Length are added when missing.
+        body: the body, or the message that the WebSocket transport sends.
+        expected: statuses that count as success; empty for any 2xx.
+        expected_body: what each answer's body must be; None to accept any. A different body is a
+            sample with the error ``body``.
+
+    Raises:
+        InputError: a part cannot be written into an HTTP/1.1 head.
+    """
+
+    method: str = "GET"
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    expected: tuple[int, ...] = ()
+    expected_body: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if not self.method.isalpha():
+            raise InputError(f"the method must be a word such as GET, not {self.method!r}")
+        if not self.path.startswith("/") or not self.path.isascii() or _breaks(self.path, " "):
+            raise InputError(
+                f"the path must start with / and be percent-encoded ASCII, not {self.path!r}"
+            )
+        for name, value in self.headers:
+            if not name or _breaks(name, " :") or _breaks(value) or not (name + value).isascii():
+                raise InputError(f"the header {name!r}: {value!r} does not fit on one line")
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form for the record; a long or binary body is given by its SHA-256."""
+        body = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
+        if len(self.body) <= 1024:
+            with contextlib.suppress(UnicodeDecodeError):
+                body = self.body.decode()
+        return {
+            "method": self.method,
+            "path": self.path,
+            "headers": [list(pair) for pair in self.headers],
+            "body": body,
+            "expected": list(self.expected),
+        }
+
+
+def get(path: str, **headers: str) -> Request:
+    """A GET request; underscores in header names become dashes."""
+    return Request("GET", path, _named(headers))
+
+
+def post(path: str, body: bytes, **headers: str) -> Request:
+    """A POST request with ``body``; underscores in header names become dashes."""
+    return Request("POST", path, _named(headers), body)
+
+
+def split_url(url: str) -> tuple[Target, Request]:
+    """A URL as the target and the GET request for its path.
+
+    Raises:
+        InputError: not a loopback ``http://`` (or ``ws://``) address.
+    """
+    if url.startswith("unix:"):
+        return url, Request()
+    parts = urlsplit(url)
+    _loopback(parts.hostname, url)
+    path = parts.path or "/"
+    return f"{parts.scheme}://{parts.netloc}", get(
+        path + (f"?{parts.query}" if parts.query else "")
+    )
+
+
+def address(target: Target) -> tuple[str, int]:
+    """Host and port, or a unix socket's path and 0."""
+    if target.startswith("unix:"):
+        path = target.removeprefix("unix:")
+        if not path.startswith("/"):
+            raise InputError(f"a unix target is unix: and an absolute path, not {target!r}")
+        return path, 0
+    parts = urlsplit(target)
+    if parts.path not in ("", "/") or parts.query:
+        raise InputError(f"the path belongs in the request, not in the target {target!r}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in ("http", "ws") or not port:
+        raise InputError(f"a target is http://127.0.0.1:PORT or unix:/path, not {target!r}")
+    return _loopback(parts.hostname, target), port
+
+
+def _loopback(host: str | None, given: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host or "").is_loopback:
+            return str(host)
+    raise InputError(
+        f"load is sent to this machine only, so the address must be 127.x.y.z, ::1, localhost "
+        f"or unix:/path, not {given!r}"
+    )
+
+
+def _named(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name.replace("_", "-"), value) for name, value in headers.items())
+
+
+def _breaks(text: str, others: Sequence[str] = "") -> bool:
+    return any(ord(c) < 32 or ord(c) == 127 or c in others for c in text)

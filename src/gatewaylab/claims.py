@@ -1,0 +1,270 @@
+"""Claims: a statement, the rule that decides it, its verdict, and the sabotage that must fail.
+
+Every claim is declared once in ``book/claims.toml`` (what people say, what this book says, the
+sources) and stated once in a notebook, where the measured effect meets the rule.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gatewaylab.errors import ClaimError, InputError
+from gatewaylab.evidence import (
+    ClaimRecord,
+    CommonVerdict,
+    Kind,
+    SabotageRecord,
+    Source,
+    Verdict,
+    staging,
+)
+from gatewaylab.results import Effect
+from gatewaylab.servers import project_root
+from gatewaylab.stats import EQUIVALENCE
+
+#: "No difference" means: the 90 % interval lies inside this range of ratios.
+EQUIVALENT = (math.exp(EQUIVALENCE[0]), math.exp(EQUIVALENCE[1]))
+
+#: A behaviour is repeated at least this often before it counts.
+FEWEST_REPETITIONS = 5
+
+MARKS: dict[str, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
+
+
+class Entry(BaseModel):
+    """A claim's entry in ``book/claims.toml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    statement: str
+    kind: Kind
+    common_verdict: CommonVerdict
+    nuance: str
+    notebook: str
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an effect must satisfy.
+
+    ``at least``: the 95 % interval lies above the threshold and above the comparison's own A/A
+    noise; refuted when it lies below the threshold. ``equivalent``: the 90 % interval lies in
+    :data:`EQUIVALENT`; refuted when the 95 % interval lies outside it. ``always``: every
+    repetition held; refuted when one did not.
+    """
+
+    kind: Literal["at least", "equivalent", "always"]
+    threshold: float | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "at least":
+            return f"at least {self.threshold:.3g}"
+        if self.kind == "equivalent":
+            return f"within {EQUIVALENT[0]:g} and {EQUIVALENT[1]:g}"
+        return "in every repetition"
+
+    def decide(self, effect: Effect) -> Verdict:
+        """The verdict of this rule on ``effect``; a refused effect is never more than a doubt."""
+        if effect.refused:
+            return "inconclusive"
+        if self.kind == "at least":
+            assert self.threshold is not None
+            if effect.low > max(self.threshold, effect.floor):
+                return "supported"
+            return "refuted" if effect.high < self.threshold else "inconclusive"
+        if self.kind == "equivalent":
+            low, high = EQUIVALENT
+            if low <= effect.low90 and effect.high90 <= high:
+                return "supported"
+            return "refuted" if effect.low > high or effect.high < low else "inconclusive"
+        if effect.blocks < FEWEST_REPETITIONS:
+            return "inconclusive"
+        return "supported" if all(value == 1.0 for value in effect.values) else "refuted"
+
+
+def catalogue(path: Path | None = None) -> dict[str, Entry]:
+    """Every declared claim, by id.
+
+    Raises:
+        ClaimError: the file is missing or an entry is malformed.
+    """
+    path = path or project_root() / "book" / "claims.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {identifier: Entry.model_validate(entry) for identifier, entry in raw.items()}
+    except FileNotFoundError as error:
+        raise ClaimError(f"{path} does not exist: claims are declared there") from error
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ClaimError(f"{path}: {error}") from error
+
+
+def behaviour(what: str, held: Sequence[bool], *, probe: str, seed: int = 0) -> Effect:
+    """The effect of a yes/no observation repeated ``len(held)`` times.
+
+    Args:
+        what: a sentence naming what was observed.
+        held: one entry a repetition.
+        probe: name of the experiment, as for a comparison.
+    """
+    if not held:
+        raise InputError(f"{probe}: a behaviour needs at least one repetition")
+    values = tuple(float(h) for h in held)
+    share = sum(values) / len(values)
+    return Effect(
+        kind="behaviour",
+        what=what,
+        estimate=share,
+        low=min(values),
+        high=max(values),
+        low90=min(values),
+        high90=max(values),
+        n=len(values),
+        blocks=len(values),
+        seed=seed,
+        values=values,
+        comparison=probe,
+    )
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A claim as a notebook shows it: one line with its verdict and its number."""
+
+    record: ClaimRecord
+
+    def __str__(self) -> str:
+        record = self.record
+        parts = [f"{MARKS[record.verdict]} {record.id} {record.verdict}: {record.statement}"]
+        if record.effect is not None:
+            parts.append(f"{describe(record.effect)}; required: {record.rule}")
+        if record.sabotage is not None:
+            parts.append(f"sabotage ({record.sabotage.what}): {record.sabotage.verdict}")
+        if record.missing:
+            parts.append("missing here: " + "; ".join(record.missing))
+        return "\n  ".join(parts)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head, *rest = (html.escape(line.strip()) for line in str(self).splitlines())
+        tail = "".join(f"<br>{line}" for line in rest)
+        state = self.record.verdict.replace(" ", "-")
+        return (
+            f'<div class="claim-line verdict-{state}"><strong>{head}</strong>'
+            f"<small>{tail}</small></div>"
+        )
+
+
+def describe(effect: Effect) -> str:
+    """An effect in words: the number, its interval and what it rests on."""
+    if effect.refused:
+        return f"{effect.what}: no number ({'; '.join(effect.refused)})"
+    if effect.kind == "behaviour":
+        return f"{effect.what}: {sum(effect.values):.0f} of {effect.blocks} repetitions"
+    interval = f"{_number(effect.low)}–{_number(effect.high)}"
+    basis = f"{effect.n} requests in {effect.blocks} blocks, A/A within {_number(effect.floor)}"
+    return f"{effect.what}: {_number(effect.estimate)} ({interval}; {basis})"
+
+
+def _number(value: float) -> str:
+    return "∞" if math.isinf(value) else f"{value:.3g}"
+
+
+def claim(
+    identifier: str,
+    effect: Effect | None,
+    *,
+    at_least: float | None = None,
+    theory: float | None = None,
+    sabotage: Effect | None,
+    missing: Sequence[str] = (),
+) -> Stated:
+    """State a claim and have it decided.
+
+    Args:
+        identifier: its entry in ``book/claims.toml``.
+        effect: what was measured; None together with ``missing`` when it could not be.
+        at_least: the threshold of a ratio.
+        theory: the ratio that the model predicts for this very plan. It gives the threshold:
+            half of the prediction on the log scale, ``sqrt(theory)``.
+        sabotage: the same effect on a system changed so that the claim must fail.
+        missing: systems that this machine lacks.
+
+    Raises:
+        ClaimError: the data refute it, or it cannot fail (its sabotage was not caught).
+    """
+    entries = catalogue()
+    if identifier not in entries:
+        raise ClaimError(f"{identifier} has no entry in book/claims.toml; declare it there first")
+    entry = entries[identifier]
+    rule = _rule(identifier, entry.kind, at_least, theory)
+    verdict: Verdict = "not measured"
+    tried: SabotageRecord | None = None
+    if effect is not None:
+        if sabotage is None:
+            raise ClaimError(f"{identifier} has no sabotage: a claim must be able to fail")
+        tried = SabotageRecord(
+            what=sabotage.what, effect=sabotage, verdict=rule.decide(sabotage)
+        )
+        verdict = rule.decide(effect)
+        if verdict == "supported" and tried.verdict != "refuted":
+            verdict = "inconclusive"  # a test that does not catch its sabotage shows nothing
+    elif not missing:
+        raise ClaimError(f"{identifier} has no effect; name the missing systems in `missing`")
+    record = ClaimRecord(
+        id=identifier,
+        title=entry.title,
+        statement=entry.statement,
+        kind=entry.kind,
+        verdict=verdict,
+        common_verdict=entry.common_verdict,
+        nuance=entry.nuance,
+        effect=effect,
+        threshold=rule.threshold,
+        theory=theory,
+        rule=str(rule),
+        sabotage=tried,
+        sources=entry.sources,
+        notebook=entry.notebook,
+        missing=tuple(missing),
+    )
+    if (stage := staging()) is not None:
+        stage.claim(record)
+    stated = Stated(record)
+    if verdict == "refuted":
+        raise ClaimError(f"the data refute {identifier}:\n{stated}")
+    if tried is not None and tried.verdict == "supported":
+        raise ClaimError(f"the sabotage of {identifier} went unnoticed:\n{stated}")
+    return stated
+
+
+def _rule(identifier: str, kind: Kind, at_least: float | None, theory: float | None) -> Rule:
+    if kind == "behaviour":
+        return Rule("always")
+    if kind == "equivalence":
+        return Rule("equivalent")
+    if kind != "ratio":
+        raise ClaimError(f"{identifier}: a claim of kind {kind} is not stated by a measurement")
+    if theory is not None:
+        if theory <= 1:
+            raise ClaimError(f"{identifier}: the model predicts {theory:.3g}, so there is no effect")
+        half = math.sqrt(theory)
+        if at_least is not None and at_least > half:
+            raise ClaimError(
+                f"{identifier}: {at_least:.3g} is more than half of what theory predicts "
+                f"({half:.3g}); a threshold that close to it fails by chance"
+            )
+        return Rule("at least", half if at_least is None else at_least)
+    if at_least is None:
+        raise ClaimError(f"{identifier} is a ratio: give `theory` or `at_least`")
+    return Rule("at least", at_least)

@@ -1,0 +1,172 @@
+"""The console command ``gatewaylab``: a thin layer that parses, calls and prints."""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gatewaylab import __version__, arrivals, load, publish
+from gatewaylab.errors import GatewaylabError
+from gatewaylab.results import LoadRecord, save
+from gatewaylab.servers import project_root, servers_table
+
+app = typer.Typer(
+    name="gatewaylab",
+    help="Start WSGI and ASGI servers, put honest load on them, build the book.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+
+
+class Profile(StrEnum):
+    """How many blocks a comparison has."""
+
+    quick = "quick"
+    full = "full"
+
+
+class Kind(StrEnum):
+    """How requests arrive."""
+
+    constant = "constant"
+    poisson = "poisson"
+
+
+class Transport(StrEnum):
+    """Which client sends."""
+
+    raw = "raw"
+    httpx = "httpx"
+
+
+def main() -> None:
+    """Entry point: run a command; an expected error is one message and exit status 1."""
+    try:
+        app()
+    except GatewaylabError as error:
+        Console(stderr=True, highlight=False).print(f"gatewaylab: {error}", markup=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; what was accepted before is kept")
+        raise SystemExit(130) from None
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    console.print(__version__)
+
+
+@app.command()
+def servers(
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """List the servers of the book, and whether this machine has them."""
+    rows = servers_table()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("server", "interface", "a slot is a", "default slots", "version", "here")
+    for row in rows:
+        slots = "no bound" if row["default_slots"] is None else str(row["default_slots"])
+        table.add_row(
+            row["name"],
+            row["interface"],
+            row["slot_kind"],
+            slots,
+            row["version"] or "–",
+            "yes" if row["available"] else f"no: {row['install_hint']}",
+        )
+    console.print(table)
+
+
+@app.command("load")
+def load_command(
+    url: Annotated[str, typer.Argument(help="A loopback address, e.g. http://127.0.0.1:8000/")],
+    rate: Annotated[float, typer.Option(help="Requests per second.")] = 50.0,
+    seconds: Annotated[float, typer.Option(help="Length of the measured window.")] = 10.0,
+    warmup: Annotated[float, typer.Option(help="Seconds before it that do not count.")] = 1.0,
+    kind: Annotated[
+        Kind, typer.Option("--arrivals", help="How requests are spaced.")
+    ] = Kind.poisson,
+    transport: Annotated[Transport, typer.Option(help="Which client sends.")] = Transport.raw,
+    seed: Annotated[int, typer.Option(help="Seed of the arrival plan.")] = 1,
+    deadline: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 10.0,
+    out: Annotated[
+        Path | None, typer.Option("--json", help="Save the raw samples to this file.")
+    ] = None,
+) -> None:
+    """Send requests at a planned rate, however slow the server, and report latencies.
+
+    Latency counts from the moment the plan wanted the request to start (an open model), so a
+    stalled server cannot hide by being asked less.
+    """
+    plan = arrivals.parse_arrivals(kind.value, rate)
+    target, request = load.split_url(url)
+    samples, report = load.run(
+        target,
+        request,
+        plan,
+        seconds=seconds,
+        warmup=warmup,
+        seed=seed,
+        deadline=deadline,
+        transport=transport.value,
+    )
+    for key, value in load.summary(samples, report, seconds=seconds, warmup=warmup).items():
+        console.print(f"{key:>24}  {value}", markup=False)
+    if out is not None:
+        record = LoadRecord(
+            url=url,
+            request=request.as_dict(),
+            arrivals=plan.as_dict(),
+            seed=seed,
+            warmup=warmup,
+            seconds=seconds,
+            deadline=deadline,
+            samples=samples,
+            generator=report,
+        )
+        save(record, out)
+        console.print(f"raw samples: {out}", markup=False)
+
+
+@app.command()
+def build(
+    profile: Annotated[Profile, typer.Option(help="6 blocks a comparison, or 10.")] = Profile.quick,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything again.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure only this notebook (may be repeated).")
+    ] = None,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="A missing system is an error.")
+    ] = False,
+    render_only: Annotated[
+        bool, typer.Option("--render-only", help="Measure nothing; use accepted evidence.")
+    ] = False,
+) -> None:
+    """Measure what is stale and make the site in _build/html."""
+    began = time.monotonic()
+    options = publish.Options(
+        profile=profile.value,
+        fresh=fresh,
+        only=tuple(only or ()),
+        require_all=require_all,
+        render_only=render_only,
+    )
+    page = publish.build(publish.Book(project_root()), options, console)
+    console.print(f"built in {time.monotonic() - began:.0f} s", markup=False)
+    console.print(f"open {page.as_uri()}", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

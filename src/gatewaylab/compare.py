@@ -1,0 +1,288 @@
+"""Compare configurations in randomised, interleaved blocks of trials.
+
+Each block measures every configuration once, in a random order, and one of them twice: the
+difference between those two is the noise floor (A/A). Within a block all configurations get the
+same arrival plan. A trial is one fresh server with fresh connections; the trial, not the
+request, is the unit of replication.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from gatewaylab import load, noise, queueing, stats
+from gatewaylab.arrivals import Arrivals, Closed
+from gatewaylab.environment import available_cores
+from gatewaylab.errors import InputError, RefusedError
+from gatewaylab.evidence import staging
+from gatewaylab.load import Request, get
+from gatewaylab.process import serve
+from gatewaylab.results import Comparison, Effect, Trial
+from gatewaylab.servers import Server
+
+#: Set by the build; a notebook run by hand measures the quick profile.
+PROFILE_VARIABLE = "GATEWAYLAB_PROFILE"
+BLOCKS = {"quick": 6, "full": 10}
+
+#: A refused trial is repeated at the end of its block, at most this often in all.
+ATTEMPTS = 3
+
+#: Suffix of the label under which the twin's second trial is kept.
+AGAIN = " (again)"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One configuration: a server, what is asked of it, and how requests arrive.
+
+    Attributes:
+        hold: seconds a request holds its slot in the application, for the slot model and for
+            the rule that no answer is faster than its hold; None when it is not known.
+        cpu_bound: the hold is computing, not waiting; the machine is then meant to be busy.
+    """
+
+    server: Server
+    request: Request
+    arrivals: Arrivals
+    hold: float | None = None
+    cpu_bound: bool = False
+
+
+def setup(
+    server: Server,
+    path: str | Request = "/hello",
+    *,
+    arrivals: Arrivals,
+    hold: float | None = None,
+    cpu_bound: bool = False,
+) -> Setup:
+    """A configuration for :func:`compare`; ``path`` is a path to GET or a whole request."""
+    request = get(path) if isinstance(path, str) else path
+    return Setup(server, request, arrivals, hold, cpu_bound)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished comparison, and the questions that may be asked of it."""
+
+    comparison: Comparison
+    setups: Mapping[str, Setup]
+
+    def _per_block(self, label: str, quantity: Callable[[Trial], float]) -> dict[int, float]:
+        if label not in {*self.setups, self.comparison.twin + AGAIN}:
+            raise InputError(f"no configuration {label!r}; there are: {', '.join(self.setups)}")
+        return {trial.block: quantity(trial) for trial in self.comparison.of(label)}
+
+    def quantiles(self, label: str, p: float = 0.5) -> list[float]:
+        """Latency at level ``p`` in seconds, one value a block."""
+        return list(self._per_block(label, lambda trial: trial.quantile(p)).values())
+
+    def throughputs(self, label: str) -> list[float]:
+        """Answers per second, one value a block."""
+        return list(self._per_block(label, lambda trial: trial.throughput).values())
+
+    def trial(self, label: str, block: int = 0) -> Trial:
+        """The accepted trial of ``label`` in ``block`` or, if there is none, in the next one."""
+        trials = self.comparison.of(label)
+        for candidate in trials:
+            if candidate.block >= block:
+                return candidate
+        raise RefusedError(f"no accepted trial of {label!r}: the machine was too noisy")
+
+    def ratio(self, a: str, b: str, *, p: float = 0.5) -> Effect:
+        """Latency at level ``p`` under ``a`` divided by that under ``b``."""
+        name = "median" if p == 0.5 else f"p{100 * p:g}"
+        return self._ratio(a, b, lambda trial: trial.quantile(p), f"{name} latency, {a} ÷ {b}")
+
+    def throughput_ratio(self, a: str, b: str) -> Effect:
+        """Answers per second under ``a`` divided by those under ``b``."""
+        return self._ratio(a, b, lambda trial: trial.throughput, f"answers per second, {a} ÷ {b}")
+
+    def _ratio(self, a: str, b: str, quantity: Callable[[Trial], float], what: str) -> Effect:
+        comparison = self.comparison
+        n = sum(len(trial.measured) for label in {a, b} for trial in comparison.of(label))
+        found = self._estimate(a, b, quantity)
+        floor = self._estimate(comparison.twin, comparison.twin + AGAIN, quantity)
+        if isinstance(found, str) or isinstance(floor, str):
+            reasons = [text for text in (found, floor) if isinstance(text, str)]
+            return Effect(
+                kind="ratio", what=what, estimate=1, low=1, high=1, low90=1, high90=1, n=n,
+                blocks=0, seed=comparison.seed, values=(), comparison=comparison.name,
+                refused=(*reasons, *_broken_rules(comparison)),
+            )  # fmt: skip
+        estimate, values = found
+        return Effect(
+            kind="ratio",
+            what=what,
+            estimate=estimate.estimate,
+            low=estimate.low,
+            high=estimate.high,
+            low90=estimate.low90,
+            high90=estimate.high90,
+            floor=max(floor[0].high, 1 / floor[0].low),
+            a12=estimate.a12,
+            n=n,
+            blocks=estimate.n,
+            seed=comparison.seed,
+            values=values,
+            comparison=comparison.name,
+        )
+
+    def _estimate(
+        self, a: str, b: str, quantity: Callable[[Trial], float]
+    ) -> tuple[stats.RatioEstimate, tuple[float, ...]] | str:
+        """The ratio over the blocks that have both, or why there is none."""
+        above, below = self._per_block(a, quantity), self._per_block(b, quantity)
+        both = sorted(above.keys() & below.keys())
+        try:
+            found = stats.ratio_estimate([above[k] for k in both], [below[k] for k in both])
+        except (RefusedError, InputError) as reason:
+            return str(reason)
+        return found, tuple(above[k] / below[k] for k in both)
+
+    def predicted(self, label: str, p: float = 0.5, *, slots: int | None = None) -> float:
+        """What the slot model says the quantile is, from the plans alone, in seconds.
+
+        Lindley's or Kiefer and Wolfowitz's recursion on the very plans that were sent; no
+        measured number enters. The median over the blocks. ``slots`` replaces the server's
+        own number, to ask what it would be like with as many.
+        """
+        one = self.setups[label]
+        return predict(one, self.comparison, slots or one.server.total_slots, p)
+
+    def predicted_ratio(self, a: str, b: str, *, p: float = 0.5) -> float:
+        """The slot model's prediction for :meth:`ratio`."""
+        return self.predicted(a, p) / self.predicted(b, p)
+
+
+def predict(one: Setup, comparison: Comparison, slots: int | None, p: float = 0.5) -> float:
+    """The slot model's quantile in seconds for the plans of ``comparison`` and ``slots``."""
+    if isinstance(one.arrivals, Closed) or one.hold is None:
+        raise InputError("the model needs planned arrivals and a hold time")
+    found = []
+    first = comparison.trials[0]
+    for seed in sorted({trial.seed for trial in comparison.trials}):
+        plan = one.arrivals.plan(first.warmup + first.seconds, seed)
+        latency = queueing.slot_model(plan, one.hold, slots)[plan >= first.warmup]
+        found.append(float(np.sort(latency)[math.ceil(p * len(latency)) - 1]))
+    return float(np.median(found))
+
+
+def _broken_rules(comparison: Comparison) -> list[str]:
+    return sorted({rule for trial in comparison.rejected for rule in trial.refusals})
+
+
+def compare(
+    name: str,
+    setups: Mapping[str, Setup],
+    *,
+    seconds: float = 3.0,
+    warmup: float = 1.0,
+    deadline: float = 10.0,
+    blocks: int | None = None,
+    twin: str | None = None,
+    transport: str = "raw",
+) -> Outcome:
+    """Measure every configuration in every block and keep all raw samples.
+
+    Args:
+        name: unique in the notebook, usable as a file name; the seed is derived from it.
+        setups: the configurations by label.
+        seconds: measured window of a trial. warmup: seconds before it that do not count.
+        deadline: seconds after which an unanswered request is censored.
+        blocks: how many blocks; from the profile when None.
+        twin: the label that is measured twice in each block; the first when None.
+
+    Raises:
+        InputError: the request makes no sense. ServerStartError, LoadError: a trial failed.
+    """
+    if not setups:
+        raise InputError("compare needs at least one configuration")
+    twin = next(iter(setups)) if twin is None else twin
+    if twin not in setups:
+        raise InputError(f"the twin {twin!r} is none of: {', '.join(setups)}")
+    profile = os.environ.get(PROFILE_VARIABLE, "quick")
+    if blocks is None:
+        if profile not in BLOCKS:
+            raise InputError(f"{PROFILE_VARIABLE}={profile!r}; known: {', '.join(BLOCKS)}")
+        blocks = BLOCKS[profile]
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    window = _Window(seconds=seconds, warmup=warmup, deadline=deadline, transport=transport)
+    labels = [*setups, twin + AGAIN]
+    trials: list[Trial] = []
+    rejected: list[Trial] = []
+    with _progress(name, len(labels) * blocks) as step:
+        for block in range(blocks):
+            order = np.random.default_rng([seed, block]).permutation(labels)
+            queue = [(str(label), 1) for label in order]
+            while queue:
+                label, attempt = queue.pop(0)
+                one = setups[label.removesuffix(AGAIN) if label not in setups else label]
+                found = _trial(label, one, block, _plan_seed(seed, block), window)
+                if not found.refusals:
+                    trials.append(found)
+                    step()
+                    continue
+                rejected.append(found)
+                if attempt < ATTEMPTS:
+                    queue.append((label, attempt + 1))
+                else:
+                    step()
+    comparison = Comparison(
+        name=name,
+        labels=tuple(setups),
+        twin=twin,
+        blocks=blocks,
+        seed=seed,
+        trials=tuple(trials),
+        rejected=tuple(rejected),
+    )
+    if (stage := staging()) is not None:
+        stage.comparison(comparison)
+    return Outcome(comparison, dict(setups))
+
+
+@dataclass(frozen=True)
+class _Window:
+    seconds: float
+    warmup: float
+    deadline: float
+    transport: str
+
+
+def _plan_seed(seed: int, block: int) -> int:
+    return int(np.random.default_rng([seed, block, 1]).integers(2**31))
+
+
+@contextlib.contextmanager
+def _progress(name: str, total: int) -> Iterator[Callable[[], None]]:
+    """Where the comparison is: a line in the staging folder, or a bar for a reader."""
+    stage = staging()
+    done = 0
+    if stage is not None:
+        file = stage.folder / "progress"
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            file.write_text(f"{name}: {done} of {total} trials")
+
+        yield step
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=name, unit="trial") as bar:
+        yield lambda: bar.update() and None
+
+
+__all__ = [
+    "AGAIN", "ATTEMPTS", "BLOCKS", "Outcome", "Setup", "compare", "predict", "setup",
+]  # fmt: skip

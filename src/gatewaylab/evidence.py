@@ -1,0 +1,280 @@
+"""The evidence file: everything one notebook measured and claimed, in one JSON document.
+
+While a notebook runs, its parts are written one by one into a staging folder, so that a crash
+shows how far it came. Only when the notebook has finished does the build join the parts into
+``<evidence>/<notebook>.json`` with a single atomic replace: readers see the old evidence or
+the new, never a mixture. The published site is made from these files and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from gatewaylab.environment import Environment
+from gatewaylab.errors import InputError, ResultError
+from gatewaylab.results import Comparison, Effect, load, save, write_atomically
+from gatewaylab.servers import servers_table
+
+#: Set by the build to the staging folder of the notebook that is being executed.
+STAGING_VARIABLE = "GATEWAYLAB_STAGING"
+
+Verdict = Literal["supported", "refuted", "inconclusive", "not measured"]
+CommonVerdict = Literal["true", "true with a nuance", "outdated", "false"]
+Kind = Literal["ratio", "equivalence", "behaviour", "count", "bound", "cited", "opinion"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Record):
+    """Where a statement can be read: a label and an https address."""
+
+    label: str
+    url: str
+
+
+class SabotageRecord(_Record):
+    """The claim's hypothesis tried on a system that was changed so that it must not hold."""
+
+    what: str
+    effect: Effect
+    verdict: Verdict
+
+
+class ClaimRecord(_Record):
+    """One claim with its verdicts.
+
+    Attributes:
+        title: the common statement, as people say it.
+        statement: what this book states and measures.
+        common_verdict, nuance: what the common statement comes to.
+        verdict: what this measurement says of ``statement``.
+        rule: the hypothesis in words. threshold: its number. theory: what the model predicts.
+        missing: the systems that kept it from being measured here.
+    """
+
+    id: str
+    title: str
+    statement: str
+    kind: Kind
+    verdict: Verdict
+    common_verdict: CommonVerdict
+    nuance: str
+    effect: Effect | None
+    threshold: float | None
+    theory: float | None
+    rule: str
+    sabotage: SabotageRecord | None
+    sources: tuple[Source, ...]
+    notebook: str
+    missing: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        measured = self.kind not in {"cited", "opinion"} and self.verdict != "not measured"
+        if measured and (self.effect is None or self.sabotage is None):
+            raise ValueError(f"{self.id} is measured, so it needs an effect and a sabotage")
+        return self
+
+
+class ValueRecord(_Record):
+    """A number that prose may cite: its value in ``unit`` and how to print it."""
+
+    value: float
+    unit: str
+    format: str
+
+    @model_validator(mode="after")
+    def _finite(self) -> Self:
+        if math.isnan(self.value):
+            raise ValueError("a published value is a number, not NaN")
+        return self
+
+
+class SystemRecord(_Record):
+    """One server of the book: whether it was measured here and, if not, how it would be."""
+
+    name: str
+    title: str
+    interface: str
+    slot_kind: str
+    version: str | None
+    measured: bool
+    hint: str
+
+
+class Evidence(_Record):
+    """What one notebook measured, when, where, under which key, and its executed form.
+
+    Attributes:
+        key: the staleness key (decision 0005); another key means "measure again".
+        executed: the executed notebook as nbformat JSON.
+    """
+
+    schema_version: Literal[1] = 1
+    notebook: str
+    key: str
+    profile: str
+    measured_at: str
+    finished_at: str
+    claims: tuple[ClaimRecord, ...]
+    values: dict[str, ValueRecord]
+    systems: tuple[SystemRecord, ...]
+    comparisons: tuple[Comparison, ...]
+    environment: Environment
+    executed: dict[str, Any]
+
+    def claim(self, identifier: str) -> ClaimRecord:
+        """The claim of that id, or :class:`ResultError`."""
+        for record in self.claims:
+            if record.id == identifier:
+                return record
+        raise ResultError(f"{self.notebook} has no claim {identifier}")
+
+
+class Staging:
+    """The folder into which a running notebook writes its parts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def comparison(self, comparison: Comparison) -> None:
+        """Keep a comparison with its raw samples."""
+        save(comparison, self.folder / f"comparison-{comparison.name}.json")
+
+    def claim(self, record: ClaimRecord) -> None:
+        """Keep a claim; a second one of the same id would be a contradiction."""
+        path = self.folder / f"claim-{record.id}.json"
+        if path.exists():
+            raise InputError(f"claim {record.id} is stated twice in this notebook; state it once")
+        save(record, path)
+
+    def value(self, key: str, record: ValueRecord) -> None:
+        """Keep a number for the prose."""
+        save(record, self.folder / f"value-{key}.json")
+
+    def system(self, record: SystemRecord) -> None:
+        """Keep one row of the table of servers."""
+        save(record, self.folder / f"system-{record.name}.json")
+
+    def parts(self) -> dict[str, Any]:
+        """All parts, validated, as the fields of :class:`Evidence`."""
+
+        def every(kind: type[Any], prefix: str) -> list[Any]:
+            return [load(kind, path) for path in sorted(self.folder.glob(f"{prefix}-*.json"))]
+
+        return {
+            "claims": tuple(every(ClaimRecord, "claim")),
+            "comparisons": tuple(every(Comparison, "comparison")),
+            "systems": tuple(every(SystemRecord, "system")),
+            "values": {
+                path.stem.removeprefix("value-"): load(ValueRecord, path)
+                for path in sorted(self.folder.glob("value-*.json"))
+            },
+        }
+
+
+def staging() -> Staging | None:
+    """The staging folder of the current build, or None when a notebook is run by hand."""
+    folder = os.environ.get(STAGING_VARIABLE)
+    return Staging(Path(folder)) if folder else None
+
+
+def cite(key: str, value: float, unit: str = "", format: str = ".3g") -> float:  # noqa: A002
+    """Publish a number under ``key`` for the prose of any page, and return it.
+
+    Args:
+        key: lower-case words joined by hyphens, unique in the notebook.
+        value: the number, in ``unit``.
+        unit: printed behind it, for example ``"ms"``.
+        format: a format specification, for example ``".1f"``.
+    """
+    if not key.replace("-", "").isalnum() or key != key.lower():
+        raise InputError(f"{key!r} is not a key: use lower-case words joined by hyphens")
+    record = ValueRecord(value=float(value), unit=unit, format=format)
+    if (stage := staging()) is not None:
+        stage.value(key, record)
+    return float(value)
+
+
+def inventory(measured: Collection[str]) -> tuple[SystemRecord, ...]:
+    """Publish the table of servers: each with its version, and whether it was measured.
+
+    Args:
+        measured: names of the servers that this notebook started and asked.
+    """
+    rows = tuple(
+        SystemRecord(
+            name=row["name"],
+            title=row["title"],
+            interface=row["interface"],
+            slot_kind=row["slot_kind"],
+            version=row["version"],
+            measured=row["name"] in measured,
+            hint=row["install_hint"],
+        )
+        for row in servers_table()
+    )
+    if (stage := staging()) is not None:
+        for row in rows:
+            stage.system(row)
+    return rows
+
+
+def read_all(folder: Path) -> dict[str, Evidence]:
+    """Every accepted evidence file of ``folder``, by notebook."""
+    return {path.stem: read(path) for path in sorted(folder.glob("*.json"))}
+
+
+def read(path: Path) -> Evidence:
+    """One evidence file; a render reads the same file for every page, so it is kept in memory.
+
+    Raises:
+        ResultError: truncated, malformed, of an unknown schema, or named for another notebook.
+    """
+    try:
+        stat = path.stat()
+    except FileNotFoundError as error:
+        raise ResultError(f"{path} does not exist") from error
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, changed: int, size: int) -> Evidence:
+    evidence = load(Evidence, path)
+    if evidence.notebook != path.stem:
+        raise ResultError(f"{path} holds the evidence of {evidence.notebook}")
+    return evidence
+
+
+def schema() -> str:
+    """The JSON Schema of an evidence file, as published with the site."""
+    return json.dumps(Evidence.model_json_schema(), indent=1) + "\n"
+
+
+def accept(evidence: Evidence, folder: Path) -> Path:
+    """Make ``evidence`` the accepted one of its notebook; the old one stays until this is whole.
+
+    Raises:
+        ResultError: a claim in it was refuted, so the prose around it would be wrong.
+    """
+    refuted = [record.id for record in evidence.claims if record.verdict == "refuted"]
+    if refuted:
+        raise ResultError(f"{', '.join(refuted)} refuted: correct the prose or the claim")
+    path = folder / f"{evidence.notebook}.json"
+    text = evidence.model_dump_json() + "\n"
+    try:
+        Evidence.model_validate_json(text)  # what cannot be read back is not worth keeping
+    except ValidationError as error:
+        raise ResultError(f"the new evidence of {evidence.notebook} is invalid: {error}") from error
+    write_atomically(path, text)
+    return path

@@ -1,0 +1,406 @@
+"""From notebooks to a site: execute what is stale, accept its evidence, render.
+
+Measuring and rendering are separate. The first writes evidence files and nothing else; the
+second reads accepted evidence files and nothing else, so that a change of prose measures nothing
+and an interrupted build keeps what it had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from myst_nb.core.read import read_myst_markdown_notebook
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from rich.console import Console
+
+from gatewaylab import environment, evidence
+from gatewaylab.claims import Entry, catalogue
+from gatewaylab.errors import BuildError, ResultError
+from gatewaylab.progress import Watch, clock
+from gatewaylab.servers import servers_table
+
+PROFILES = ("quick", "full")
+#: Set by the build for :func:`gatewaylab.compare.compare`.
+PROFILE_VARIABLE = "GATEWAYLAB_PROFILE"
+
+#: No cell takes longer: the longest comparison of the full profile needs about a third of it.
+CELL_TIMEOUT = 1800
+
+#: Parts of the instrument that cannot change a measured number; editing them measures nothing.
+_NOT_MEASURING = {"publish.py", "progress.py", "cli.py"}
+
+
+@dataclass(frozen=True)
+class Book:
+    """The project's folders, all derived from its root."""
+
+    root: Path
+
+    @property
+    def build(self) -> Path:
+        return self.root / "_build"
+
+    @property
+    def evidence(self) -> Path:
+        return self.build / "evidence"
+
+    @property
+    def html(self) -> Path:
+        return self.build / "html"
+
+    @property
+    def cache(self) -> Path:
+        return self.build / ".jupyter_cache"
+
+    def staging(self, notebook: str) -> Path:
+        return self.build / "staging" / notebook
+
+    def notebooks(self) -> list[Path]:
+        """The executable chapters in the order of the table of contents."""
+        toc = yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8"))
+        found: list[Path] = []
+
+        def walk(node: Any) -> None:
+            if isinstance(node, dict):
+                file = node.get("file")
+                if isinstance(file, str) and file.startswith("notebooks/"):
+                    found.append((self.root / file).with_suffix(".md"))
+                for value in node.values():
+                    walk(value)
+            elif isinstance(node, list):
+                for value in node:
+                    walk(value)
+
+        walk(toc)
+        return found
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for."""
+
+    profile: str = "quick"
+    fresh: bool = False
+    only: tuple[str, ...] = ()
+    require_all: bool = False
+    render_only: bool = False
+
+
+@contextlib.contextmanager
+def exclusive(book: Book) -> Iterator[None]:
+    """Hold the project's build lock; two builds at once would measure each other."""
+    book.build.mkdir(exist_ok=True)
+    with (book.build / ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise BuildError(
+                f"another build of this project is running (pid {lock.read().strip() or '?'}); "
+                f"wait for it or end it"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def build(book: Book, options: Options, console: Console) -> Path:
+    """Measure what is stale, then render; returns the front page.
+
+    Raises:
+        BuildError: a system is missing under ``require_all``, a notebook failed, or the
+            rendering warned. What was accepted before is untouched.
+    """
+    with exclusive(book):
+        table = servers_table()
+        _preflight(table, options, console)
+        if not options.render_only:
+            measure(book, options, table, console)
+        return render(book, console)
+
+
+def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Console) -> None:
+    missing = [row for row in table if not row["available"]]
+    _say(console, 
+        f"{len(table) - len(missing)} of {len(table)} servers are here; "
+        f"machine: {environment.machine_kind()}"
+    )
+    for row in missing:
+        _say(console, f"  not measured on this machine: {row['name']} ({row['install_hint']})")
+    if missing and options.require_all:
+        raise BuildError("--require-all: " + ", ".join(row["name"] for row in missing) + " missing")
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """A text notebook as the renderer will read it, so that both see the same code cells."""
+    return nbformat.from_dict(read_myst_markdown_notebook(path.read_text(encoding="utf-8")))
+
+
+def staleness_key(
+    book: Book, path: Path, profile: str, table: Sequence[dict[str, Any]]
+) -> str:
+    """SHA-256 over all that can change what a notebook measures (decision 0005).
+
+    Its code cells, the instrument, the demo apps, the locked versions and those of the
+    distribution's servers, the kinds of its claims, the profile, and the kind of machine.
+    """
+    digest = hashlib.sha256()
+
+    def add(name: str, content: str | bytes) -> None:
+        data = content.encode() if isinstance(content, str) else content
+        digest.update(f"{name}\0{len(data)}\0".encode())
+        digest.update(data)
+
+    for cell in read_notebook(path).cells:
+        if cell.cell_type == "code":
+            add("cell", cell.source)
+    for folder in ("src/gatewaylab", "demo_apps"):
+        for file in sorted((book.root / folder).rglob("*.py")):
+            if file.name not in _NOT_MEASURING:
+                add(str(file.relative_to(book.root)), file.read_bytes())
+    add("lock", (book.root / "requirements.txt").read_bytes())
+    add("systems", json.dumps([[row["name"], row["version"]] for row in table]))
+    add("kinds", json.dumps({k: v.kind for k, v in catalogue_of(book, path.stem).items()}))
+    add("profile", profile)
+    add("machine", environment.machine_kind())
+    return digest.hexdigest()
+
+
+def catalogue_of(book: Book, notebook: str) -> dict[str, Entry]:
+    """The declared claims of one notebook."""
+    entries = catalogue(book.root / "book" / "claims.toml")
+    return {k: v for k, v in entries.items() if v.notebook == notebook}
+
+
+def accepted(book: Book, notebook: str) -> evidence.Evidence | None:
+    """The accepted evidence of a notebook; None when there is none that can be read."""
+    path = book.evidence / f"{notebook}.json"
+    if not path.exists():
+        return None
+    return evidence.read(path)
+
+
+def measure(
+    book: Book, options: Options, table: Sequence[dict[str, Any]], console: Console
+) -> None:
+    """Execute the stale notebooks one after another and accept what each one saw."""
+    notebooks = book.notebooks()
+    known = {path.stem for path in notebooks}
+    for name in options.only:
+        if name not in known:
+            raise BuildError(f"no notebook {name!r}; there are: {', '.join(sorted(known))}")
+    stale = []
+    for path in notebooks:
+        key = staleness_key(book, path, options.profile, table)
+        old = _accepted_or_none(book, path.stem, console)
+        chosen = not options.only or path.stem in options.only
+        if chosen and (options.fresh or old is None or old.key != key):
+            stale.append((path, key, old))
+        elif old is not None:
+            _reword(book, old)
+    if not stale:
+        _say(console, "nothing to measure: every notebook's evidence is current")
+    expected = [_expected_seconds(path, options.profile, old) for path, _, old in stale]
+    for i, (path, key, _) in enumerate(stale):
+        later = sum(expected[i + 1 :])
+        _say(console, f"[{i + 1}/{len(stale)}] measuring {path.stem} · about {clock(expected[i] + later)} left")
+        file = book.staging(path.stem) / "progress"
+        with Watch(console, path.stem, file, expected=expected[i], later=later):
+            fresh = execute(book, path, key, options.profile)
+        evidence.accept(fresh, book.evidence)
+        shutil.rmtree(book.staging(path.stem), ignore_errors=True)
+        for record in fresh.claims:
+            _say(console, f"    {record.id} {record.verdict}")
+
+
+def _accepted_or_none(book: Book, notebook: str, console: Console) -> evidence.Evidence | None:
+    try:
+        return accepted(book, notebook)
+    except ResultError as error:
+        _say(console, f"the stored evidence of {notebook} is unusable and will be measured again: {error}")
+        return None
+
+
+def _expected_seconds(path: Path, profile: str, old: evidence.Evidence | None) -> float:
+    """How long a notebook will take: as long as last time, else what its header says."""
+    if old is not None and old.profile == profile:
+        begun, ended = map(datetime.fromisoformat, (old.measured_at, old.finished_at))
+        return (ended - begun).total_seconds()
+    declared = read_notebook(path).metadata.get("expected_seconds", {})
+    return float(declared.get(profile, 120))
+
+
+def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence:
+    """Run one notebook in a kernel of its own and collect what it recorded.
+
+    Raises:
+        BuildError: a cell raised, hung or lost its kernel. The staging folder keeps the parts.
+    """
+    staging = book.staging(path.stem)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    notebook = read_notebook(path)
+    begun = datetime.now(UTC)
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,  # timings in the metadata would change the cache's hash
+        resources={"metadata": {"path": str(book.root)}},
+    )
+    surroundings = {
+        **os.environ,
+        evidence.STAGING_VARIABLE: str(staging),
+        PROFILE_VARIABLE: profile,
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    try:
+        client.execute(env=surroundings)
+    except CellExecutionError as error:
+        raise BuildError(f"{path.stem} failed:\n{error}") from error
+    except CellTimeoutError as error:
+        raise BuildError(f"{path.stem}: a cell ran longer than {CELL_TIMEOUT} s") from error
+    except DeadKernelError as error:
+        raise BuildError(f"{path.stem}: its kernel died; run the build again to resume") from error
+    _no_stderr(path.stem, notebook)
+    ended = datetime.now(UTC)
+    parts = evidence.Staging(staging).parts()
+    stated, declared = {c.id for c in parts["claims"]}, set(catalogue_of(book, path.stem))
+    if stated != declared:
+        raise BuildError(
+            f"{path.stem} states {sorted(stated)} and book/claims.toml declares "
+            f"{sorted(declared)} for it; make them agree"
+        )
+    return evidence.Evidence(
+        notebook=path.stem,
+        key=key,
+        profile=profile,
+        measured_at=begun.isoformat(timespec="seconds"),
+        finished_at=ended.isoformat(timespec="seconds"),
+        environment=environment.record(book.root),
+        executed=json.loads(nbformat.writes(notebook)),
+        **parts,
+    )
+
+
+def _no_stderr(name: str, notebook: nbformat.NotebookNode) -> None:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.get("output_type") == "stream" and output.get("name") == "stderr":
+                raise BuildError(f"{name} wrote to stderr:\n{output['text'][:2000]}")
+
+
+def _reword(book: Book, old: evidence.Evidence) -> None:
+    """Bring the declared texts of accepted claims up to date; no number changes."""
+    entries = catalogue_of(book, old.notebook)
+    claims = []
+    for record in old.claims:
+        entry = entries.get(record.id)
+        if entry is not None:
+            texts = entry.model_dump(include={"title", "statement", "common_verdict", "nuance"})
+            record = record.model_copy(update={**texts, "sources": entry.sources})
+        claims.append(record)
+    new = old.model_copy(update={"claims": tuple(claims)})
+    if new.claims != old.claims:
+        evidence.accept(new, book.evidence)
+
+
+def render(book: Book, console: Console) -> Path:
+    """Make the site from accepted evidence; a warning is an error.
+
+    Raises:
+        BuildError: jupyter-book warned or failed. The half-made site is removed, because a
+            second run would not repeat the warnings of pages that did not change.
+    """
+    began = time.monotonic()
+    _fill_cache(book)
+    log = book.build / "render.log"
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book.root)]
+    with log.open("w", encoding="utf-8") as out:
+        done = subprocess.run(
+            [*command, "-W", "--keep-going", "--path-output", str(book.root)],
+            cwd=book.root,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    page = book.html / "index.html"
+    if done.returncode != 0 or not page.exists():
+        for folder in (book.html, book.build / ".doctrees"):
+            shutil.rmtree(folder, ignore_errors=True)
+        tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-40:])
+        raise BuildError(f"jupyter-book failed (whole log: {log}):\n{tail}")
+    _downloads(book)
+    _say(console, f"rendered in {time.monotonic() - began:.1f} s")
+    return page
+
+
+def _fill_cache(book: Book) -> None:
+    """Put each notebook's accepted outputs where the renderer looks for them.
+
+    A notebook without usable evidence is given as "executed, no outputs": rendering must never
+    start a server.
+    """
+    shutil.rmtree(book.cache, ignore_errors=True)
+    cache = get_cache(str(book.cache))
+    for path in book.notebooks():
+        notebook = read_notebook(path)
+        stored = accepted(book, path.stem)
+        if stored is not None:
+            executed = nbformat.from_dict(stored.executed)
+            if _code(executed) == _code(notebook):
+                _take_outputs(notebook, executed)
+        cache.cache_notebook_bundle(
+            CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True
+        )
+
+
+def _code(notebook: nbformat.NotebookNode) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> None:
+    sources = (cell for cell in executed.cells if cell.cell_type == "code")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            source = next(sources)
+            cell.outputs, cell.execution_count = source.outputs, source.execution_count
+
+
+def _downloads(book: Book) -> None:
+    """Beside the pages: each notebook as .ipynb, the raw evidence, and its schema."""
+    data = book.html / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "evidence.schema.json").write_text(evidence.schema(), encoding="utf-8")
+    for path in book.notebooks():
+        stored = book.evidence / path.with_suffix(".json").name
+        if stored.exists():
+            shutil.copyfile(stored, data / stored.name)
+            executed = accepted(book, path.stem)
+            assert executed is not None
+            target = book.html / "notebooks" / f"{path.stem}.ipynb"
+            target.write_text(json.dumps(executed.executed, indent=1) + "\n", encoding="utf-8")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False)

@@ -1,0 +1,503 @@
+"""What was seen: samples, trials, comparisons. Frozen, validated, versioned, saved atomically.
+
+Times are float seconds. Within a trial they count from the trial's own start on the monotonic
+clock; ``NaN`` means "did not happen", and a request that had not finished by the deadline has
+``finished_at = NaN`` and therefore a latency of +∞: censored, never dropped.
+
+JSON has no NaN and no infinity. A time that did not happen is stored as ``null``; a number that
+may be infinite (a bound, a reading) as ``"Infinity"``, ``"-Infinity"`` or ``"NaN"``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from gatewaylab.errors import InputError, RefusedError, ResultError
+
+#: The error of a sample, by the index that :attr:`Samples.error` stores.
+ERRORS = ("", "deadline", "connect", "reset", "protocol", "status", "body")
+
+#: Fewest samples for which a quantile at or above this level is stated (method, section 2).
+_NEEDED = ((0.999, 20_000), (0.99, 2_000), (0.95, 100), (0.9, 50))
+
+
+def _column(value: Any, kinds: str, types: tuple[type, ...]) -> Any:
+    """``value`` if it is one column of numbers; NumPy would quietly accept text, too."""
+    if isinstance(value, np.ndarray):
+        if value.ndim != 1 or value.dtype.kind not in kinds:
+            raise ValueError(f"not a column of numbers: {value.dtype} of shape {value.shape}")
+        return value
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"a column is a list, not {type(value).__name__}")  # noqa: TRY004
+    for kind in set(map(type, value)):
+        if kind is bool or not issubclass(kind, types):
+            raise ValueError(f"a column of numbers holds a {kind.__name__}")
+    return value
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()  # the caller's own array stays writeable
+    view.flags.writeable = False
+    return view
+
+
+def _floats(value: Any) -> NDArray[np.float64]:
+    value = _column(value, "fiu", (float, int, np.integer, np.floating, type(None)))
+    if isinstance(value, np.ndarray):
+        array = value.astype(np.float64, copy=False)
+    else:
+        try:
+            array = np.array(value, dtype=np.float64)  # None becomes NaN
+        except OverflowError as error:
+            raise ValueError("a time is too large") from error
+    if np.isinf(array).any():
+        raise ValueError("a time is infinite; a missing time is null")
+    return _frozen(array)
+
+
+def _integers(value: Any) -> NDArray[np.int32]:
+    value = _column(value, "iu", (int, np.integer))
+    try:
+        wide = np.asarray(value, dtype=np.int64)
+    except OverflowError as error:
+        raise ValueError("a whole number is too large") from error
+    array = wide.astype(np.int32)
+    if not np.array_equal(array, wide):
+        raise ValueError("a whole number does not fit in 32 bits")
+    return _frozen(array)
+
+
+def _dump_floats(array: NDArray[np.float64]) -> list[float | None]:
+    rounded = np.round(array, 6)  # a microsecond is below the instrument's own jitter
+    if not np.isnan(rounded).any():
+        return rounded.tolist()  # type: ignore[no-any-return]
+    return [None if math.isnan(v) else v for v in rounded.tolist()]
+
+
+def _dump_integers(array: NDArray[np.int32]) -> list[int]:
+    return array.tolist()  # type: ignore[no-any-return]
+
+
+Seconds = Annotated[
+    NDArray[np.float64],
+    BeforeValidator(_floats),
+    PlainSerializer(_dump_floats, return_type=list, when_used="json"),
+    WithJsonSchema({"type": "array", "items": {"type": ["number", "null"]}}),
+]
+Integers = Annotated[
+    NDArray[np.int32],
+    BeforeValidator(_integers),
+    PlainSerializer(_dump_integers, return_type=list, when_used="json"),
+    WithJsonSchema({"type": "array", "items": {"type": "integer"}}),
+]
+
+
+def _number(value: float) -> float | str:
+    if math.isnan(value):
+        return "NaN"
+    return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+#: A float that may be ±∞ or NaN and survives JSON, which writes both as null by itself.
+Number = Annotated[
+    float,
+    PlainSerializer(_number, when_used="json"),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]},
+    ),
+]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, ser_json_inf_nan="strings"
+    )
+
+
+class Samples(_Frozen):
+    """One column per measured quantity, one row per planned request, in the plan's order.
+
+    Attributes:
+        scheduled_at: when the plan wanted the request to start.
+        sent_at: when its bytes were handed to the kernel.
+        first_byte_at: when the first byte of the answer arrived.
+        finished_at: when the last byte arrived; NaN if the deadline came first.
+        status: HTTP status, 0 if none arrived.
+        error: index into :data:`ERRORS`; 0 is "no error".
+        service: seconds inside the application, from its ``Server-Timing`` header.
+        started_at: when the application began, from its ``X-Started`` header.
+        worker: index into :attr:`workers` of the process/thread that answered, -1 if unknown.
+        workers: the distinct ``X-Worker`` values seen.
+    """
+
+    scheduled_at: Seconds
+    sent_at: Seconds
+    first_byte_at: Seconds
+    finished_at: Seconds
+    status: Integers
+    error: Integers
+    service: Seconds
+    started_at: Seconds
+    worker: Integers
+    workers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        n = len(self.scheduled_at)
+        for name in type(self).model_fields:
+            if name != "workers" and len(getattr(self, name)) != n:
+                raise ValueError(f"column {name} has {len(getattr(self, name))} rows, not {n}")
+        if np.isnan(self.scheduled_at).any() or (self.scheduled_at < 0).any():
+            raise ValueError("scheduled_at must be a non-negative number in every row")
+        if n and (self.error.min() < 0 or self.error.max() >= len(ERRORS)):
+            raise ValueError(f"error codes run from 0 to {len(ERRORS) - 1}")
+        if n and not -1 <= self.worker.min() <= self.worker.max() < len(self.workers):
+            raise ValueError("worker names an entry that the workers table does not have")
+        if n and not 0 <= self.status.min() <= self.status.max() <= 999:
+            raise ValueError("an HTTP status is 0 (none arrived) to 999")
+        if (self.service < 0).any():  # False for NaN
+            raise ValueError("a service time is negative")
+        if (self.finished_at < self.scheduled_at - 1e-3).any():
+            raise ValueError("a request finished before it was scheduled")
+        if (np.isnan(self.finished_at) & (self.error == 0)).any():
+            raise ValueError("a request that never finished must carry its error")
+        if (~np.isnan(self.finished_at) & (self.error == ERRORS.index("deadline"))).any():
+            raise ValueError("a request that missed the deadline has no finish time")
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Same columns, NaN equal to NaN."""
+        if not isinstance(other, Samples):
+            return NotImplemented
+        return self.workers == other.workers and all(
+            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True)
+            for name in type(self).model_fields
+            if name != "workers"
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have no hash
+
+    def __len__(self) -> int:
+        return len(self.scheduled_at)
+
+    @property
+    def latency(self) -> NDArray[np.float64]:
+        """Seconds from the scheduled start to the last byte; +∞ where it never came."""
+        return np.where(np.isnan(self.finished_at), np.inf, self.finished_at - self.scheduled_at)
+
+    @property
+    def time_to_first_byte(self) -> NDArray[np.float64]:
+        """Seconds from the scheduled start to the first byte; +∞ where it never came."""
+        return np.where(
+            np.isnan(self.first_byte_at), np.inf, self.first_byte_at - self.scheduled_at
+        )
+
+    @property
+    def send_lag(self) -> NDArray[np.float64]:
+        """Seconds that the generator was late; NaN where the request was never sent."""
+        return self.sent_at - self.scheduled_at
+
+    @property
+    def peak_overlap(self) -> int:
+        """Most requests that were inside the application at one moment, by its own trace."""
+        traced = ~(np.isnan(self.started_at) | np.isnan(self.service))
+        begin = np.sort(self.started_at[traced])
+        end = np.sort((self.started_at + self.service)[traced])
+        if not len(begin):
+            return 0
+        # At the start of each request: those begun so far, less those that have ended.
+        inside = np.arange(1, len(begin) + 1) - np.searchsorted(end, begin, side="right")
+        return int(inside.max())
+
+    def rows(self, mask: NDArray[np.bool_]) -> Samples:
+        """The samples where ``mask`` is true."""
+        columns = {
+            name: getattr(self, name)[mask] for name in type(self).model_fields if name != "workers"
+        }
+        return Samples(**columns, workers=self.workers)
+
+
+class GeneratorReport(_Frozen):
+    """How the load generator itself fared; the noise rules read it.
+
+    Attributes:
+        transport: which client was used.
+        planned: requests in the plan.
+        sent: requests whose bytes were written.
+        connections: TCP (or unix) connections opened.
+        reconnects: connections that had to be replaced after the server closed them.
+        peak_in_flight: most requests that were unanswered at once.
+        cpu_seconds: user and system time of the generator process while it sent.
+        wall_seconds: how long it sent and waited.
+        run_queue_seconds: time it was runnable and not running (``/proc/self/schedstat``); NaN
+            where the system does not tell.
+        monotonic_start: the trial's zero on ``time.monotonic()``.
+    """
+
+    transport: str
+    planned: Count
+    sent: Count
+    connections: Count
+    reconnects: Count
+    peak_in_flight: Count
+    cpu_seconds: Amount
+    wall_seconds: Amount
+    run_queue_seconds: Number
+    monotonic_start: Amount
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.sent > self.planned:
+            raise ValueError(f"{self.sent} requests sent of {self.planned} planned")
+        if self.run_queue_seconds < 0 or math.isinf(self.run_queue_seconds):
+            raise ValueError("run_queue_seconds must be 0 or more and finite, or NaN if unknown")
+        return self
+
+
+class Trial(_Frozen):
+    """One fresh server, one plan, one set of raw samples.
+
+    Attributes:
+        label: which configuration of the comparison this is.
+        block: index of the block it was measured in.
+        setup: the server and request as JSON values.
+        arrivals: the arrival process as JSON values.
+        seed: seed of the plan.
+        warmup: seconds at the start that no statistic uses.
+        seconds: length of the measured window.
+        deadline: seconds after which an unanswered request is censored.
+        started: wall-clock time of the start, ISO 8601, for the record only.
+        health: what the noise probes read, by name.
+        refusals: the rules that this trial broke; empty for an accepted one.
+    """
+
+    label: Annotated[str, Field(min_length=1)]
+    block: Count
+    setup: dict[str, Any]
+    arrivals: dict[str, Any]
+    seed: Count
+    warmup: Amount
+    seconds: Length
+    deadline: Length
+    started: str
+    samples: Samples
+    generator: GeneratorReport
+    health: dict[str, Number]
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> Samples:
+        """The samples of the measured window."""
+        return self.samples.rows(self.samples.scheduled_at >= self.warmup)
+
+    @property
+    def throughput(self) -> float:
+        """Answers without error per second of the measured window."""
+        measured = self.measured
+        inside = (measured.finished_at < self.warmup + self.seconds) & (measured.error == 0)
+        return float(inside.sum()) / self.seconds
+
+    def quantile(self, p: float) -> float:
+        """Latency at level ``p`` in seconds, +∞ when censored samples reach that level.
+
+        Raises:
+            RefusedError: the window holds too few samples for that level.
+        """
+        return quantile_of(self.measured.latency, p)
+
+
+def quantile_of(latency: NDArray[np.float64], p: float) -> float:
+    """Empirical ``p`` quantile (inverted distribution function), refusing thin tails.
+
+    Raises:
+        RefusedError: fewer samples than the level needs.
+        InputError: the level is not between 0 and 1, or a latency is NaN.
+    """
+    if not 0 <= p <= 1:
+        raise InputError(f"a quantile level lies between 0 and 1, so not {p!r} (p99 is 0.99)")
+    if np.isnan(latency).any():
+        raise InputError("a latency is NaN; what never finished has latency +∞")
+    needed = next((n for level, n in _NEEDED if p >= level), 1)
+    if len(latency) < needed:
+        raise RefusedError(
+            f"p{100 * p:g} needs at least {needed} samples and this trial has {len(latency)}; "
+            f"measure longer, or ask for a lower quantile"
+        )
+    # By hand, because numpy's method interpolates through inf with a warning.
+    ordered = np.sort(latency)
+    return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
+
+
+class Comparison(_Frozen):
+    """Several configurations measured in randomised, interleaved blocks.
+
+    Attributes:
+        name: file-safe name, unique in its notebook.
+        labels: the configurations in the order they were declared.
+        twin: the label that each block measured twice (A/A).
+        blocks: how many blocks were asked for.
+        seed: seed of the permutations and, with block and label, of every plan.
+        trials: accepted trials; the twin's second one is labelled ``twin + " (again)"``.
+        rejected: refused trials, kept for the record.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    twin: str
+    blocks: Annotated[int, Field(ge=1)]
+    seed: Count
+    trials: tuple[Trial, ...]
+    rejected: tuple[Trial, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label is declared twice")
+        if self.twin not in self.labels:
+            raise ValueError(f"the twin {self.twin!r} is not one of the labels")
+        known = {*self.labels, f"{self.twin} (again)"}
+        for trial in (*self.trials, *self.rejected):
+            if trial.label not in known:
+                raise ValueError(f"a trial is labelled {trial.label!r}, which is not declared")
+        if any(trial.refusals for trial in self.trials):
+            raise ValueError("a trial that broke a rule stands among the accepted ones")
+        if not all(trial.refusals for trial in self.rejected):
+            raise ValueError("a rejected trial does not say which rule it broke")
+        return self
+
+    def of(self, label: str) -> list[Trial]:
+        """The accepted trials of one configuration, in block order."""
+        return sorted((t for t in self.trials if t.label == label), key=lambda t: t.block)
+
+
+class Effect(_Frozen):
+    """A number with its uncertainty, and what it was computed from.
+
+    Attributes:
+        kind: ``ratio``, ``count`` or ``behaviour``.
+        what: a sentence naming the quantity, for tables.
+        estimate: the point estimate (for a behaviour: the share of repetitions that held).
+        low, high: bounds of the 95 % interval; equal to the estimate for counts.
+        low90, high90: bounds of the 90 % interval, for equivalence.
+            Bounds and estimate may be infinite (censoring); NaN only stands in a refused effect.
+        floor: the A/A ratio's distance from 1 in the same comparison, as a factor ≥ 1.
+        a12: Vargha–Delaney probability that a value of the first exceeds one of the second.
+        n: samples, blocks: replications, seed: of the comparison.
+        values: the per-block (per-repetition) values.
+        comparison: name of the comparison, or of the probe.
+        refused: why no number may be stated; empty for an accepted effect.
+    """
+
+    kind: Literal["ratio", "count", "behaviour"]
+    what: str
+    estimate: Number
+    low: Number
+    high: Number
+    low90: Number
+    high90: Number
+    floor: Number = 1.0
+    n: Count
+    blocks: Count
+    seed: Count
+    values: tuple[Number, ...]
+    comparison: str
+    refused: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.refused:
+            return self  # then no number is stated, and NaN may stand in its place
+        if not self.low <= self.estimate <= self.high or not self.low90 <= self.high90:
+            raise ValueError(f"{self.estimate} with bounds {self.low} and {self.high}")
+        if not self.floor >= 1 or any(math.isnan(value) for value in self.values):
+            raise ValueError("the floor is a factor of at least 1, and no value may be NaN")
+        return self
+
+
+class LoadRecord(_Frozen):
+    """What ``gatewaylab load --json`` saves: one run and how it was made."""
+
+    schema_version: Literal[1] = 1
+    url: str
+    request: dict[str, Any]
+    arrivals: dict[str, Any]
+    seed: Count
+    warmup: Amount
+    seconds: Length
+    deadline: Length
+    samples: Samples
+    generator: GeneratorReport
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` so that a reader or a crash sees the old or the new, whole.
+
+    A process that is killed half-way leaves a hidden ``.<name>.*`` beside the file, no more.
+
+    Raises:
+        OSError: the disk is full or not writable; what was there before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)  # a temporary file is born private; results are read
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
+
+
+def save(model: BaseModel, path: Path) -> None:
+    """Write a result as JSON, atomically."""
+    write_atomically(path, model.model_dump_json() + "\n")
+
+
+def load(kind: type[Model], path: Path) -> Model:
+    """Read a result back.
+
+    Raises:
+        ResultError: the file is missing, unreadable, truncated, or fails validation.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ResultError(f"{path} does not exist") from error
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        raise ResultError(f"{path} is not a valid {kind.__name__}: {error}") from error
+
+
+def total(samples: Sequence[Samples]) -> int:
+    """How many samples several trials hold together."""
+    return sum(len(s) for s in samples)

@@ -1,0 +1,164 @@
+"""Small valid results for tests, so that each test states only what it is about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from gatewaylab.environment import Environment
+from gatewaylab.evidence import ClaimRecord, Evidence, SabotageRecord
+from gatewaylab.results import Comparison, Effect, GeneratorReport, Samples, Trial
+
+
+def samples(latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0) -> Samples:
+    """One sample per latency (seconds; ``inf`` is censored), scheduled ``spacing`` apart."""
+    scheduled = np.arange(len(latencies)) * spacing
+    latency = np.asarray(latencies, dtype=float)
+    finished = np.where(np.isinf(latency), math.nan, scheduled + latency)
+    return Samples(
+        scheduled_at=scheduled,
+        sent_at=scheduled,
+        first_byte_at=finished,
+        finished_at=finished,
+        status=np.where(np.isnan(finished), 0, 200),
+        error=np.where(np.isnan(finished), 1, 0),
+        service=np.full(len(latency), service),
+        started_at=finished - service,
+        worker=np.zeros(len(latency), dtype=np.int32),
+        workers=("1/1",),
+    )
+
+
+REPORT = GeneratorReport(
+    transport="raw",
+    planned=1,
+    sent=1,
+    connections=1,
+    reconnects=0,
+    peak_in_flight=1,
+    cpu_seconds=0.01,
+    wall_seconds=1.0,
+    run_queue_seconds=0.0,
+    monotonic_start=0.0,
+)
+
+
+def trial(
+    label: str, block: int, latencies: Sequence[float], *, refusals: tuple[str, ...] = ()
+) -> Trial:
+    """A trial without warm-up."""
+    return Trial(
+        label=label,
+        block=block,
+        setup={},
+        arrivals={"kind": "constant", "rate": 100.0},
+        seed=block,
+        warmup=0.0,
+        seconds=1.0,
+        deadline=10.0,
+        started="2026-01-01T00:00:00+00:00",
+        samples=samples(latencies),
+        generator=REPORT,
+        health={},
+        refusals=refusals,
+    )
+
+
+def comparison(name: str, trials: Sequence[Trial], *, labels: Sequence[str]) -> Comparison:
+    """A comparison whose twin is its first label."""
+    return Comparison(
+        name=name,
+        labels=tuple(labels),
+        twin=labels[0],
+        blocks=len({t.block for t in trials}),
+        seed=1,
+        trials=tuple(trials),
+    )
+
+
+def effect(
+    estimate: float,
+    low: float,
+    high: float,
+    *,
+    floor: float = 1.0,
+    refused: tuple[str, ...] = (),
+) -> Effect:
+    """A ratio whose 90 % interval is its 95 % interval."""
+    return Effect(
+        kind="ratio",
+        what="median latency, a ÷ b",
+        estimate=estimate,
+        low=low,
+        high=high,
+        low90=low,
+        high90=high,
+        floor=floor,
+        n=100,
+        blocks=6,
+        seed=1,
+        values=(estimate,) * 6,
+        comparison="c",
+        refused=refused,
+    )
+
+
+def claim_record(identifier: str = "C05", verdict: str = "supported") -> ClaimRecord:
+    """A measured ratio claim."""
+    return ClaimRecord.model_validate(
+        {
+            "id": identifier,
+            "title": "people say",
+            "statement": "the book says",
+            "kind": "ratio",
+            "verdict": verdict,
+            "common_verdict": "false",
+            "nuance": "why",
+            "effect": effect(6.0, 5.0, 7.0),
+            "threshold": 2.0,
+            "theory": 4.0,
+            "rule": "at least 2",
+            "sabotage": SabotageRecord(
+                what="b ÷ b", effect=effect(1.0, 0.9, 1.1), verdict="refuted"
+            ),
+            "sources": (),
+            "notebook": "some",
+        }
+    )
+
+
+ENVIRONMENT = Environment(
+    cpu="a processor",
+    cores=2,
+    memory_gib=4.0,
+    kernel="6",
+    system="Linux",
+    kind="a processor × 2, Python 3.11",
+    container="none found",
+    ci=False,
+    python="CPython 3.11.7",
+    gil=True,
+    packages={},
+    lock="",
+    commit=None,
+)
+
+
+def evidence(notebook: str = "some", key: str = "k", **changes: object) -> Evidence:
+    """A notebook's evidence with one claim."""
+    fields: dict[str, object] = {
+        "notebook": notebook,
+        "key": key,
+        "profile": "quick",
+        "measured_at": "2026-01-01T00:00:00+00:00",
+        "finished_at": "2026-01-01T00:01:40+00:00",
+        "claims": (claim_record(),),
+        "values": {},
+        "systems": (),
+        "comparisons": (),
+        "environment": ENVIRONMENT,
+        "executed": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5},
+    }
+    return Evidence.model_validate({**fields, **changes})

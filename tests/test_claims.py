@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from gatewaylab import claims, evidence
+from gatewaylab.claims import Rule, behaviour, catalogue, claim
+from gatewaylab.errors import ClaimError, InputError
+from gatewaylab.results import Effect
+from tests.builders import effect
+
+RATIO = Rule("at least", 2.0)
+EQUIVALENT = Rule("equivalent")
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [
+        (effect(6.0, 5.0, 7.0), "supported"),
+        (effect(1.0, 0.9, 1.1), "refuted"),
+        (effect(2.0, 1.5, 2.5), "inconclusive"),
+        (effect(6.0, 5.0, 7.0, floor=5.5), "inconclusive"),  # within its own A/A noise
+        (effect(6.0, 5.0, 7.0, refused=("steal",)), "inconclusive"),
+        (effect(math.inf, 9.0, math.inf), "supported"),
+    ],
+)
+def test_a_ratio_is_decided_by_its_interval_and_not_by_its_estimate(
+    measured: Effect, verdict: str
+) -> None:
+    assert RATIO.decide(measured) == verdict
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [
+        (effect(1.0, 0.9, 1.1), "supported"),
+        (effect(8.0, 7.0, 9.0), "refuted"),
+        (effect(0.1, 0.05, 0.2), "refuted"),
+        (effect(1.0, 0.7, 1.2), "inconclusive"),
+    ],
+)
+def test_no_difference_needs_the_whole_interval_inside_the_range(
+    measured: Effect, verdict: str
+) -> None:
+    assert EQUIVALENT.decide(measured) == verdict
+
+
+def test_a_behaviour_holds_only_when_every_repetition_holds() -> None:
+    always = Rule("always")
+    assert always.decide(behaviour("x", [True] * 5, probe="p")) == "supported"
+    assert always.decide(behaviour("x", [True] * 4 + [False], probe="p")) == "refuted"
+    assert always.decide(behaviour("x", [True] * 4, probe="p")) == "inconclusive"
+
+
+def test_a_behaviour_without_repetitions_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one"):
+        behaviour("x", [], probe="p")
+
+
+@pytest.fixture
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    entries = "\n".join(
+        f'[{name}]\ntitle="t"\nstatement="s"\nkind="{kind}"\ncommon_verdict="true"\n'
+        f'nuance="n"\nnotebook="some"\nsources=[]\n'
+        for name, kind in (("R", "ratio"), ("B", "behaviour"), ("O", "opinion"))
+    )
+    book = tmp_path / "book"
+    book.mkdir()
+    (book / "claims.toml").write_text(entries)
+    monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
+    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path / "staging"))
+    return tmp_path
+
+
+HOLDS, FAILS = effect(6.0, 5.0, 7.0), effect(1.0, 0.9, 1.1)
+
+
+def test_theory_gives_half_of_itself_on_the_log_scale_as_threshold(declared: Path) -> None:
+    record = claim("R", HOLDS, theory=9.0, sabotage=FAILS).record
+    assert record.threshold == pytest.approx(3.0)
+    assert (record.verdict, record.sabotage and record.sabotage.verdict) == (
+        "supported",
+        "refuted",
+    )
+
+
+def test_a_threshold_closer_to_theory_than_half_is_refused(declared: Path) -> None:
+    with pytest.raises(ClaimError, match="more than half"):
+        claim("R", HOLDS, theory=9.0, at_least=4.0, sabotage=FAILS)
+
+
+def test_a_refuted_claim_is_recorded_and_raises(declared: Path) -> None:
+    with pytest.raises(ClaimError, match="the data refute R"):
+        claim("R", FAILS, at_least=2.0, sabotage=FAILS)
+    kept = evidence.Staging(declared / "staging").parts()["claims"]
+    assert [record.verdict for record in kept] == ["refuted"]
+
+
+def test_a_sabotage_that_goes_unnoticed_raises(declared: Path) -> None:
+    with pytest.raises(ClaimError, match="unnoticed"):
+        claim("R", HOLDS, at_least=2.0, sabotage=HOLDS)
+
+
+def test_a_claim_whose_sabotage_is_not_caught_is_not_supported(declared: Path) -> None:
+    doubtful = effect(2.0, 1.5, 2.5)
+    assert claim("R", HOLDS, at_least=2.0, sabotage=doubtful).record.verdict == "inconclusive"
+
+
+def test_a_claim_without_a_sabotage_is_refused(declared: Path) -> None:
+    with pytest.raises(ClaimError, match="must be able to fail"):
+        claim("R", HOLDS, at_least=2.0, sabotage=None)
+
+
+def test_missing_systems_make_it_not_measured_and_say_which(declared: Path) -> None:
+    stated = claim("B", None, sabotage=None, missing=["nginx: scripts/install --system"])
+    assert stated.record.verdict == "not measured"
+    assert "scripts/install --system" in str(stated)
+    with pytest.raises(ClaimError, match="missing"):
+        claim("R", None, at_least=2.0, sabotage=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("X", {"at_least": 2.0}, "no entry"),
+        ("R", {}, "theory"),
+        ("R", {"theory": 0.9}, "no effect"),
+        ("O", {}, "not stated by a measurement"),
+    ],
+)
+def test_a_badly_declared_claim_says_what_to_do(
+    declared: Path, name: str, options: dict[str, float], says: str
+) -> None:
+    with pytest.raises(ClaimError, match=says):
+        claim(name, HOLDS, sabotage=FAILS, **options)  # type: ignore[arg-type]
+
+
+def test_a_claim_is_stated_once(declared: Path) -> None:
+    claim("R", HOLDS, at_least=2.0, sabotage=FAILS)
+    with pytest.raises(InputError, match="twice"):
+        claim("R", HOLDS, at_least=2.0, sabotage=FAILS)
+
+
+def test_the_line_in_a_notebook_is_escaped(declared: Path) -> None:
+    bad = HOLDS.model_copy(update={"what": "<script>"})
+    shown = claim("R", bad, at_least=2.0, sabotage=FAILS)._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_the_catalogue_of_the_book_is_well_formed() -> None:
+    entries = catalogue()
+    assert {"C01", "C02", "C03", "C04", "C05", "C13", "C44", "C45"} <= set(entries)
+    assert all(
+        source.url.startswith("https://") for e in entries.values() for source in e.sources
+    )
+
+
+def test_a_broken_catalogue_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    with pytest.raises(ClaimError, match="does not exist"):
+        catalogue(path)
+    path.write_text("[C01]\ntitle = 3")
+    with pytest.raises(ClaimError, match="claims.toml"):
+        catalogue(path)

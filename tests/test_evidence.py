@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gatewaylab import evidence
+from gatewaylab.errors import InputError, ResultError
+from gatewaylab.evidence import Staging, ValueRecord, accept, cite, read
+from tests import builders
+
+
+def test_what_was_accepted_reads_back_the_same(tmp_path: Path) -> None:
+    trials = [builders.trial("a", 0, [0.1, math.inf]), builders.trial("b", 0, [0.1])]
+    given = builders.evidence(
+        comparisons=(builders.comparison("c", trials, labels=["a", "b"]),),
+        claims=(
+            builders.claim_record().model_copy(
+                update={"effect": builders.effect(math.inf, 9.0, math.inf)}
+            ),
+        ),
+    )
+    found = read(accept(given, tmp_path))
+    assert found.model_dump_json() == given.model_dump_json()
+    assert found.claims[0].effect is not None
+    assert found.claims[0].effect.high == math.inf
+    assert found.comparisons[0].trials[0].samples.latency[1] == math.inf
+
+
+def test_evidence_with_a_refuted_claim_leaves_the_old_in_place(tmp_path: Path) -> None:
+    old = accept(builders.evidence(key="old"), tmp_path)
+    bad = builders.evidence(key="new", claims=(builders.claim_record(verdict="refuted"),))
+    with pytest.raises(ResultError, match="C05 refuted"):
+        accept(bad, tmp_path)
+    assert read(old).key == "old"
+
+
+def test_a_failing_write_leaves_the_old_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = accept(builders.evidence(key="old"), tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        accept(builders.evidence(key="new"), tmp_path)
+    assert read(old).key == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["some.json"]
+
+
+def _text(**changes: Any) -> str:
+    fields = json.loads(builders.evidence().model_dump_json())
+    return json.dumps({**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        _text(schema_version=2),
+        _text(surplus=1),
+        _text(claims=[{}]),
+        _text(values={"k": {"value": None, "unit": "", "format": ""}}),
+        _text()[:-30],
+    ],
+)
+def test_a_malformed_file_is_rejected(tmp_path: Path, text: str) -> None:
+    (tmp_path / "some.json").write_text(text)
+    with pytest.raises(ResultError):
+        read(tmp_path / "some.json")
+
+
+def test_a_file_of_another_notebook_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(_text())
+    with pytest.raises(ResultError, match="evidence of some"):
+        read(tmp_path / "other.json")
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    path = accept(builders.evidence(key="one"), tmp_path)
+    assert read(path).key == "one"
+    accept(builders.evidence(key="another"), tmp_path)
+    assert read(path).key == "another"
+
+
+def test_a_measured_claim_needs_effect_and_sabotage() -> None:
+    fields = builders.claim_record().model_dump()
+    with pytest.raises(ValidationError, match="needs an effect and a sabotage"):
+        evidence.ClaimRecord.model_validate({**fields, "sabotage": None})
+
+
+def test_cited_numbers_are_staged_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    assert cite("nginx-cost", 0.31, "ms", ".2f") == 0.31
+    found = Staging(tmp_path).parts()["values"]
+    assert found == {"nginx-cost": ValueRecord(value=0.31, unit="ms", format=".2f")}
+
+
+@pytest.mark.parametrize("key", ["Upper", "a b", "a/b", ""])
+def test_a_key_is_lower_case_words(key: str) -> None:
+    with pytest.raises(InputError, match="lower-case"):
+        cite(key, 1.0)
+
+
+def test_a_number_that_is_none_cannot_be_cited() -> None:
+    with pytest.raises(ValidationError, match="NaN"):
+        cite("k", math.nan)
+
+
+def test_outside_a_build_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(evidence.STAGING_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    cite("k", 1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_schema_names_every_field() -> None:
+    properties = json.loads(evidence.schema())["properties"]
+    assert set(properties) == set(evidence.Evidence.model_fields)

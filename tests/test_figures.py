@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gatewaylab.errors import InputError
+from gatewaylab.figures import canvas, lanes, model_line, show, strip, waterfall
+from gatewaylab.results import Samples, Trial
+from tests import builders
+
+
+def _holding(started: list[float], service: float, worker: list[int]) -> Samples:
+    begin = np.asarray(started)
+    return Samples(
+        scheduled_at=np.zeros(len(begin)),
+        sent_at=np.zeros(len(begin)),
+        first_byte_at=begin + service,
+        finished_at=begin + service,
+        status=np.full(len(begin), 200),
+        error=np.zeros(len(begin), dtype=np.int32),
+        service=np.full(len(begin), service),
+        started_at=begin,
+        worker=np.asarray(worker),
+        workers=("1/1", "1/2"),
+    )
+
+
+def _trial() -> Trial:
+    base = builders.trial("a", 0, [0.1])
+    return base.model_copy(update={"samples": _holding([0.0, 0.1, 0.25], 0.1, [0, 0, 1])})
+
+
+def test_requests_that_follow_each_other_on_one_worker_share_a_lane() -> None:
+    assert lanes(_holding([0.0, 0.1, 0.2], 0.1, [0, 0, 0])).tolist() == [0, 0, 0]
+
+
+def test_requests_that_overlap_get_lanes_of_their_own() -> None:
+    assert lanes(_holding([0.0, 0.05, 0.1], 0.1, [0, 0, 0])).tolist() == [0, 1, 0]
+
+
+def test_two_workers_never_share_a_lane() -> None:
+    assert lanes(_holding([0.0, 0.1], 0.1, [0, 1])).tolist() == [0, 1]
+
+
+def test_a_request_without_a_trace_has_no_lane() -> None:
+    assert lanes(_holding([np.nan, 0.1], 0.1, [0, 0])).tolist() == [-1, 0]
+
+
+def test_a_waterfall_draws_one_bar_for_each_recorded_request() -> None:
+    figure, (ax,) = canvas()
+    waterfall(ax, _trial(), title="t", color="#4477AA")
+    assert len(ax.patches) == 3
+
+
+def test_a_waterfall_without_a_trace_is_refused() -> None:
+    _, (ax,) = canvas()
+    untraced = _trial().samples.model_copy(update={"started_at": np.full(3, np.nan)})
+    with pytest.raises(InputError, match="trace"):
+        waterfall(ax, _trial().model_copy(update={"samples": untraced}), title="t", color="red")
+
+
+def _drawn() -> str:
+    figure, (ax,) = canvas()
+    strip(ax, {"a": [1.0, 2.0], "b": [3.0]}, colors={"a": "#4477AA", "b": "#EE6677"}, unit="ms")
+    return show(figure, alt="dots", caption="c")._repr_html_()
+
+
+def test_identical_data_give_identical_bytes() -> None:
+    assert _drawn() == _drawn()
+
+
+def test_a_figure_follows_the_text_colour_and_tells_what_it_shows() -> None:
+    shown = _drawn()
+    assert "#000000" not in shown
+    assert "currentColor" in shown
+    assert 'role="img" aria-label="dots"' in shown
+    assert "<figcaption>c</figcaption>" in shown
+
+
+def test_a_figure_without_alt_text_is_refused() -> None:
+    figure, _ = canvas()
+    with pytest.raises(InputError, match="alt"):
+        show(figure, alt="", caption="c")
+
+
+def test_the_model_line_carries_every_measured_point_with_its_label() -> None:
+    figure, (ax,) = canvas()
+    model_line(ax, [1, 2], [9.0, 3.0], [(1, 9.0, 8.0, 10.0, "one worker", "#4477AA")])
+    assert "one worker" in [text.get_text() for text in ax.texts]
+    assert show(figure, alt="a", caption="c").svg.startswith("<svg")

@@ -1,0 +1,321 @@
+"""The ground truth, held against closed forms, textbook values and itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gatewaylab.arrivals import ConstantRate, Poisson
+from gatewaylab.errors import InputError
+from gatewaylab.queueing import (
+    allen_cunneen,
+    erlang_c,
+    kiefer_wolfowitz,
+    lindley,
+    mmc_mean_wait,
+    pollaczek_khinchine,
+    slot_model,
+    stall_latencies,
+    throughput_limit,
+)
+from gatewaylab.results import quantile_of
+
+requests = st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), max_size=60)
+
+
+def split(pairs: list[tuple[float, float]]) -> tuple[Any, Any]:
+    """Sorted arrivals and services out of (gap, service) pairs."""
+    gaps, services = np.array(pairs).reshape(-1, 2).T
+    return np.cumsum(gaps), services
+
+
+def test_lindley_by_hand() -> None:
+    # Arrivals 0 1 2 10, services 3 2 1 1: starts 0 3 5 10.
+    assert lindley([0, 1, 2, 10], [3, 2, 1, 1]).tolist() == [0, 2, 3, 0]
+
+
+def test_two_slots_by_hand() -> None:
+    # Slots free after each start: {3, 0}, {3, 6}, {6, 4}, {6, 5}.
+    assert kiefer_wolfowitz([0, 1, 2, 3], [3, 5, 1, 1], slots=2).tolist() == [0, 0, 1, 1]
+
+
+@given(requests)
+def test_one_slot_is_lindleys_queue(pairs: list[tuple[float, float]]) -> None:
+    arrivals, services = split(pairs)
+    one = kiefer_wolfowitz(arrivals, services, slots=1)
+    np.testing.assert_allclose(lindley(arrivals, services), one, atol=1e-9)
+
+
+@given(requests, st.integers(1, 8))
+def test_no_more_than_the_slots_are_ever_in_service(
+    pairs: list[tuple[float, float]], slots: int
+) -> None:
+    arrivals, services = split(pairs)
+    starts = arrivals + kiefer_wolfowitz(arrivals, services, slots)
+    ends = starts + services
+    for start in starts:
+        # Ends at the very instant of a start make room for it.
+        assert ((starts <= start) & (ends > start + 1e-9)).sum() <= slots
+
+
+@given(requests, st.integers(1, 8))
+def test_a_request_waits_only_while_every_slot_is_taken(
+    pairs: list[tuple[float, float]], slots: int
+) -> None:
+    arrivals, services = split(pairs)
+    waits = kiefer_wolfowitz(arrivals, services, slots)
+    starts, ends = arrivals + waits, arrivals + waits + services
+    for i in np.flatnonzero(waits > 1e-9):
+        just_before = starts[i] - 1e-9
+        assert ((starts <= just_before) & (ends >= just_before)).sum() >= slots
+
+
+@given(requests, st.integers(1, 6))
+def test_one_slot_more_never_makes_anyone_wait_longer(
+    pairs: list[tuple[float, float]], slots: int
+) -> None:
+    arrivals, services = split(pairs)
+    fewer = kiefer_wolfowitz(arrivals, services, slots)
+    more = kiefer_wolfowitz(arrivals, services, slots + 1)
+    assert (more <= fewer + 1e-9).all()
+
+
+def test_a_very_large_number_of_slots_costs_no_memory() -> None:
+    assert kiefer_wolfowitz([0, 0], [1, 1], slots=10**18).tolist() == [0, 0]
+
+
+def test_no_arrivals_give_no_waits() -> None:
+    assert lindley([], []).shape == (0,)
+    assert kiefer_wolfowitz([], 0.5, slots=2).shape == (0,)
+
+
+def test_constant_service_at_seventy_percent_load_waits_as_long_as_theory_says() -> None:
+    plan = Poisson(70).plan(10_000.0, seed=2024)
+    simulated = lindley(plan, 0.01).mean()
+    # M/D/1: rho * s / (2 * (1 - rho)) = 0.7 * 10 ms / 0.6
+    assert pollaczek_khinchine(70, 0.01, 0.01**2) == pytest.approx(0.7 * 0.01 / 0.6)
+    assert simulated == pytest.approx(0.7 * 0.01 / 0.6, rel=0.02)
+
+
+def test_exponential_service_on_three_slots_waits_as_long_as_erlang_says() -> None:
+    plan = Poisson(24).plan(15_000.0, seed=5)
+    holds = np.random.default_rng(6).exponential(0.1, len(plan))
+    waits = kiefer_wolfowitz(plan, holds, slots=3)
+    assert waits.mean() == pytest.approx(mmc_mean_wait(24, 0.1, 3), rel=0.05)
+    assert (waits > 0).mean() == pytest.approx(erlang_c(3, 2.4), rel=0.02)
+
+
+def test_allen_cunneen_comes_close_for_constant_service_on_two_slots() -> None:
+    plan = Poisson(14).plan(15_000.0, seed=8)
+    simulated = kiefer_wolfowitz(plan, 0.1, slots=2).mean()
+    assert simulated == pytest.approx(allen_cunneen(14, 0.1, 2, 1, 0), rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("slots", "offered", "expected"),
+    [
+        (1, 0.3, 0.3),  # M/M/1: the load itself
+        (2, 1.0, 1 / 3),
+        (3, 2.0, 4 / 9),  # Gross & Harris, the eye clinic
+        # The usual call-centre table: 200 calls an hour of 3 minutes are 10 erlangs.
+        (11, 10.0, 0.6821),
+        (12, 10.0, 0.4494),
+        (13, 10.0, 0.2853),
+        (14, 10.0, 0.1741),
+        (5, 0.0, 0.0),
+        (4, 4.0, 1.0),
+        (4, 9.0, 1.0),
+    ],
+)
+def test_erlang_c_gives_the_tabulated_values(slots: int, offered: float, expected: float) -> None:
+    assert erlang_c(slots, offered) == pytest.approx(expected, abs=5e-5)
+
+
+def test_erlang_c_agrees_with_its_defining_sum_and_survives_many_slots() -> None:
+    slots, offered = 20, 15.0
+    top = offered**slots / math.factorial(slots) * slots / (slots - offered)
+    whole = sum(offered**k / math.factorial(k) for k in range(slots)) + top
+    assert erlang_c(slots, offered) == pytest.approx(top / whole, rel=1e-12)
+    assert 0 < erlang_c(20_000, 19_900.0) < 1
+
+
+def test_mean_wait_of_the_textbook_clinic() -> None:
+    # Gross & Harris: 6 patients an hour, 20 minutes each, 3 doctors: 4/27 h in line.
+    assert mmc_mean_wait(6, 1 / 3, 3) == pytest.approx(4 / 27)
+
+
+def test_mean_wait_of_one_exponential_slot_is_the_same_by_every_formula() -> None:
+    rate, mean = 8.0, 0.1  # M/M/1: rho / (mu - lambda) = 0.8 / 2
+    assert mmc_mean_wait(rate, mean, 1) == pytest.approx(0.4)
+    assert pollaczek_khinchine(rate, mean, 2 * mean**2) == pytest.approx(0.4)
+    assert allen_cunneen(rate, mean, 1, 1, 1) == pytest.approx(0.4)
+
+
+def test_allen_cunneen_is_exact_for_one_slot_with_any_service() -> None:
+    mean, scv = 0.05, 3.0
+    exact = pollaczek_khinchine(12, mean, mean**2 * (1 + scv))
+    assert allen_cunneen(12, mean, 1, 1, scv) == pytest.approx(exact)
+
+
+@pytest.mark.parametrize("rate", [10.0, 11.0])
+def test_from_full_load_on_the_mean_wait_is_infinite(rate: float) -> None:
+    assert pollaczek_khinchine(rate, 0.1, 0.01) == math.inf
+    assert mmc_mean_wait(2 * rate, 0.1, 2) == math.inf
+    assert allen_cunneen(rate, 0.1, 1, 0, 0) == math.inf
+
+
+def test_throughput_is_bounded_by_slots_over_hold_time() -> None:
+    assert throughput_limit(1, 0.05) == pytest.approx(20)
+    assert throughput_limit(8, 0.05) == pytest.approx(160)
+    assert throughput_limit(None, 0.05) == math.inf
+
+
+def test_an_overloaded_queue_finishes_at_the_limit_and_grows_along_the_line() -> None:
+    # lambda = 30/s, mu = 20/s: a request arriving at t waits (lambda/mu - 1) * t, which seen
+    # from its time of finishing is (1 - mu/lambda) * t.
+    plan = ConstantRate(30).plan(20.0, seed=0)
+    latency = slot_model(plan, 0.05, slots=1)
+    finished = plan + latency
+    np.testing.assert_allclose(latency, 0.5 * plan + 0.05, atol=1e-9)
+    np.testing.assert_allclose(latency, (1 - 20 / 30) * finished + 0.05 * 2 / 3, atol=1e-9)
+    assert len(plan) / finished[-1] == pytest.approx(throughput_limit(1, 0.05))
+
+
+def test_unbounded_slots_make_every_latency_the_hold_time() -> None:
+    plan = Poisson(500).plan(1.0, seed=1)
+    assert (slot_model(plan, 0.05, None) == 0.05).all()
+    enough = slot_model(plan, 0.05, len(plan))
+    np.testing.assert_allclose(enough, 0.05)
+
+
+def test_the_stall_experiment_has_the_known_truth() -> None:
+    # 3 s at 200 req/s, 0.6 s of standing still, 0.25 ms a request: the line of 120 drains at
+    # 4000 req/s while 200 req/s join it, hence 4.75 ms from one latency to the next.
+    plan = ConstantRate(200).plan(3.0, seed=0)
+    latency = stall_latencies(plan, 1.0, 0.6, service=0.25e-3) * 1000
+    assert quantile_of(latency, 0.90) == pytest.approx(315.25)
+    assert np.sort(latency)[593] == pytest.approx(571.75)  # p99: rank 594 of 600
+    assert latency.max() == pytest.approx(600.25)
+    assert quantile_of(latency, 0.50) == pytest.approx(0.25)
+
+
+def test_a_stall_with_no_service_time_delays_exactly_those_who_arrive_in_it() -> None:
+    latency = stall_latencies([0.0, 0.5, 1.0, 1.5, 2.0], 0.5, 1.0, service=0.0)
+    assert latency.tolist() == [0, 1, 0.5, 0, 0]
+
+
+def test_a_request_in_service_resumes_after_the_stall() -> None:
+    # Arrives at 0 and needs 1 s, of which 0.4 s are done when the stall begins.
+    assert stall_latencies([0.0], 0.4, 2.0, service=1.0).tolist() == [3.0]
+    # One that ends at the very moment is not touched.
+    assert stall_latencies([0.0], 1.0, 2.0, service=1.0).tolist() == [1.0]
+
+
+def test_concurrent_requests_all_stall_at_once() -> None:
+    latency = stall_latencies([0.0, 0.1, 0.2], 0.25, 0.6, service=0.1, slots=None)
+    np.testing.assert_allclose(latency, [0.1, 0.1, 0.7])
+
+
+@given(requests, st.floats(0, 50), st.floats(0, 5), st.integers(1, 3))
+def test_a_stall_costs_each_request_between_nothing_and_its_whole_length(
+    pairs: list[tuple[float, float]], start: float, length: float, slots: int
+) -> None:
+    arrivals, services = split(pairs)
+    extra = stall_latencies(arrivals, start, length, services, slots) - slot_model(
+        arrivals, services, slots
+    )
+    assert (extra >= -1e-9).all()
+    assert (extra <= length + 1e-9).all()
+
+
+@given(requests, st.floats(0, 50), st.floats(0.01, 5))
+def test_a_stall_is_a_request_of_its_length_that_goes_first(
+    pairs: list[tuple[float, float]], start: float, length: float
+) -> None:
+    # An independent way to the same truth, when the server is idle as the stall begins.
+    arrivals, services = split(pairs)
+    before = arrivals < start
+    idle_at = (arrivals + lindley(arrivals, services) + services)[before]
+    assume(not len(idle_at) or idle_at.max() <= start)
+    k = int(before.sum())
+    with_blocker = lindley(
+        np.insert(arrivals, k, start), np.insert(services, k, length)
+    ) + np.insert(services, k, length)
+    expected = np.delete(with_blocker, k)
+    actual = stall_latencies(arrivals, start, length, services)
+    np.testing.assert_allclose(actual, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "services", "says"),
+    [
+        ([1.0, 0.5], 1.0, "sorted"),
+        ([0.0, math.nan], 1.0, "finite"),
+        ([0.0, math.inf], 1.0, "finite"),
+        ([[0.0]], 1.0, "one-dimensional"),
+        ([0.0, 1.0], [1.0], "as many service times"),
+        ([0.0], -1.0, "0 or more"),
+        ([0.0], [math.nan], "finite"),
+    ],
+)
+def test_an_impossible_plan_is_refused(arrivals: Any, services: Any, says: str) -> None:
+    cases: tuple[Callable[[], object], ...] = (
+        lambda: lindley(arrivals, services),
+        lambda: kiefer_wolfowitz(arrivals, services, 1),
+        lambda: slot_model(arrivals, services, None),
+        lambda: stall_latencies(arrivals, 0.0, 1.0, services),
+    )
+    for solve in cases:
+        with pytest.raises(InputError, match=says):
+            solve()
+
+
+@pytest.mark.parametrize("slots", [0, -1, 1.5, True])
+def test_an_impossible_number_of_slots_is_refused(slots: int) -> None:
+    cases: tuple[Callable[[], object], ...] = (
+        lambda: kiefer_wolfowitz([0.0], 1.0, slots),
+        lambda: erlang_c(slots, 0.5),
+        lambda: mmc_mean_wait(1, 0.1, slots),
+        lambda: throughput_limit(slots, 1.0),
+    )
+    for solve in cases:
+        with pytest.raises(InputError, match="slots must be"):
+            solve()
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_impossible_rates_and_times_are_refused(value: float) -> None:
+    cases: tuple[Callable[[], object], ...] = (
+        lambda: pollaczek_khinchine(value, 1.0, 1.0),
+        lambda: pollaczek_khinchine(1.0, value, 1.0),
+        lambda: pollaczek_khinchine(1.0, 1.0, value),
+        lambda: mmc_mean_wait(value, 1.0, 1),
+        lambda: mmc_mean_wait(1.0, value, 1),
+        lambda: throughput_limit(1, value),
+    )
+    for solve in cases:
+        with pytest.raises(InputError, match="more than 0"):
+            solve()
+
+
+def test_a_second_moment_below_the_mean_squared_is_refused() -> None:
+    with pytest.raises(InputError, match="at least the mean squared"):
+        pollaczek_khinchine(1.0, 0.5, 0.2)
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_impossible_loads_coefficients_and_stalls_are_refused(value: float) -> None:
+    with pytest.raises(InputError, match="erlangs"):
+        erlang_c(2, value)
+    with pytest.raises(InputError, match="coefficients"):
+        allen_cunneen(1.0, 0.1, 1, value, 1.0)
+    with pytest.raises(InputError, match="coefficients"):
+        allen_cunneen(1.0, 0.1, 1, 1.0, value)
+    with pytest.raises(InputError, match="stall"):
+        stall_latencies([0.0], 0.0, value, 0.1)

@@ -1,0 +1,220 @@
+"""The rules of the repository itself: sizes, scripts, the lock, the workflows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "scripts").iterdir())
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+
+def tracked_files() -> list[Path]:
+    """What git tracks or would track, without what it ignores."""
+    listing = subprocess.run(
+        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-zco", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_the_readme_is_short() -> None:
+    assert (ROOT / "README.md").stat().st_size <= 5_000
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_local_link_leads_to_a_file(name: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", (ROOT / name).read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target]
+    assert local
+    assert [target for target in local if not (ROOT / target).exists()] == []
+
+
+def test_the_decisions_are_numbered_without_gaps() -> None:
+    files = sorted((ROOT / "book" / "decisions").glob("*.md"))
+    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert text.startswith(f"# {file.name[:4]}: ")
+        assert [line for line in text.splitlines() if line.startswith("## ")] == [
+            "## Context",
+            "## Decision",
+            "## Consequences",
+        ]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    home_or_workplace = re.compile(r"(?<![\w.~}-])/(?:work|root|Users|home/\w+)/\w")
+    found = []
+    for file in tracked_files():
+        if file == Path(__file__):
+            continue
+        text = file.read_bytes().decode("utf-8", errors="ignore")
+        found += [f"{file.relative_to(ROOT)}: {m[0]}" for m in home_or_workplace.finditer(text)]
+    assert found == []
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: path.name)
+def test_a_script_is_thin_and_strict(script: Path) -> None:
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert os.access(script, os.X_OK)
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in lines
+    assert len(lines) <= 20
+    assert max(len(line) for line in lines) <= 100
+
+
+def test_the_scripts_are_clean_for_shellcheck() -> None:
+    linter = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run(
+        [linter, *SCRIPTS, ROOT / ".ci" / "run"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_continuous_integration_only_calls_scripts() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[3:]
+    commands = [line.split("#")[0].split() for line in lines]
+    assert [command[0] for command in commands] == [
+        "scripts/check",
+        "scripts/test",
+        "scripts/build",
+        "scripts/test",
+    ]
+    assert ["scripts/build", "--system", "--profile", "quick", "--require-all"] in commands
+
+
+# The lock.
+
+
+def direct_dependencies() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = project["dependency-groups"].values()
+    everything = project["project"]["dependencies"] + [name for group in groups for name in group]
+    return [Requirement(line) for line in everything]
+
+
+def locked() -> Iterator[tuple[Requirement, str]]:
+    """Each pin of requirements.txt with the text that follows it: hashes and comments."""
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    for block in re.split(r"\n(?=\S)", text.strip()):
+        line, rest = block.split(" \\\n", 1)
+        yield Requirement(line), rest
+
+
+def holds(requirement: Requirement, python: str) -> bool:
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.1",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
+    return requirement.marker is None or requirement.marker.evaluate(environment)
+
+
+def test_every_locked_package_has_one_exact_version_and_hashes() -> None:
+    for pin, rest in locked():
+        assert re.fullmatch(r"==[^*,]+", str(pin.specifier)), pin
+        assert re.match(r"\s+--hash=sha256:[0-9a-f]{64}\b", rest), pin
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_each_direct_dependency_is_locked_to_a_version_that_it_allows(python: str) -> None:
+    pins = {
+        canonicalize_name(pin.name): next(iter(pin.specifier)).version
+        for pin, _ in locked()
+        if holds(pin, python)
+    }
+    for wanted in direct_dependencies():
+        if holds(wanted, python):
+            name = canonicalize_name(wanted.name)
+            assert name in pins, f"{name} is not locked: run scripts/lock"
+            assert wanted.specifier.contains(pins[name]), f"{wanted} is locked to {pins[name]}"
+
+
+def test_nothing_is_locked_as_a_direct_dependency_that_no_longer_is_one() -> None:
+    direct = {canonicalize_name(wanted.name) for wanted in direct_dependencies()}
+    marked = {
+        canonicalize_name(pin.name) for pin, rest in locked() if "gatewaylab (pyproject.toml" in rest
+    }
+    assert marked == direct
+
+
+# The workflows. zizmor judges the rest in scripts/check.
+
+
+def workflow(path: Path) -> dict[Any, Any]:
+    document: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return document
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    return [step for job in workflow(path)["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(path: Path) -> None:
+    document = workflow(path)
+    assert document["permissions"] == {}
+    assert document["concurrency"]
+    events = document[True]  # YAML 1.1 reads the key "on" as a boolean
+    assert "pull_request_target" not in events
+    for job in document["jobs"].values():
+        assert 0 < job["timeout-minutes"] <= 180
+        assert job["permissions"] in (
+            {"contents": "read"},
+            {"pages": "write", "id-token": "write"},
+        )
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_pins_each_action_and_otherwise_only_calls_scripts(path: Path) -> None:
+    for step in steps(path):
+        if "run" in step:
+            assert re.match(r"scripts/\w+[^\n;&|]*\Z", step["run"]), step
+        else:
+            assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", step["uses"]), step
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+    used = re.findall(r"uses: (.*)", path.read_text(encoding="utf-8"))
+    assert all(re.search(r" # v\d+\.\d+\.\d+$", line) for line in used)
+
+
+def test_only_the_job_that_deploys_can_write_to_pages() -> None:
+    publish = workflow(ROOT / ".github" / "workflows" / "publish.yml")["jobs"]
+    writers = [name for name, job in publish.items() if "write" in job["permissions"].values()]
+    assert writers == ["deploy"]
+    assert all("run" not in step for step in publish["deploy"]["steps"])
+
+
+def test_the_tests_run_on_every_supported_python() -> None:
+    matrix = workflow(ROOT / ".github" / "workflows" / "check.yml")["jobs"]["tests"]["strategy"]
+    assert tuple(matrix["matrix"]["python"]) == PYTHONS

@@ -1,0 +1,696 @@
+"""Stored results: what goes in comes out, what is wrong is rejected, and no write is half done."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from gatewaylab.errors import InputError, RefusedError, ResultError
+from gatewaylab.results import (
+    ERRORS,
+    Comparison,
+    Effect,
+    GeneratorReport,
+    LoadRecord,
+    Samples,
+    Trial,
+    load,
+    quantile_of,
+    save,
+    total,
+    write_atomically,
+)
+
+NAN, INF = math.nan, math.inf
+DEADLINE = ERRORS.index("deadline")
+
+
+def make_samples(
+    n: int = 8, *, late: int = 0, workers: tuple[str, ...] = ("7/1", "7/2")
+) -> Samples:
+    """``n`` requests 10 ms apart that take 2 ms each; the last ``late`` never finish."""
+    scheduled = (np.arange(n) * 0.01).astype(np.float64)
+    finished = scheduled + 0.002
+    status, error = np.full(n, 200), np.zeros(n, dtype=np.int32)
+    if late:
+        finished[-late:], status[-late:], error[-late:] = NAN, 0, DEADLINE
+    return Samples(
+        scheduled_at=scheduled,
+        sent_at=scheduled + 0.0001,
+        first_byte_at=np.where(np.isnan(finished), NAN, scheduled + 0.0015),
+        finished_at=finished,
+        status=status,
+        error=error,
+        service=np.full(n, 0.001),
+        started_at=scheduled + 100.0,
+        worker=(np.arange(n) % len(workers)).astype(np.int32),
+        workers=workers,
+    )
+
+
+def make_report(**changes: Any) -> GeneratorReport:
+    fields: dict[str, Any] = {
+        "transport": "raw",
+        "planned": 8,
+        "sent": 8,
+        "connections": 2,
+        "reconnects": 0,
+        "peak_in_flight": 1,
+        "cpu_seconds": 0.01,
+        "wall_seconds": 0.1,
+        "run_queue_seconds": 0.0,
+        "monotonic_start": 1234.5,
+    }
+    return GeneratorReport(**{**fields, **changes})
+
+
+def make_trial(label: str = "a", samples: Samples | None = None, **changes: Any) -> Trial:
+    fields: dict[str, Any] = {
+        "label": label,
+        "block": 0,
+        "setup": {"server": "gunicorn-sync", "slots": 1, "nested": {"unix": False, "env": None}},
+        "arrivals": {"kind": "poisson", "rate": 12.0},
+        "seed": 42,
+        "warmup": 0.02,
+        "seconds": 0.06,
+        "deadline": 10.0,
+        "started": "2025-01-02T03:04:05+00:00",
+        "samples": samples or make_samples(late=1),
+        "generator": make_report(),
+        "health": {"psi": 0.5, "steal": NAN},
+    }
+    return Trial(**{**fields, **changes})
+
+
+def make_comparison() -> Comparison:
+    return Comparison(
+        name="blocking",
+        labels=("a", "b"),
+        twin="a",
+        blocks=6,
+        seed=1,
+        trials=(make_trial("a"), make_trial("b"), make_trial("a (again)")),
+        rejected=(make_trial("b", refusals=("send lag",)),),
+    )
+
+
+def make_effect(**changes: Any) -> Effect:
+    fields: dict[str, Any] = {
+        "kind": "ratio",
+        "what": "p50 of a over p50 of b",
+        "estimate": 2.0,
+        "low": 1.5,
+        "high": 3.0,
+        "low90": 1.6,
+        "high90": 2.8,
+        "n": 100,
+        "blocks": 6,
+        "seed": 1,
+        "values": (1.5, 2.0, 3.0),
+        "comparison": "blocking",
+    }
+    return Effect(**{**fields, **changes})
+
+
+def make_record() -> LoadRecord:
+    return LoadRecord(
+        url="http://127.0.0.1:8000",
+        request={"method": "GET", "path": "/hello"},
+        arrivals={"kind": "constant", "rate": 100.0},
+        seed=3,
+        warmup=0.0,
+        seconds=0.08,
+        deadline=10.0,
+        samples=make_samples(late=2),
+        generator=make_report(),
+    )
+
+
+# Round trip
+
+
+def back(model: BaseModel, tmp_path: Path) -> Any:
+    save(model, tmp_path / "x.json")
+    return load(type(model), tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("make", [make_comparison, make_effect, make_record, make_report])
+def test_a_saved_result_is_loaded_unchanged(make: Callable[[], BaseModel], tmp_path: Path) -> None:
+    model = make()
+    loaded = back(model, tmp_path)
+    # Compared as JSON, where NaN equals itself.
+    assert loaded.model_dump_json() == model.model_dump_json()
+    again = back(loaded, tmp_path)
+    assert again.model_dump_json() == model.model_dump_json()
+
+
+times = st.floats(0, 1e4).map(lambda t: round(t, 6))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            times,
+            st.none() | st.floats(0, 60).map(lambda t: round(t, 6)),
+            st.integers(0, 999),
+            st.integers(2, len(ERRORS) - 1),
+            st.integers(-1, 1),
+        ),
+        max_size=30,
+    )
+)
+def test_samples_survive_the_round_trip_to_the_microsecond(
+    tmp_path: Path, rows: list[tuple[float, float | None, int, int, int]]
+) -> None:
+    scheduled = np.array([row[0] for row in rows], dtype=np.float64)
+    taken = np.array([NAN if row[1] is None else row[1] for row in rows], dtype=np.float64)
+    samples = Samples(
+        scheduled_at=scheduled,
+        sent_at=scheduled,
+        first_byte_at=scheduled + taken,
+        finished_at=scheduled + taken,
+        status=[row[2] for row in rows],  # type: ignore[arg-type]
+        error=[row[3] for row in rows],  # type: ignore[arg-type]
+        service=taken,
+        started_at=scheduled + taken,
+        worker=[row[4] for row in rows],  # type: ignore[arg-type]
+        workers=("1/1", "1/2"),
+    )
+    loaded = back(samples, tmp_path)
+    np.testing.assert_allclose(loaded.finished_at, samples.finished_at, atol=6e-7)
+    np.testing.assert_array_equal(loaded.worker, samples.worker)
+    assert back(loaded, tmp_path) == loaded
+
+
+def test_the_stored_form_is_strict_json(tmp_path: Path) -> None:
+    save(make_comparison(), tmp_path / "x.json")
+
+    def forbid(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    stored = json.loads((tmp_path / "x.json").read_text(), parse_constant=forbid)
+    assert stored["trials"][0]["samples"]["finished_at"][-1] is None
+    assert stored["trials"][0]["health"]["steal"] == "NaN"
+
+
+def test_infinite_bounds_survive_the_round_trip(tmp_path: Path) -> None:
+    effect = make_effect(estimate=INF, high=INF, high90=INF, values=(2.0, INF), floor=INF)
+    loaded = back(effect, tmp_path)
+    assert loaded == effect
+    assert (loaded.estimate, loaded.low) == (INF, 1.5)
+
+
+def test_a_refused_effect_may_hold_no_number_at_all(tmp_path: Path) -> None:
+    effect = make_effect(estimate=NAN, low=NAN, high=NAN, values=(NAN,), refused=("too few",))
+    loaded = back(effect, tmp_path)
+    assert math.isnan(loaded.estimate)
+    assert loaded.refused == ("too few",)
+
+
+def test_the_published_schema_names_the_infinite_numbers() -> None:
+    schema = Effect.model_json_schema(mode="serialization")
+    assert {"enum": ["Infinity", "-Infinity", "NaN"]} in schema["properties"]["high"]["anyOf"]
+
+
+# Samples and trials
+
+
+def test_equal_samples_are_equal_and_others_are_not() -> None:
+    assert make_samples(late=1) == make_samples(late=1)
+    assert make_samples(late=1) != make_samples(late=2)
+    assert make_samples() != make_samples(workers=("7/1", "7/3"))
+    assert make_samples() != "samples"
+
+
+def test_columns_cannot_be_changed_and_the_callers_array_still_can() -> None:
+    mine = np.arange(3.0)
+    samples = Samples(
+        scheduled_at=mine,
+        sent_at=mine,
+        first_byte_at=mine,
+        finished_at=mine,
+        status=np.zeros(3, dtype=np.int32),
+        error=np.zeros(3, dtype=np.int32),
+        service=mine,
+        started_at=mine,
+        worker=np.full(3, -1, dtype=np.int32),
+    )
+    with pytest.raises(ValueError, match="read-only"):
+        samples.scheduled_at[0] = 5.0
+    with pytest.raises(ValidationError, match="frozen"):
+        samples.scheduled_at = mine
+    mine[0] = 0.5
+
+
+def test_what_never_finished_is_censored_and_not_dropped() -> None:
+    samples = make_samples(8, late=3)
+    assert len(samples.latency) == 8
+    assert np.isinf(samples.latency[-3:]).all()
+    assert samples.latency[:5] == pytest.approx(0.002)
+    assert np.isinf(samples.time_to_first_byte[-3:]).all()
+    assert samples.time_to_first_byte[:5] == pytest.approx(0.0015)
+
+
+def test_send_lag_is_unknown_where_nothing_was_sent() -> None:
+    samples = make_samples(2)
+    columns = {name: getattr(samples, name) for name in Samples.model_fields}
+    unsent = Samples(**{**columns, "sent_at": [None, 0.0105]})
+    assert math.isnan(unsent.send_lag[0])
+    assert unsent.send_lag[1] == pytest.approx(0.0005)
+
+
+def test_the_warm_up_is_kept_and_left_out_of_the_statistics() -> None:
+    trial = make_trial(samples=make_samples(8), warmup=0.02, seconds=0.06)
+    assert len(trial.samples) == 8
+    assert trial.measured.scheduled_at.tolist() == pytest.approx(
+        [0.02 + 0.01 * i for i in range(6)]
+    )
+
+
+def test_throughput_counts_answers_in_the_window_that_are_no_errors() -> None:
+    samples = make_samples(8)
+    columns = {name: getattr(samples, name) for name in Samples.model_fields}
+    error = [0, 0, 0, ERRORS.index("status"), 0, 0, 0, 0]
+    finished = samples.finished_at.copy()
+    finished[-1] = 9.0  # answered, but long after the window
+    changed = Samples(**{**columns, "error": error, "finished_at": finished})
+    # Of 8: two in the warm-up, one an error, one too late.
+    assert make_trial(samples=changed).throughput == pytest.approx(4 / 0.06)
+
+
+def test_a_quantile_that_censored_samples_reach_is_infinite() -> None:
+    trial = make_trial(samples=make_samples(100, late=40), warmup=0.0, seconds=1.0)
+    assert trial.quantile(0.5) == pytest.approx(0.002)
+    assert trial.quantile(0.6) == pytest.approx(0.002)
+    assert trial.quantile(0.61) == INF
+    assert trial.quantile(0.95) == INF
+
+
+@pytest.mark.parametrize(
+    ("p", "needed"),
+    [(0.5, 1), (0.9, 50), (0.95, 100), (0.989, 100), (0.99, 2_000), (0.999, 20_000)],
+)
+def test_a_quantile_needs_its_samples(p: float, needed: int) -> None:
+    assert quantile_of(np.ones(needed), p) == 1.0
+    with pytest.raises(RefusedError, match=f"at least {needed} samples"):
+        quantile_of(np.ones(needed - 1), p)
+
+
+@given(
+    st.lists(st.floats(0, 1e3), min_size=100, max_size=300),
+    st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.57, 0.7, 0.9, 0.95]),
+)
+def test_quantiles_are_those_of_the_inverted_distribution_function(
+    values: list[float], p: float
+) -> None:
+    expected = np.quantile(values, p, method="inverted_cdf")
+    assert quantile_of(np.array(values), p) == expected
+
+
+def test_a_quantile_is_a_latency_that_was_seen() -> None:
+    # Ten values: p50 is the fifth, nothing between the fifth and the sixth.
+    assert quantile_of(np.arange(1.0, 11.0), 0.5) == 5.0
+    assert quantile_of(np.arange(1.0, 11.0), 0.51) == 6.0
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, 99, NAN])
+def test_an_impossible_level_is_refused(p: float) -> None:
+    with pytest.raises(InputError, match="between 0 and 1"):
+        quantile_of(np.ones(100_000), p)
+
+
+def test_a_latency_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(InputError, match="NaN"):
+        quantile_of(np.array([1.0, NAN]), 0.5)
+
+
+def test_trials_of_a_label_come_in_block_order() -> None:
+    trials = tuple(make_trial("a", block=block) for block in (2, 0, 1))
+    whole = Comparison(name="x", labels=("a",), twin="a", blocks=3, seed=0, trials=trials)
+    assert [trial.block for trial in whole.of("a")] == [0, 1, 2]
+    assert whole.of("b") == []
+
+
+def test_total_counts_the_samples_of_all() -> None:
+    assert total([make_samples(3), make_samples(4)]) == 7
+    assert total([]) == 0
+
+
+# Bad stored results
+
+GOOD: dict[str, Any] = json.loads(make_comparison().model_dump_json())
+GOOD_RECORD: dict[str, Any] = json.loads(make_record().model_dump_json())
+
+COLUMNS = [name for name in Samples.model_fields if name != "workers"]
+TIMES = [name for name in COLUMNS if name not in {"status", "error", "worker"}]
+CODES = ["status", "error", "worker"]
+NOT_NUMBERS: list[Any] = ["1.0", "", True, [], [1.0], {}, {"a": 1}]
+
+trial_number = st.integers(0, 2)
+row = st.integers(0, 7)
+
+
+@st.composite
+def wrong_comparison(draw: st.DrawFn) -> dict[str, Any]:
+    """A stored comparison with one thing wrong."""
+    stored = copy.deepcopy(GOOD)
+    trial = stored["trials"][draw(trial_number)]
+    samples, generator = trial["samples"], trial["generator"]
+    holder: dict[str, Any] = draw(st.sampled_from([stored, trial, samples, generator]))
+    kind = draw(
+        st.sampled_from(
+            ["key lost", "key added", "length", "time", "code", "column", "scalar", "meaning"]
+        )
+    )
+    if kind == "key lost":
+        optional = {"rejected", "refusals", "workers"}
+        del holder[draw(st.sampled_from(sorted(set(holder) - optional)))]
+    elif kind == "key added":
+        holder[draw(st.text(min_size=1).filter(lambda key: key not in holder))] = draw(
+            st.none() | st.integers()
+        )
+    elif kind == "length":
+        column = samples[draw(st.sampled_from(COLUMNS))]
+        if draw(st.booleans()):
+            column.append(column[0])
+        else:
+            del column[draw(row) :]
+    elif kind == "time":
+        value = draw(st.sampled_from([*NOT_NUMBERS, INF, -INF, 10**400]))
+        samples[draw(st.sampled_from(TIMES))][draw(row)] = value
+    elif kind == "code":
+        value = draw(st.sampled_from([*NOT_NUMBERS, None, 1.5, 2**31, -(2**63), 10**30, -2, 1000]))
+        samples[draw(st.sampled_from(CODES))][draw(row)] = value
+    elif kind == "column":
+        samples[draw(st.sampled_from(COLUMNS))] = draw(
+            st.sampled_from([None, 3, "12345678", {}, {"0": 1.0}, [[1.0]] * 8, [[1, 2]] * 8])
+        )
+    elif kind == "scalar":
+        where, name, values = draw(
+            st.sampled_from(
+                [
+                    (stored, "blocks", [0, -1, 1.5, None, "many", INF]),
+                    (stored, "labels", [None, "a", [1], []]),
+                    (stored, "trials", [None, {}, [None], [[]]]),
+                    (trial, "label", ["", None, 3]),
+                    (trial, "block", [-1, 0.5, None]),
+                    (trial, "seed", [-1, 0.5, None, "x"]),
+                    (trial, "warmup", [-0.1, None, NAN, INF, []]),
+                    (trial, "seconds", [0, -1, None, NAN, INF]),
+                    (trial, "deadline", [0, -1, None, NAN, INF]),
+                    (trial, "setup", [None, [], "x"]),
+                    (trial, "health", [None, {"psi": None}, {"psi": "high"}]),
+                    (trial, "samples", [None, [], {}]),
+                    (generator, "planned", [-1, None, 0.5]),
+                    (generator, "cpu_seconds", [-1, None, NAN, INF]),
+                    (generator, "run_queue_seconds", [-1, None, INF]),
+                ]
+            )
+        )
+        where[name] = draw(st.sampled_from(values))
+    else:
+        change: Callable[[], Any] = draw(
+            st.sampled_from(
+                [
+                    lambda: stored.update(twin="nobody"),
+                    lambda: stored.update(labels=["a", "a", "b"]),
+                    lambda: stored.update(rejected=stored["trials"]),
+                    lambda: trial.update(label="stranger"),
+                    lambda: trial.update(refusals=["steal"]),
+                    lambda: generator.update(sent=9),
+                    lambda: samples.update(workers=["7/1"]),
+                    lambda: samples["finished_at"].__setitem__(draw(row), -1.0),
+                    lambda: samples["scheduled_at"].__setitem__(draw(row), None),
+                    lambda: samples["scheduled_at"].__setitem__(draw(row), -0.01),
+                    lambda: samples["service"].__setitem__(draw(row), -0.01),
+                    lambda: samples["finished_at"].__setitem__(draw(st.integers(0, 6)), None),
+                    lambda: samples["error"].__setitem__(draw(st.integers(0, 6)), DEADLINE),
+                ]
+            )
+        )
+        change()
+    return stored
+
+
+@settings(max_examples=1_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wrong_comparison())
+def test_a_thousand_bad_results_are_rejected(tmp_path: Path, stored: dict[str, Any]) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ResultError, match=r"bad\.json is not a valid Comparison"):
+        load(Comparison, path)
+
+
+def test_the_good_result_that_the_bad_ones_are_made_of_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "good.json"
+    path.write_text(json.dumps(GOOD))
+    assert len(load(Comparison, path).trials) == 3
+    path.write_text(json.dumps(GOOD_RECORD))
+    assert len(load(LoadRecord, path).samples) == 8
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_truncated_and_garbled_files_are_rejected(tmp_path: Path, data: st.DataObject) -> None:
+    whole = json.dumps(GOOD_RECORD).encode()
+    path = tmp_path / "bad.json"
+    path.write_bytes(
+        data.draw(
+            st.one_of(
+                st.integers(0, len(whole) - 1).map(lambda end: whole[:end]),
+                st.integers(1, len(whole) - 1).map(lambda start: whole[start:]),
+                st.binary(max_size=50),
+                st.sampled_from([whole + whole, b"null", b"[]", b"\xff\xfe" + whole, b"[" * 5_000]),
+            )
+        )
+    )
+    with pytest.raises(ResultError):
+        load(LoadRecord, path)
+
+
+@pytest.mark.parametrize("version", [0, 2, None, "one", 1.5])
+def test_an_unknown_schema_is_rejected(version: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({**GOOD_RECORD, "schema_version": version}))
+    with pytest.raises(ResultError, match="schema_version"):
+        load(LoadRecord, path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"estimate": 1.4},
+        {"estimate": NAN},
+        {"low": 3.5},
+        {"high": NAN},
+        {"low90": 2.9},
+        {"floor": 0.5},
+        {"floor": NAN},
+        {"values": (1.0, NAN)},
+        {"n": -1},
+        {"kind": "guess"},
+    ],
+)
+def test_an_effect_that_contradicts_itself_is_rejected(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        make_effect(**changes)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([True, False]),
+        np.array(["1", "2"]),
+        np.array([[1.0, 2.0]]),
+        np.array([1, "x"], dtype=object),
+        np.array([1.0, INF]),
+        "12",
+        None,
+        iter([1.0, 2.0]),
+    ],
+)
+def test_a_column_must_be_one_row_of_finite_numbers(column: Any) -> None:
+    samples = make_samples(2)
+    columns = {name: getattr(samples, name) for name in Samples.model_fields}
+    with pytest.raises(ValidationError, match="sent_at"):
+        Samples(**{**columns, "sent_at": column})
+
+
+def test_a_code_does_not_wrap_around() -> None:
+    samples = make_samples(2)
+    columns = {name: getattr(samples, name) for name in Samples.model_fields}
+    with pytest.raises(ValidationError, match="32 bits"):
+        Samples(**{**columns, "status": np.array([200, 2**32 + 200])})
+
+
+def test_a_missing_file_and_a_folder_are_result_errors(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="does not exist"):
+        load(Effect, tmp_path / "none.json")
+    with pytest.raises(ResultError, match="cannot be read"):
+        load(Effect, tmp_path)
+
+
+# Atomic save
+
+OLD, NEW = make_effect(what="old"), make_effect(what="new " + "x" * 20_000)
+
+
+def only_file(folder: Path) -> bool:
+    return [path.name for path in folder.iterdir()] == ["x.json"]
+
+
+def test_saving_makes_the_folders_and_a_file_that_others_may_read(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "x.json"
+    save(OLD, path)
+    assert load(Effect, path) == OLD
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert only_file(path.parent)
+
+
+@pytest.mark.parametrize("step", ["mkstemp", "fdopen", "fchmod", "fsync", "replace"])
+@pytest.mark.parametrize("failure", [OSError(28, "No space left"), KeyboardInterrupt()])
+def test_a_failing_step_leaves_the_old_result_whole(
+    step: str, failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    save(OLD, path)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        if step == "fdopen":
+            os.close(args[0])  # type: ignore[arg-type]
+        raise failure
+
+    owner = {"mkstemp": "tempfile", "replace": "pathlib.Path"}.get(step, "os")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{owner}.{step}", fail)
+        with pytest.raises(type(failure)):
+            save(NEW, path)
+    assert load(Effect, path) == OLD
+    assert only_file(tmp_path)
+    save(NEW, path)
+    assert load(Effect, path) == NEW
+
+
+@pytest.mark.parametrize("limit", [0, 1, 100, 8_191, 8_192, 16_384, 20_000])
+def test_a_disk_that_fills_up_after_so_many_bytes_leaves_the_old_result_whole(
+    limit: int, tmp_path: Path
+) -> None:
+    # A real failing write: the kernel refuses every byte of a file beyond the limit.
+    path = tmp_path / "x.json"
+    save(OLD, path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save(NEW, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert load(Effect, path) == OLD
+    assert only_file(tmp_path)
+
+
+def test_text_that_cannot_be_encoded_leaves_the_old_result_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    save(OLD, path)
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "fine so far \ud800")
+    assert load(Effect, path) == OLD
+    assert only_file(tmp_path)
+
+
+def test_a_reader_and_a_killed_writer_never_meet_a_mixture(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    script = """
+        import sys
+        from pathlib import Path
+        from gatewaylab.results import write_atomically
+        while True:
+            for letter in "ab":
+                write_atomically(Path(sys.argv[1]), letter * 300_000)
+    """
+    writer = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script), str(path)])
+    seen = set()
+    try:
+        until = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.005)
+        for _ in range(300):
+            text = path.read_text()
+            seen.add(text[0])
+            assert text in {"a" * 300_000, "b" * 300_000}
+    finally:
+        writer.kill()
+        writer.wait()
+    assert seen == {"a", "b"}
+    assert path.read_text() in {"a" * 300_000, "b" * 300_000}
+
+
+# Size
+
+MILLION = """
+import time
+from pathlib import Path
+import numpy as np
+from gatewaylab.results import GeneratorReport, Samples, Trial
+
+n = 1_000_000
+random = np.random.default_rng(1)
+scheduled = np.sort(random.uniform(0, 100, n))
+late = random.random(n) < 0.001
+start = time.perf_counter()
+samples = Samples(
+    scheduled_at=scheduled,
+    sent_at=scheduled + 1e-4,
+    first_byte_at=np.where(late, np.nan, scheduled + 2e-3),
+    finished_at=np.where(late, np.nan, scheduled + random.exponential(5e-3, n)),
+    status=np.where(late, 0, 200),
+    error=np.where(late, 1, 0),
+    service=np.full(n, 1e-3),
+    started_at=scheduled + 1e-3,
+    worker=random.integers(0, 4, n),
+    workers=("1/1", "1/2", "1/3", "1/4"),
+)
+report = GeneratorReport(
+    transport="raw", planned=n, sent=n, connections=1, reconnects=0, peak_in_flight=1,
+    cpu_seconds=1.0, wall_seconds=100.0, run_queue_seconds=0.0, monotonic_start=0.0,
+)
+trial = Trial(
+    label="a", block=0, setup={}, arrivals={}, seed=0, warmup=1.0, seconds=99.0, deadline=10.0,
+    started="", samples=samples, generator=report, health={},
+)
+quantiles = [trial.quantile(p) for p in (0.5, 0.9, 0.99, 0.999)]
+assert quantiles == sorted(quantiles) and trial.throughput > 9_000
+seconds = time.perf_counter() - start
+# Not ru_maxrss, which a new program inherits from the process that started it.
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(seconds, int(status["VmHWM"].split()[0]) / 1024)
+"""
+
+
+def test_a_million_samples_are_recorded_and_summarised_in_two_seconds_and_300_mb() -> None:
+    out = subprocess.run(
+        [sys.executable, "-c", MILLION], check=True, capture_output=True, text=True, timeout=60
+    )
+    seconds, megabytes = map(float, out.stdout.split())
+    assert seconds <= 2.0
+    assert megabytes <= 300
