@@ -41,6 +41,14 @@ def test_a_window_of_whole_gaps_holds_exactly_that_many_starts(rate: float, seco
     assert len(ConstantRate(rate).plan(seconds, seed=0)) == round(rate * seconds)
 
 
+def test_a_start_that_rounding_would_lose_is_planned() -> None:
+    rate, seconds = 383.36, 1.3433848080133557
+    assert rate * seconds == 515.0  # rounded down: the start 515 / rate lies inside the window
+    plan = ConstantRate(rate).plan(seconds, seed=0)
+    assert len(plan) == 516
+    assert plan[-1] < seconds
+
+
 def test_poisson_plan_of_a_seed_never_changes() -> None:
     # From PCG64's guaranteed raw stream: gap = -log(1 - (raw >> 11) / 2**53) / rate.
     raw = [11530976094092348043, 16550673365885938325, 14308875409591826786]

@@ -108,6 +108,19 @@ def test_continuous_integration_only_calls_scripts() -> None:
     assert ["scripts/build", "--system", "--profile", "quick", "--require-all"] in commands
 
 
+def test_the_scripts_look_for_the_supported_pythons() -> None:
+    script = (ROOT / "scripts" / "python").read_text(encoding="utf-8")
+    first, last = (version.replace(".", ", ") for version in (PYTHONS[0], PYTHONS[-1]))
+    assert f"({first}) <= sys.version_info[:2] <= ({last})" in script
+    assert all(f"python{version}" in script for version in PYTHONS)
+
+
+def test_the_accuracy_suite_runs_first_while_the_machine_is_quiet() -> None:
+    suites = [path.name for path in (ROOT / "tests").iterdir() if path.is_dir()]
+    modules = [path.name for path in (ROOT / "tests").glob("test_*.py")]
+    assert min(name for name in suites + modules if not name.startswith("_")) == "accuracy"
+
+
 # The lock.
 
 
@@ -163,7 +176,9 @@ def test_each_direct_dependency_is_locked_to_a_version_that_it_allows(python: st
 def test_nothing_is_locked_as_a_direct_dependency_that_no_longer_is_one() -> None:
     direct = {canonicalize_name(wanted.name) for wanted in direct_dependencies()}
     marked = {
-        canonicalize_name(pin.name) for pin, rest in locked() if "gatewaylab (pyproject.toml" in rest
+        canonicalize_name(pin.name)
+        for pin, rest in locked()
+        if "gatewaylab (pyproject.toml" in rest
     }
     assert marked == direct
 

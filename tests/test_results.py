@@ -218,6 +218,15 @@ def test_infinite_bounds_survive_the_round_trip(tmp_path: Path) -> None:
     assert (loaded.estimate, loaded.low) == (INF, 1.5)
 
 
+class Holder(BaseModel):
+    effect: Effect
+
+
+def test_infinite_bounds_survive_inside_another_record(tmp_path: Path) -> None:
+    holder = Holder(effect=make_effect(high=INF))
+    assert back(holder, tmp_path) == holder
+
+
 def test_a_refused_effect_may_hold_no_number_at_all(tmp_path: Path) -> None:
     effect = make_effect(estimate=NAN, low=NAN, high=NAN, values=(NAN,), refused=("too few",))
     loaded = back(effect, tmp_path)
@@ -323,6 +332,16 @@ def test_quantiles_are_those_of_the_inverted_distribution_function(
 ) -> None:
     expected = np.quantile(values, p, method="inverted_cdf")
     assert quantile_of(np.array(values), p) == expected
+
+
+def test_a_twin_that_is_not_declared_is_rejected() -> None:
+    with pytest.raises(ValidationError, match="twin 'c'"):
+        Comparison(name="x", labels=("a", "b"), twin="c", blocks=1, seed=0, trials=())
+
+
+def test_a_level_that_is_not_exact_in_binary_does_not_slip_to_the_next_sample() -> None:
+    assert 0.07 * 100 > 7  # and so its ceiling would be 8
+    assert quantile_of(np.arange(1.0, 101.0), 0.07) == 7.0
 
 
 def test_a_quantile_is_a_latency_that_was_seen() -> None:
@@ -506,6 +525,7 @@ def test_an_unknown_schema_is_rejected(version: Any, tmp_path: Path) -> None:
         {"floor": NAN},
         {"values": (1.0, NAN)},
         {"n": -1},
+        {"a12": 1.5},
         {"kind": "guess"},
     ],
 )
@@ -519,7 +539,7 @@ def test_an_effect_that_contradicts_itself_is_rejected(changes: dict[str, Any]) 
     [
         np.array([True, False]),
         np.array(["1", "2"]),
-        np.array([[1.0, 2.0]]),
+        np.array([[1.0], [2.0]]),
         np.array([1, "x"], dtype=object),
         np.array([1.0, INF]),
         "12",

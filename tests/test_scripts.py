@@ -1,11 +1,10 @@
-"""The behaviour of scripts/install, seen with an interpreter that only pretends."""
+"""The behaviour of the scripts, seen with an interpreter that only pretends."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,117 +12,172 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Stands for python3, and for .venv/bin/python: writes down what it is asked to do.
-PRETENDER = """#!/usr/bin/env bash
+PRETENDER = r"""#!/usr/bin/env bash
+case "$*" in -m*) echo "$*" >>"$LOG" ;; esac
+case "$*" in *"${FAIL_AT:-nothing}"*) exit 1 ;; esac
 case "$*" in
   *version_info*) exit "${TOO_OLD:-0}" ;;
   *_base_executable*) echo "$FAKE" ;;
   -VV) echo "Python ${FAKE_VERSION:-3.12.0}" ;;
   "-m venv --clear .venv") rm -rf .venv && mkdir -p .venv/bin && cp "$FAKE" .venv/bin/python ;;
+  *--require-hashes*) sleep "${SLOW:-0}" ;;
+  *"-e .") printf '#!/usr/bin/env bash\necho "gatewaylab $*" >>"$LOG"\n' >.venv/bin/gatewaylab
+    chmod +x .venv/bin/gatewaylab ;;
 esac
-case "$*" in -m*) echo "$*" >>"$LOG" ;; esac
-case "$*" in *"${FAIL_AT:-nothing}"*) exit 1 ;; esac
 """
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    root = tmp_path / "a clone"
-    shutil.copytree(ROOT / "scripts", root / "scripts")
-    (root / "requirements.txt").write_text("a==1\n")
-    (root / "pyproject.toml").write_text("[project]\n")
-    return root
+#: What a script was asked to do by way of the pretender, line by line.
+Log = list[str]
 
 
-@pytest.fixture
-def install(clone: Path, tmp_path: Path) -> Callable[..., list[str]]:
-    """Runs scripts/install from elsewhere; returns what the pretender was asked to do."""
-    fake = tmp_path / "bin" / "python3"
-    fake.parent.mkdir()
-    fake.write_text(PRETENDER)
-    fake.chmod(0o755)
-    log = tmp_path / "log"
+class Clone:
+    """A copy of the scripts in a folder of its own, where nothing real is ever installed."""
 
-    def run(*, code: int = 0, **extra: str) -> list[str]:
-        log.write_text("")
-        done = subprocess.run(
-            [clone / "scripts" / "install"],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHON": str(fake), "FAKE": str(fake), "LOG": str(log)} | extra,
-            capture_output=True,
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a clone"
+        self.log = folder / "log"
+        self.elsewhere = folder
+        self.fake = folder / "bin" / "python3"
+        shutil.copytree(ROOT / "scripts", self.root / "scripts")
+        (self.root / "scripts" / "system").write_text('#!/bin/sh\necho system >>"$LOG"\n')
+        (self.root / "pyproject.toml").write_text("[project]\n")
+        self.lock("a==1")
+        self.fake.parent.mkdir()
+        self.fake.write_text(PRETENDER)
+        self.fake.chmod(0o755)
+
+    def lock(self, line: str) -> None:
+        (self.root / "requirements.txt").write_text(f"{line}\n")
+
+    def start(self, script: str, *arguments: str, **extra: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.root / "scripts" / script, *arguments],
+            cwd=self.elsewhere,
+            env=os.environ
+            | {"PYTHON": str(self.fake), "FAKE": str(self.fake), "LOG": str(self.log)}
+            | extra,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=30,
-            check=False,
         )
-        assert done.returncode == code, done.stderr
-        return log.read_text().splitlines()
 
-    return run
+    def run(self, script: str, *arguments: str, code: int = 0, **extra: str) -> Log:
+        self.log.write_text("")
+        process = self.start(script, *arguments, **extra)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == code, said
+        return self.log.read_text().splitlines()
 
 
-def test_install_makes_the_environment_from_wheels_with_checked_hashes(
-    install: Callable[..., list[str]],
-) -> None:
-    venv, packages, project = install()
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+def test_install_makes_the_environment_from_wheels_with_checked_hashes(clone: Clone) -> None:
+    venv, packages, project = clone.run("install")
     assert venv == "-m venv --clear .venv"
     assert "--require-hashes --only-binary :all: -r requirements.txt" in packages
     assert "--no-deps --no-build-isolation -e ." in project
 
 
-def test_install_does_nothing_when_nothing_has_changed(install: Callable[..., list[str]]) -> None:
-    install()
-    assert install() == []
+def test_install_does_nothing_when_nothing_has_changed(clone: Clone) -> None:
+    clone.run("install")
+    assert clone.run("install") == []
 
 
 @pytest.mark.parametrize("step", ["-m venv", "--require-hashes"])
-def test_an_install_that_failed_half_way_starts_again_from_nothing(
-    install: Callable[..., list[str]], step: str
-) -> None:
-    install(FAIL_AT=step, code=1)
-    assert len(install()) == 3
-    assert install() == []
+def test_an_install_that_failed_half_way_starts_again_from_nothing(clone: Clone, step: str) -> None:
+    clone.run("install", FAIL_AT=step, code=1)
+    assert len(clone.run("install")) == 3
+    assert clone.run("install") == []
 
 
-def test_a_failed_install_is_not_taken_for_the_good_one_before_it(
-    install: Callable[..., list[str]], clone: Path
-) -> None:
-    install()
-    (clone / "requirements.txt").write_text("a==2\n")
-    install(FAIL_AT="--require-hashes", code=1)
-    (clone / "requirements.txt").write_text("a==1\n")
-    assert len(install()) == 3
+def test_a_failed_install_is_not_taken_for_the_good_one_before_it(clone: Clone) -> None:
+    clone.run("install")
+    clone.lock("a==2")
+    clone.run("install", FAIL_AT="-m venv", code=1)
+    clone.lock("a==1")
+    assert len(clone.run("install")) == 3
 
 
-def test_a_project_that_could_not_be_installed_is_tried_again_alone(
-    install: Callable[..., list[str]],
-) -> None:
-    install(FAIL_AT="--no-deps", code=1)
-    (project,) = install()
+def test_a_project_that_could_not_be_installed_is_tried_again_alone(clone: Clone) -> None:
+    clone.run("install", FAIL_AT="--no-deps", code=1)
+    (project,) = clone.run("install")
     assert project.endswith("-e .")
 
 
-def test_another_lock_or_another_python_remakes_the_environment(
-    install: Callable[..., list[str]], clone: Path
-) -> None:
-    install()
-    (clone / "requirements.txt").write_text("a==2\n")
-    assert len(install()) == 3
-    assert len(install(FAKE_VERSION="3.13.0")) == 3
+def test_another_lock_or_another_python_remakes_the_environment(clone: Clone) -> None:
+    clone.run("install")
+    clone.lock("a==2")
+    assert len(clone.run("install")) == 3
+    assert len(clone.run("install", FAKE_VERSION="3.13.0")) == 3
 
 
-def test_changed_metadata_reinstalls_the_project_only(
-    install: Callable[..., list[str]], clone: Path
-) -> None:
-    install()
-    (clone / "pyproject.toml").write_text("[project]\nversion = '2'\n")
-    (project,) = install()
+def test_changed_metadata_reinstalls_the_project_only(clone: Clone) -> None:
+    clone.run("install")
+    (clone.root / "pyproject.toml").write_text("[project]\nversion = '2'\n")
+    (project,) = clone.run("install")
     assert project.endswith("-e .")
 
 
-def test_a_clone_that_was_moved_gets_a_new_environment(
-    install: Callable[..., list[str]], clone: Path
-) -> None:
-    install()
-    elsewhere = clone.with_name("elsewhere")
-    clone.rename(elsewhere)
-    clone.symlink_to(elsewhere)  # where the fixture looks; the scripts see the real folder
-    assert len(install()) in (0, 3)
+def test_a_clone_that_was_moved_gets_a_new_environment(clone: Clone) -> None:
+    clone.run("install")
+    clone.root = clone.root.rename(clone.root.with_name("moved"))
+    assert len(clone.run("install")) == 3
+
+
+def test_two_installs_at_once_take_turns(clone: Clone) -> None:
+    clone.log.write_text("")
+    both = [clone.start("install", SLOW="0.3") for _ in range(2)]
+    for process in both:
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+    assert len(clone.log.read_text().splitlines()) == 3
+
+
+def test_install_refuses_an_unsuitable_python_and_says_what_would_do(clone: Clone) -> None:
+    process = clone.start("install", TOO_OLD="1")
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "3.11 to 3.14" in said
+    assert str(clone.fake) in said
+    assert "--system" in said
+    assert not (clone.root / ".venv").exists()
+
+
+def test_install_refuses_an_option_that_it_does_not_know(clone: Clone) -> None:
+    assert clone.run("install", "--sytsem", code=2) == []
+
+
+def test_build_keeps_system_for_the_installer_and_passes_the_rest_on(clone: Clone) -> None:
+    log = clone.run("build", "--profile", "quick", "--system", "--only", "slow requests")
+    assert log[0] == "system"
+    assert log[-1] == "gatewaylab build --profile quick --only slow requests"
+
+
+def test_test_keeps_system_for_the_installer_and_passes_the_rest_on(clone: Clone) -> None:
+    log = clone.run("test", "-x", "--system")
+    assert log[0] == "system"
+    assert log[-1] == "-m pytest -x"
+
+
+def test_lab_is_the_instrument(clone: Clone) -> None:
+    assert clone.run("lab", "servers", "--json")[-1] == "gatewaylab servers --json"
+
+
+def test_system_names_what_is_missing_where_there_is_no_apt(tmp_path: Path) -> None:
+    for tool in ("bash", "dirname"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
+    done = subprocess.run(
+        [ROOT / "scripts" / "system"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no apt-get" in done.stderr
+    assert "chromium" in done.stderr

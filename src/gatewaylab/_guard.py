@@ -15,7 +15,8 @@ How servers are lost by simpler means (killpg at exit, PR_SET_PDEATHSIG, one sup
 in the book, decision on the guard.
 """
 
-# ruff: noqa: PTH, SIM105, S606 - pathlib and contextlib would double the start-up time
+# pathlib and contextlib would double the start-up time.
+# ruff: noqa: PTH105,PTH108,PTH118,PTH119,PTH123,PTH208,SIM105,S606
 from __future__ import annotations
 
 import ctypes

@@ -6,6 +6,7 @@ from httpcore's trace events, which lie right beside its reads and writes.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -35,8 +36,13 @@ async def _run(job: Job) -> tuple[Columns, Tally]:
 
         async def exchange(row: int, _: int) -> None:
             async def stamp(event: str, __: dict[str, Any]) -> None:
-                if event == "http11.send_request_headers.started":
-                    columns.sent_at[row] = time.monotonic()
+                if event in (
+                    "connection.connect_tcp.started",
+                    "connection.connect_unix_socket.started",
+                    "http11.send_request_headers.started",
+                ):
+                    if columns.sent_at[row] != columns.sent_at[row]:  # NaN: the first of them
+                        columns.sent_at[row] = time.monotonic()
                 elif event == "http11.receive_response_headers.complete":
                     columns.first_byte_at[row] = time.monotonic()
                 elif event in (
@@ -65,6 +71,7 @@ async def _exchange(
             extensions={"trace": stamp},
         )
     except httpx.ConnectError:
+        columns.sent_at[row] = math.nan
         return CONNECT
     except httpx.RemoteProtocolError as error:
         return RESET if "disconnected" in str(error) else PROTOCOL

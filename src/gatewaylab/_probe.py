@@ -83,10 +83,10 @@ def ask(address: Address, until: float, interrupt: int) -> Answer | None:
                 left = until - time.monotonic()
                 if left <= 0:
                     return None
-                ready, _, _ = select.select([sock, interrupt], [], [], left)
+                ready, _, _ = select.select([sock.fileno(), interrupt], [], [], left)
                 if interrupt in ready:
                     return None
-                if sock in ready:
+                if sock.fileno() in ready:
                     piece = sock.recv(65536)
                     data += piece
                     if not piece or _complete(data):

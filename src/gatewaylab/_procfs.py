@@ -4,7 +4,8 @@ On systems without /proc, psutil answers the questions about processes, and noth
 who owns a socket.
 """
 
-# ruff: noqa: PTH - these loops run while a server is measured; pathlib is several times slower
+# These loops run while a server is measured, and pathlib is several times slower.
+# ruff: noqa: PTH115,PTH208
 from __future__ import annotations
 
 import ipaddress

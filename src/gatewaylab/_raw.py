@@ -9,6 +9,8 @@ Rules that keep the samples honest:
 
 * a slow server never delays the plan: without an idle connection a new one is opened;
 * the connection used last is used first, so that idle ones grow cold and are closed in peace;
+* the send stamp is taken when this side acts, at ``send`` or, for a new connection, at
+  ``connect``: a server that is slow to accept shows in the latency, not as a slow generator;
 * nothing is sent twice. A connection that dies under its request is an error sample; one that
   was found closed *before* its next request is replaced and counted as a reconnect.
 """
@@ -145,6 +147,9 @@ class Loop:
                     self._read(connection)
             if due:  # after the answers, so that a connection freed just now can be used
                 self._tick()
+        connecting = [c.row for c in connections.values() if c.state == _CONNECTING]
+        for row in [*connecting, *self._backlogged]:
+            self._sent[row] = math.nan
         usage.settle(self.tally)
         self.tally.monotonic_start = zero
 
@@ -229,10 +234,12 @@ class Loop:
         return False
 
     def _open(self, row: int) -> None:
+        if self._sent[row] != self._sent[row]:  # NaN: not the second try on a full backlog
+            self._sent[row] = monotonic()
         try:
             sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError:
-            self._failed(row, CONNECT)
+            self._unsent(row)
             return
         if self._job.port:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -244,7 +251,7 @@ class Loop:
             return
         if code not in (0, errno.EINPROGRESS):
             sock.close()
-            self._failed(row, CONNECT)
+            self._unsent(row)
             return
         answer = Answer(self._job.method, keep_body=self._job.expected_body is not None)
         connection = _Connection(sock, answer)
@@ -260,7 +267,9 @@ class Loop:
         if not event & ~_IN:  # left over from a closed connection that had the same descriptor
             return
         if connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._fail(connection, CONNECT)
+            row, connection.row = connection.row, -1
+            self._discard(connection, served=False)
+            self._unsent(row)
             return
         self._poller.modify(connection.fd, _IN)
         self._opened(connection)
@@ -269,13 +278,16 @@ class Loop:
         self.tally.connections += 1
         if self._lost > self.tally.reconnects:
             self.tally.reconnects += 1
-        self._send(connection, connection.row)
+        self._transmit(connection, connection.row)
 
     def _send(self, connection: _Connection, row: int) -> None:
+        self._sent[row] = monotonic()
+        self._transmit(connection, row)
+
+    def _transmit(self, connection: _Connection, row: int) -> None:
         connection.row = row
         connection.state = _BUSY
         connection.answer.reset()
-        self._sent[row] = monotonic()
         try:
             count = connection.sock.send(self._request)
         except BlockingIOError:
@@ -359,8 +371,12 @@ class Loop:
         connection.row = -1
         if connection.answer.status:
             self.columns.status[row] = connection.answer.status
-        self._discard(connection, served=connection.state != _CONNECTING)
+        self._discard(connection)
         self._failed(row, code)
+
+    def _unsent(self, row: int) -> None:
+        self._sent[row] = math.nan
+        self._failed(row, CONNECT)
 
     def _failed(self, row: int, code: int) -> None:
         self.columns.error[row] = code

@@ -231,7 +231,9 @@ def _trace(
 
 
 def _number(text: bytes) -> float:
+    """The number in a header, which is a stranger's text: NaN for ``1.2.3`` and for 400 digits."""
     try:
-        return float(text)
-    except ValueError:  # "1.2.3": a header is a stranger's text
+        value = float(text)
+    except ValueError:
         return math.nan
+    return value if math.isfinite(value) else math.nan

@@ -117,7 +117,7 @@ class Poisson:
         seconds = _window(self.rate, seconds)
         bits = np.random.PCG64(np.random.SeedSequence(_seed(seed)))
         expected = self.rate * seconds
-        chunk = int(expected + 6 * math.sqrt(expected)) + 16
+        chunk = int(expected) + 16
         parts: list[NDArray[np.float64]] = []
         last = 0.0
         while last < seconds:
@@ -126,6 +126,7 @@ class Poisson:
             gaps[0] += last  # continues the running sum, so chunk borders leave no trace
             parts.append(np.cumsum(gaps))
             last = float(parts[-1][-1])
+            chunk = int(2 * math.sqrt(expected)) + 16  # what is missing is a few deviations
         starts = np.concatenate(parts)
         return starts[: np.searchsorted(starts, seconds, side="left")]
 

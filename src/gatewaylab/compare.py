@@ -46,6 +46,7 @@ class Setup:
     Attributes:
         hold: seconds a request holds its slot in the application, for the slot model and for
             the rule that no answer is faster than its hold; None when it is not known.
+        slots: how many requests can be held at once; None when nothing bounds them.
         cpu_bound: the hold is computing, not waiting; the machine is then meant to be busy.
     """
 
@@ -53,6 +54,7 @@ class Setup:
     request: Request
     arrivals: Arrivals
     hold: float | None = None
+    slots: int | None = None
     cpu_bound: bool = False
 
 
@@ -62,11 +64,16 @@ def setup(
     *,
     arrivals: Arrivals,
     hold: float | None = None,
+    slots: int | None = None,
     cpu_bound: bool = False,
 ) -> Setup:
-    """A configuration for :func:`compare`; ``path`` is a path to GET or a whole request."""
+    """A configuration for :func:`compare`; ``path`` is a path to GET or a whole request.
+
+    ``slots`` is needed where the application itself narrows what the server could hold, such as
+    a view that blocks its event loop; otherwise it is the server's own number.
+    """
     request = get(path) if isinstance(path, str) else path
-    return Setup(server, request, arrivals, hold, cpu_bound)
+    return Setup(server, request, arrivals, hold, slots or server.total_slots, cpu_bound)
 
 
 @dataclass(frozen=True)
@@ -148,15 +155,14 @@ class Outcome:
             return str(reason)
         return found, tuple(above[k] / below[k] for k in both)
 
-    def predicted(self, label: str, p: float = 0.5, *, slots: int | None = None) -> float:
+    def predicted(self, label: str, p: float = 0.5) -> float:
         """What the slot model says the quantile is, from the plans alone, in seconds.
 
         Lindley's or Kiefer and Wolfowitz's recursion on the very plans that were sent; no
-        measured number enters. The median over the blocks. ``slots`` replaces the server's
-        own number, to ask what it would be like with as many.
+        measured number enters. The median over the blocks.
         """
         one = self.setups[label]
-        return predict(one, self.comparison, slots or one.server.total_slots, p)
+        return predict(one, self.comparison, one.slots, p)
 
     def predicted_ratio(self, a: str, b: str, *, p: float = 0.5) -> float:
         """The slot model's prediction for :meth:`ratio`."""
@@ -256,6 +262,60 @@ class _Window:
     warmup: float
     deadline: float
     transport: str
+
+
+def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Trial:
+    """One fresh server, its load, and the verdict of the noise rules on both."""
+    cores = available_cores()
+    # The generator has the last core for itself, the server the others.
+    server_cores = frozenset(cores[:-1]) if len(cores) > 1 else None
+    begun = datetime.now(UTC)
+    with serve(one.server, pin=server_cores) as running:
+        with noise.Watch(own=running.pids) as watch:
+            samples, report = load.run(
+                running.target,
+                one.request,
+                one.arrivals,
+                seconds=window.seconds,
+                warmup=window.warmup,
+                seed=seed,
+                deadline=window.deadline,
+                transport=window.transport,
+                pin=cores[-1] if len(cores) > 1 else None,
+            )
+    return Trial(
+        label=label,
+        block=block,
+        setup={"server": one.server.as_dict(), "request": one.request.as_dict()},
+        arrivals=one.arrivals.as_dict(),
+        seed=seed,
+        warmup=window.warmup,
+        seconds=window.seconds,
+        deadline=window.deadline,
+        started=begun.isoformat(timespec="milliseconds"),
+        samples=samples,
+        generator=report,
+        health=watch.health,
+        refusals=noise.refusals(
+            report,
+            samples,
+            watch.health,
+            warmup=window.warmup,
+            seconds=window.seconds,
+            effect_seconds=one.hold,
+            hold=one.hold,
+            slots=one.slots,
+            cpu_bound=one.cpu_bound,
+            steady=_steady(one),
+        ),
+    )
+
+
+def _steady(one: Setup) -> bool:
+    """Whether the set-up can carry its load, so that the number in flight does not grow."""
+    if isinstance(one.arrivals, Closed) or one.hold is None or one.slots is None:
+        return True
+    return one.arrivals.rate * one.hold < one.slots
 
 
 def _plan_seed(seed: int, block: int) -> int:

@@ -218,8 +218,8 @@ def stream(target: Target, request: Request, *, timeout: float = 30.0) -> list[f
                     if not by_event:
                         seen.append(now)
                         continue
-                    text += piece.replace(b"\r\n", b"\n")
-                    complete = text.count(b"\n\n")
+                    text += piece
+                    complete = text.replace(b"\r\n", b"\n").count(b"\n\n")
                     seen.extend([now] * (complete - events))
                     events = complete
         except httpx.HTTPError as error:

@@ -266,6 +266,8 @@ def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
         kernel_name="python3",
         record_timing=False,  # timings in the metadata would change the cache's hash
         resources={"metadata": {"path": str(book.root)}},
+        # Its warning that the loopback channel is not encrypted would clutter every build.
+        extra_arguments=["--log-level=ERROR"],
     )
     surroundings = {
         **os.environ,
@@ -367,7 +369,7 @@ def _fill_cache(book: Book) -> None:
         notebook = read_notebook(path)
         stored = accepted(book, path.stem)
         if stored is not None:
-            executed = nbformat.from_dict(stored.executed)
+            executed = nbformat.reads(json.dumps(stored.executed), as_version=4)
             if _code(executed) == _code(notebook):
                 _take_outputs(notebook, executed)
         cache.cache_notebook_bundle(

@@ -418,6 +418,7 @@ class Effect(_Frozen):
     low90: Number
     high90: Number
     floor: Number = 1.0
+    a12: Annotated[float, Field(ge=0, le=1)] = 0.5
     n: Count
     blocks: Count
     seed: Count

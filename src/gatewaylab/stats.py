@@ -87,7 +87,7 @@ def hodges_lehmann(d: FloatsLike) -> float:
     """
     low, high = _walsh(d)
     centre = _median(low)
-    if math.isnan(centre) or centre != _median(high):
+    if centre != _median(high):  # NaN differs from everything, itself included
         raise RefusedError(
             "the centre of log ratios that are infinite on both sides is undefined; lengthen the "
             "deadline, or lower the load until the quantile is reached"

@@ -72,12 +72,11 @@ def latencies(outcome: Outcome, *, caption: str) -> Table:
             rows.append({"configuration": label, "slots": None, "median, ms": None,
                          "model, ms": None, "requests": 0, "blocks": 0})  # fmt: skip
             continue
-        slots = one.server.total_slots
         middle = sorted(outcome.quantiles(label))[(len(trials) - 1) // 2]
         rows.append(
             {
                 "configuration": label,
-                "slots": "no bound" if slots is None else str(slots),
+                "slots": "no bound" if one.slots is None else str(one.slots),
                 "median, ms": 1000 * middle,
                 "model, ms": None if one.hold is None else 1000 * outcome.predicted(label),
                 "requests": sum(len(trial.measured) for trial in trials),

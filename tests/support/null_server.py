@@ -121,9 +121,8 @@ class _Protocol(asyncio.Protocol):
 async def _serve(server: _Server) -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    listener.listen(4096)
     loop = asyncio.get_running_loop()
-    running = await loop.create_server(lambda: _Protocol(server), sock=listener)
+    running = await loop.create_server(lambda: _Protocol(server), sock=listener, backlog=4096)
     print(listener.getsockname()[1], flush=True)
     await running.serve_forever()
 

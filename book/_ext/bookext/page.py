@@ -23,6 +23,7 @@ _SOURCE = re.compile(r'\bsrc="([^"]*)"')
 _TYPE = re.compile(r'\btype="([^"]*)"')
 _HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)=[\"']", re.IGNORECASE)
 _SUMMARY = re.compile(r"<summary>(?=\s*<span class=\"toctree-toggle\")")
+_TITLE = re.compile(r"<title>(.+?) &#8212; \1</title>")
 _CHARSET = re.compile(r'<meta charset="[^"]*"\s*/?>')
 
 
@@ -42,23 +43,21 @@ class FinishedTemplates(BuiltinTemplateLoader):
 def finish(page: str) -> str:
     """Label unnamed summaries, drop repeated scripts, and add the content policy."""
     page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
-    page = without_repeats(page)
+    page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
     return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)
 
 
 def without_repeats(page: str) -> str:
-    """The page with only the first of several scripts from one file."""
+    """The page with only the first of several equal scripts, by file or by text."""
     seen: set[str] = set()
 
     def once(match: re.Match[str]) -> str:
         source = _SOURCE.search(match[1])
-        if source is None:
-            return match[0]
-        file = source[1].partition("?")[0]
-        if file in seen:
+        script = match[2] if source is None else source[1].partition("?")[0]
+        if script in seen:
             return ""
-        seen.add(file)
+        seen.add(script)
         return match[0]
 
     return _SCRIPT.sub(once, page)

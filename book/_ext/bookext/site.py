@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import pydata_sphinx_theme
@@ -37,8 +37,6 @@ def addresses(app: Sphinx, config: Config) -> None:
         config.ogp_site_url = site
         config.ogp_image = site + "_static/social-card.png"
         config.notfound_urls_prefix = urlparse(site).path
-    else:
-        config.extensions[:] = [e for e in config.extensions if e != "sphinx_sitemap"]
     repository = os.environ.get(REPOSITORY_VARIABLE, "").strip().rstrip("/")
     options = config.html_theme_options
     for button in ("use_repository_button", "use_edit_page_button", "use_issues_button"):
@@ -61,7 +59,9 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
     cut_icons(out, Path(app.doctreedir) / "bookext")
     for name in _UNUSED:
         shutil.rmtree(static / name) if (static / name).is_dir() else (static / name).unlink(True)
-    for leftover in (*static.rglob("*.js.map"), *static.rglob("*.css.map")):
+    if app.config.html_baseurl:
+        write_sitemap(app, app.config.html_baseurl)
+    for leftover in (*static.glob("*.html"), *static.rglob("*.js.map"), *static.rglob("*.css.map")):
         leftover.unlink()
 
 
@@ -99,6 +99,17 @@ def cut_icons(out: Path, store: Path) -> None:
     for fallback in (static / fonts).glob("*.ttf"):
         fallback.unlink()
 
+
+def write_sitemap(app: Sphinx, site: str) -> None:
+    """List every page, also those that this build did not have to write again."""
+    assert isinstance(app.builder, StandaloneHTMLBuilder)
+    pages = (site + app.builder.get_target_uri(name) for name in sorted(app.env.found_docs))
+    entries = "".join(f"<url><loc>{html.escape(page)}</loc></url>\n" for page in pages)
+    text = (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{entries}</urlset>\n'
+    )
+    Path(app.outdir, "sitemap.xml").write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:

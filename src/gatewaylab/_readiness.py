@@ -1,0 +1,164 @@
+"""When a server that was started is ready, and whether it alone is where it says it is."""
+
+from __future__ import annotations
+
+import re
+import select
+import time
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from gatewaylab import _procfs
+from gatewaylab._child import Guarded
+from gatewaylab._probe import Address, Answer, ask
+from gatewaylab.errors import ServerStartError
+from gatewaylab.servers import APPS, Server
+
+POLL = 0.005  # seconds between looks while a server starts
+_LOG_EVERY = 0.1  # seconds between looks into its log
+_ERRORS_TO_BELIEVE = 3  # consecutive answers with status 500 after which the app is called broken
+# What a server writes when its application cannot be imported and it lives on to try again.
+_BOOT_FAILED = re.compile(
+    r"Error loading ASGI app|Worker failed to boot|Application loader failed"
+    r"|Target WSGI script .* cannot be loaded"
+)
+
+
+def owners_of(tree: set[int], address: Address) -> tuple[bool, list[int | None]]:
+    """Whether `tree` listens at an address, and who else does (None: somebody invisible)."""
+    if not _procfs.LINUX:
+        return True, []
+    if address.path is not None:
+        inodes = _procfs.unix_listeners(address.path)
+    else:
+        inodes = {one.inode for one in _procfs.listeners() if one.meets(address.host, address.port)}
+    own = _procfs.socket_inodes(tree)
+    foreign = inodes - own.keys()
+    if not foreign:
+        return bool(inodes), []
+    held = _procfs.socket_inodes(set(_procfs.all_pids()) - tree)
+    return bool(inodes & own.keys()), [held.get(inode) for inode in foreign]
+
+
+def beyond_loopback(tree: set[int]) -> _procfs.Listener | None:
+    """A listening socket of `tree` that other machines could reach, if there is one."""
+    own = _procfs.socket_inodes(tree) if _procfs.LINUX else {}
+    reachable = [one for one in _procfs.listeners() if not one.loopback] if own else []
+    return next((one for one in reachable if one.inode in own), None)
+
+
+def describe(pids: Iterable[int | None]) -> str:
+    """Processes in words, for an error's text."""
+    return ", ".join(
+        "a process that cannot be seen" if pid is None else _procfs.describe(pid) for pid in pids
+    )
+
+
+class Starting:
+    """One start, watched until it is ready or hopeless."""
+
+    def __init__(
+        self,
+        server: Server,
+        guarded: Guarded,
+        *,
+        command: Sequence[str],
+        addresses: Sequence[Address],
+        nonce: str,
+        begun: float,
+        timeout: float,
+    ) -> None:
+        self._server = server
+        self._guarded = guarded
+        self._command = command
+        self._addresses = addresses
+        self._nonce = nonce
+        self._begun = begun
+        self._until = begun + timeout
+        self._log_seen = begun
+
+    def wait(self) -> None:
+        """Return when the server is ready.
+
+        Raises:
+            ServerStartError: it has ended, cannot load its application, shares its address with
+                a stranger, listens beyond loopback, or has run out of time.
+        """
+        for address in self._addresses:
+            while not self._listens(address):
+                self._pause(f"nobody listens at {address}")
+        self._recognise(self._addresses[-1])
+        for address in self._addresses:  # a stranger may have joined while the application loaded
+            self._listens(address)
+        reachable = beyond_loopback(self._guarded.pids())
+        if reachable:
+            self._fail(
+                f"it listens on {reachable.host}:{reachable.port}, which is not a loopback address"
+            )
+
+    def _listens(self, address: Address) -> bool:
+        sock = address.connect()
+        if sock is None:
+            return False
+        sock.close()
+        owned, strangers = owners_of(self._guarded.pids(), address)
+        if strangers:
+            time.sleep(POLL)  # a process that was just starting or ending may be misjudged
+            owned, strangers = owners_of(self._guarded.pids(), address)
+        if strangers:
+            self._fail(f"{address} is also listened on by a stranger", owner=describe(strangers))
+        return owned
+
+    def _recognise(self, front: Address) -> None:
+        """Ask until this run's own application has answered."""
+        errors = 0
+        said = "it accepts connections but does not answer GET /whoami"
+        while True:
+            answer = ask(front, self._until, self._guarded.news_fd)
+            if answer is not None:
+                if self._is_ours(answer):
+                    return
+                errors = errors + 1 if answer.status == 500 else 0
+                said = f"GET /whoami is answered with status {answer.status}"
+                if errors >= _ERRORS_TO_BELIEVE:
+                    self._fail(f"the application is broken: {said}")
+            self._pause(said)
+
+    def _is_ours(self, answer: Answer) -> bool:
+        """The demo apps prove it by the nonce. Other apps need not: the sockets' owner is known."""
+        if answer.nonce == self._nonce:
+            return True
+        if answer.nonce is not None:
+            self._fail("another server answers: /whoami returned a foreign nonce")
+        return self._server.app not in APPS and answer.status < 500
+
+    def _pause(self, waiting_for: str) -> None:
+        """Wait a little, or until the guard has news; raise when there is no hope."""
+        left = self._until - time.monotonic()
+        select.select([self._guarded.news_fd], [], [], max(0.0, min(POLL, left)))
+        self._guarded.read_news()
+        if self._guarded.exits:
+            self._guarded.wait(time.monotonic() + 1.0)  # so that the log is whole
+            index, code = next(iter(self._guarded.exits.items()))
+            self._fail(f"{'nginx' if index else self._server.spec.title} ended", exit_code=code)
+        if self._guarded.done:
+            self._fail("the guard ended while the server was starting")
+        now = time.monotonic()
+        if now >= self._until:
+            self._fail(f"not ready in time: {waiting_for}")
+        if now - self._log_seen >= _LOG_EVERY:
+            self._log_seen = now
+            if _BOOT_FAILED.search(self._guarded.log()):
+                self._fail("the application cannot be loaded")
+
+    def _fail(
+        self, reason: str, *, exit_code: int | None = None, owner: str | None = None
+    ) -> NoReturn:
+        raise ServerStartError(
+            reason,
+            command=self._command,
+            exit_code=exit_code,
+            elapsed=time.monotonic() - self._begun,
+            log_tail="\n".join(self._guarded.log().splitlines()[-40:]),
+            port_owner=owner,
+        )

@@ -1,0 +1,237 @@
+"""Every page of the built site, in a real browser."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import pytest
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+
+from .conftest import toc_pages
+
+pytestmark = pytest.mark.browser
+
+PAGES = toc_pages()
+
+#: Gzipped bytes that opening a page may cost, all its files together.
+TEXT_BAR = 158 * 1024
+#: A page with figures carries their drawings as well.
+FIGURE_BAR = 183 * 1024
+
+
+class Visit:
+    """A page that was opened, and everything that it asked for and complained about."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.requests: list[Request] = []
+        self.complaints: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("request", lambda request: self.requests.append(request))
+        self.page.on("requestfailed", lambda request: self._complain("failed", request.url))
+        self.page.on("pageerror", lambda error: self._complain("error", str(error)))
+        self.page.on("console", self._console)
+        self.page.goto(url, wait_until="networkidle")
+
+    def _complain(self, kind: str, text: str) -> None:
+        self.complaints.append(f"{kind}: {text}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self._complain(message.type, message.text)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_asks_nobody_else_and_complains_about_nothing(
+    context: BrowserContext, address: str, path: str
+) -> None:
+    visit = Visit(context, address + path)
+    strangers = [
+        r.url for r in visit.requests if not r.url.startswith((address, "data:", "blob:"))
+    ]
+    assert strangers == []
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_has_one_heading_a_language_and_names_for_its_images(
+    context: BrowserContext, address: str, path: str
+) -> None:
+    page = Visit(context, address + path).page
+    assert page.get_attribute("html", "lang") == "en"
+    assert page.locator("article h1").count() == 1
+    assert page.locator("article h1").inner_text().strip("# \n")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("main img, main svg, .navbar-brand img")]
+        .filter(e => !e.closest("[aria-hidden=true]") && !e.closest("[role=img][aria-label]"))
+        .filter(e => !(e.getAttribute("alt") || e.getAttribute("aria-label")) && e.alt !== "")
+        .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_does_not_scroll_sideways_on_a_phone(
+    phone: BrowserContext, address: str, path: str
+) -> None:
+    page = Visit(phone, address + path).page
+    width = page.evaluate("document.documentElement.clientWidth")
+    assert width == 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll("article *")].filter(e => {
+          const box = e.getBoundingClientRect();
+          if (box.width === 0 || box.right <= innerWidth + 1) return false;
+          for (let p = e.parentElement; p; p = p.parentElement)
+            if (["auto", "scroll", "hidden"].includes(getComputedStyle(p).overflowX)
+                && p.tagName !== "BODY" && p.tagName !== "HTML") return false;
+          return true;
+        }).map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert outside == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_weight_stays_under_the_bar(context: BrowserContext, address: str, path: str) -> None:
+    visit = Visit(context, address + path)
+    total = 0
+    for request in visit.requests:
+        response = request.response()
+        if response is not None and request.url.startswith(address):
+            body = response.body()
+            packed = urlparse(request.url).path.endswith((".woff2", ".png"))
+            total += len(body) if packed else len(gzip.compress(body, 6))
+    figures = visit.page.locator("figure.fig").count()
+    assert 20 * 1024 < total <= (FIGURE_BAR if figures else TEXT_BAR), f"{total / 1024:.0f} KiB"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_links_and_anchors_inside_the_site_lead_somewhere(
+    context: BrowserContext, address: str, site: Path, path: str
+) -> None:
+    page = Visit(context, address + path).page
+    links: list[str] = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
+    broken = []
+    for link in set(links):
+        target, fragment = urldefrag(link)
+        if not target.startswith(address):
+            continue
+        file = site / unquote(urlparse(target).path.lstrip("/"))
+        file = file / "index.html" if file.is_dir() else file
+        if not file.exists():
+            broken.append(link)
+        elif fragment and file.suffix == ".html":
+            text = file.read_text(encoding="utf-8")
+            if f'id="{unquote(fragment)}"' not in text:
+                broken.append(link)
+    assert links
+    assert broken == []
+
+
+def test_dark_mode_switch_changes_the_page_and_is_remembered(
+    context: BrowserContext, address: str
+) -> None:
+    page = Visit(context, address).page
+    switch = page.locator(".theme-switch-button").first
+    seen = {}
+    for _ in range(3):
+        mode = page.get_attribute("html", "data-mode")
+        seen[mode] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        switch.click()
+    assert set(seen) == {"auto", "light", "dark"}
+    assert seen["light"] != seen["dark"]
+    while page.get_attribute("html", "data-mode") != "dark":
+        switch.click()
+    page.goto(urljoin(address, PAGES[1]))
+    assert page.get_attribute("html", "data-theme") == "dark"
+
+
+def test_search_finds_the_front_page_and_a_chapter(context: BrowserContext, address: str) -> None:
+    page = Visit(context, urljoin(address, "search.html?q=slot")).page
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    page.wait_for_function("document.querySelectorAll('#search-results li a').length >= 3")
+    links = {urldefrag(str(a))[0].partition("?")[0] for a in _hrefs(page)}
+    assert urljoin(address, "index.html") in links
+    assert urljoin(address, "book/wsgi.html") in links
+
+
+def _hrefs(page: Page) -> list[str]:
+    found: list[str] = page.evaluate(
+        "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"
+    )
+    return found
+
+
+def test_search_dialog_opens_by_keyboard(context: BrowserContext, address: str) -> None:
+    page = Visit(context, address).page
+    page.keyboard.press("Control+k")
+    page.locator("#pst-search-dialog input").wait_for(state="visible")
+    page.keyboard.type("coroutine")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=coroutine*")
+
+
+def test_keyboard_reaches_the_content_first(context: BrowserContext, address: str) -> None:
+    page = Visit(context, address).page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#main-content"
+
+
+def test_content_policy_blocks_what_the_page_did_not_bring(
+    context: BrowserContext, address: str
+) -> None:
+    visit = Visit(context, address)
+    visit.page.evaluate(
+        """() => { const s = document.createElement("script");
+        s.textContent = "window.intruder = true"; document.head.append(s); }"""
+    )
+    assert visit.page.evaluate("window.intruder === undefined")
+    assert any("Content Security Policy" in text for text in visit.complaints)
+
+
+def test_pages_work_when_opened_from_the_disk(context: BrowserContext, site: Path) -> None:
+    visit = Visit(context, (site / "index.html").as_uri())
+    assert visit.complaints == []
+    assert visit.page.evaluate("document.fonts.check('900 16px \"Font Awesome 6 Free\"')")
+
+
+def test_reduced_motion_is_honoured(context: BrowserContext, address: str) -> None:
+    page = Visit(context, address).page
+    page.emulate_media(reduced_motion="reduce")
+    durations = page.evaluate(
+        "[...new Set([...document.querySelectorAll('*')].map("
+        "e => getComputedStyle(e).transitionDuration))]"
+    )
+    assert durations == ["0s"]
+
+
+def _axe() -> Path | None:
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).with_name("axe.min.js")
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_no_barrier(
+    browser_context_without_policy: BrowserContext, address: str, path: str, mode: str
+) -> None:
+    script = _axe()
+    if script is None:
+        pytest.skip("axe-core is missing: pip install axe-playwright-python")
+    browser_context_without_policy.add_init_script(
+        f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')"
+    )
+    page = Visit(browser_context_without_policy, address + path).page
+    page.evaluate(script.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    problems = [
+        f"{v['id']}: {n['target']} {n['failureSummary']}"
+        for v in found["violations"]
+        for n in v["nodes"][:3]
+    ]
+    assert problems == []

@@ -1,0 +1,67 @@
+"""Every test has private runs of its own session, and no live test leaves a process behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gatewaylab import _procfs
+
+_PATIENCE = 3.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_folder() -> Iterator[str]:
+    """A temporary folder of this session; whatever it starts carries it in its environment.
+
+    It is short, because unix sockets lie below it, and private, so that two sessions on one
+    machine neither see nor sweep each other's runs.
+    """
+    before = os.environ.get("TMPDIR")
+    folder = tempfile.mkdtemp(prefix="glt-")
+    os.environ["TMPDIR"] = folder
+    tempfile.tempdir = None
+    yield folder
+    tempfile.tempdir = None
+    if before is None:
+        del os.environ["TMPDIR"]
+    else:
+        os.environ["TMPDIR"] = before
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def survivors(folder: str) -> set[tuple[int, int]]:
+    """Pid and start time of every process that was started from this session."""
+    item = f"TMPDIR={folder}"
+    found = set()
+    for pid in _procfs.all_pids():
+        started = _procfs.start_time(pid)
+        inside = (_procfs.working_folder(pid) or "").startswith(folder)
+        if started is not None and (inside or _procfs.has_in_environment(pid, item)):
+            found.add((pid, started))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_survives(request: pytest.FixtureRequest, session_folder: str) -> Iterator[None]:
+    """Fail a live test that leaves a process, a run's folder or an entry that it has started."""
+    if request.node.get_closest_marker("live") is None:
+        yield
+        return
+    runs = Path(session_folder) / f"gatewaylab-{os.getuid()}" / "runs"
+    before, entries = survivors(session_folder), set(runs.glob("*"))
+    yield
+    until = time.monotonic() + _PATIENCE
+    while True:
+        left = sorted(_procfs.describe(pid) for pid, _ in survivors(session_folder) - before)
+        left += sorted(map(str, set(runs.glob("*")) - entries))
+        if not left or time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    assert not left, f"the test left behind: {left}"

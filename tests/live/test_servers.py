@@ -1,0 +1,111 @@
+"""Each of the servers, started for real, keeps the contract and leaves nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from gatewaylab.process import Running, serve
+from gatewaylab.servers import NGINX, SERVERS, Interface, Server, server
+from tests.contract import check_http_contract, check_websocket_contract
+
+pytestmark = pytest.mark.live
+
+ON_UNIX = [name for name, spec in SERVERS.items() if spec.unix]
+BEHIND_NGINX = ["gunicorn-sync", "mod_wsgi", "uwsgi", "uvicorn", "hypercorn", "granian-asgi"]
+
+
+def here(name: str, **options: Any) -> Server:
+    """A server, or a skip where the machine lacks it."""
+    if not SERVERS[name].available():
+        pytest.skip(f"not on this machine; {SERVERS[name].install_hint()}")
+    if options.get("nginx") and not NGINX.available():
+        pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
+    return server(name, **options)
+
+
+def whoami(running: Running) -> dict[str, Any]:
+    """What the application says about itself."""
+    uds = str(running.unix_path) if running.target.startswith("unix:") else None
+    with httpx.Client(transport=httpx.HTTPTransport(uds=uds), base_url=running.url) as client:
+        answer: dict[str, Any] = client.get("/whoami").json()
+    return answer
+
+
+def assert_is_the_one(running: Running) -> None:
+    """The answer comes from this run, over the interface that its kind of server speaks."""
+    answer = whoami(running)
+    assert answer["nonce"] == running.nonce
+    assert answer["interface"] == running.server.interface
+    assert running.pids()
+    assert running.alive()
+    running.verify()
+
+
+@pytest.mark.parametrize("app", ["raw", "django"])
+@pytest.mark.parametrize("name", SERVERS)
+def test_keeps_the_contract_over_tcp(name: str, app: str) -> None:
+    with serve(here(name, app=app)) as running:
+        assert_is_the_one(running)
+        check_http_contract(running.url, app, running.server.interface)
+        if running.server.interface is Interface.ASGI:
+            check_websocket_contract(running.url.replace("http", "ws", 1), app)
+        assert running.cpu_seconds() > 0
+
+
+@pytest.mark.parametrize("name", ON_UNIX)
+def test_answers_on_a_unix_socket(name: str) -> None:
+    with serve(here(name, app="raw", unix=True)) as running:
+        assert running.target == f"unix:{running.unix_path}"
+        assert_is_the_one(running)
+
+
+@pytest.mark.parametrize("name", BEHIND_NGINX)
+def test_keeps_the_contract_behind_nginx(name: str) -> None:
+    with serve(here(name, app="raw", nginx=True)) as running:
+        assert_is_the_one(running)
+        check_http_contract(running.url, "raw", running.server.interface)
+        if running.server.interface is Interface.ASGI:
+            check_websocket_contract(running.url.replace("http", "ws", 1), "raw")
+
+
+@pytest.mark.parametrize("name", ["gunicorn-gthread", "uvicorn"])
+def test_answers_on_a_unix_socket_behind_nginx(name: str) -> None:
+    with serve(here(name, app="raw", nginx=True, unix=True)) as running:
+        assert running.target == running.url
+        assert_is_the_one(running)
+
+
+@pytest.mark.parametrize(
+    ("name", "slots"),
+    [("gunicorn-sync", 3), ("gunicorn-gthread", 3), ("gunicorn-gevent", 3), ("uwsgi", 3),
+     ("mod_wsgi", 3), ("waitress", 3), ("granian-wsgi", 3)],
+)  # fmt: skip
+def test_holds_as_many_requests_as_it_has_slots(name: str, slots: int) -> None:
+    """Requests on `slots` + 1 connections: the last one waits until a slot is free."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def hold(url: str) -> tuple[float, float]:
+        answer = httpx.get(f"{url}/hold?ms=400", timeout=10)
+        began = float(answer.headers["X-Started"])
+        took = float(answer.headers["Server-Timing"].partition("dur=")[2]) / 1000
+        return began, began + took
+
+    with serve(here(name, app="raw", slots=slots)) as running:
+        with ThreadPoolExecutor(slots + 1) as pool:
+            spans = list(pool.map(hold, [running.url] * (slots + 1)))
+    most = max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans)
+    assert most == slots
+
+
+@pytest.mark.parametrize("name", ["gunicorn-sync", "uvicorn", "granian-asgi", "hypercorn", "uwsgi"])
+def test_runs_as_many_workers_as_asked_for(name: str) -> None:
+    with serve(here(name, app="raw", workers=2)) as running:
+        seen = set()
+        for _ in range(200):
+            seen.add(whoami(running)["pid"])
+            if len(seen) == 2:
+                break
+    assert len(seen) == 2

@@ -1,0 +1,295 @@
+"""The refusal rules on made-up trials (each rule alone), and the probes on made-up readings."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gatewaylab import noise
+from gatewaylab.noise import Watch, machine_times, pressure_total, refusals, spin_gap, tree_cpu
+from gatewaylab.queueing import lindley
+from gatewaylab.results import ERRORS, GeneratorReport, Samples
+
+HOLD = 0.05
+
+
+def trial(n: int = 400, rate: float = 100.0, **changed: Any) -> Samples:
+    """A quiet trial: one request each 1/rate s, each answered after the hold."""
+    scheduled = np.arange(n) / rate
+    columns: dict[str, Any] = {
+        "scheduled_at": scheduled,
+        "sent_at": scheduled + 0.0001,
+        "first_byte_at": scheduled + HOLD + 0.0004,
+        "finished_at": scheduled + HOLD + 0.0005,
+        "status": np.full(n, 200),
+        "error": np.zeros(n, dtype=np.int32),
+        "service": np.full(n, HOLD),
+        "started_at": scheduled + 0.0002,
+        "worker": np.zeros(n, dtype=np.int32),
+        "workers": ("1/1",),
+    }
+    return Samples(**(columns | changed))
+
+
+def generator(**changed: Any) -> GeneratorReport:
+    values: dict[str, Any] = {
+        "transport": "raw",
+        "planned": 400,
+        "sent": 400,
+        "connections": 8,
+        "reconnects": 0,
+        "peak_in_flight": 6,
+        "cpu_seconds": 0.1,
+        "wall_seconds": 4.0,
+        "run_queue_seconds": 0.01,
+        "monotonic_start": 100.0,
+    }
+    return GeneratorReport(**(values | changed))
+
+
+QUIET = {"psi_some": 0.03, "steal": 0.0, "foreign_cpu": 0.04, "spin_gap": 0.004}
+
+
+def judged(samples: Samples | None = None, health: dict[str, float] | None = None,
+           report: GeneratorReport | None = None, **more: Any) -> tuple[str, ...]:  # fmt: skip
+    return refusals(
+        report or generator(),
+        trial() if samples is None else samples,
+        QUIET if health is None else health,
+        **({"warmup": 1.0, "seconds": 3.0, "hold": HOLD, "slots": 8} | more),
+    )
+
+
+def only(found: tuple[str, ...], rule: str) -> str:
+    assert len(found) == 1, found
+    assert found[0].startswith(rule), found
+    return found[0]
+
+
+def test_a_quiet_trial_breaks_no_rule() -> None:
+    assert judged(quantile=0.9) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"sent": 395}, "sent: 395 of 400"),
+        ({"cpu_seconds": 2.5}, "client-bound: the generator used 62%"),
+        ({"run_queue_seconds": 0.09}, "run queue: the generator waited 2.2%"),
+        ({"run_queue_seconds": math.nan}, "run queue"),
+    ],
+)
+def test_a_generator_in_trouble_is_refused(change: dict[str, Any], rule: str) -> None:
+    only(judged(report=generator(**change)), rule)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sent": 396}, {"cpu_seconds": 2.4}, {"run_queue_seconds": 0.08}]
+)
+def test_a_generator_at_its_bounds_is_accepted(change: dict[str, Any]) -> None:
+    assert judged(report=generator(**change)) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "rule"),
+    [
+        ("psi_some", 0.11, "CPU pressure"),
+        ("steal", 0.011, "steal"),
+        ("foreign_cpu", 0.16, "foreign CPU"),
+        ("spin_gap", 0.031, "spin gap"),
+        ("spin_gap", math.nan, "spin gap"),
+        ("null_ceiling", 199.0, "client-bound: 100 requests/s"),
+    ],
+)
+def test_a_disturbed_machine_is_refused(name: str, bad: float, rule: str) -> None:
+    only(judged(health=QUIET | {name: bad}), rule)
+
+
+@pytest.mark.parametrize("name", noise.MAX_HEALTH)
+def test_a_reading_at_its_bound_is_accepted(name: str) -> None:
+    assert judged(health=QUIET | {name: noise.MAX_HEALTH[name]}) == ()
+
+
+def test_a_probe_that_is_missing_is_not_judged() -> None:
+    assert judged(health={}) == ()
+
+
+def test_pressure_is_no_evidence_against_a_server_that_is_meant_to_compute() -> None:
+    assert judged(health=QUIET | {"psi_some": 0.9}, cpu_bound=True) == ()
+    only(judged(health=QUIET | {"foreign_cpu": 0.9}, cpu_bound=True), "foreign CPU")
+
+
+def test_send_lag_is_held_against_a_millisecond_or_five_percent_of_the_effect() -> None:
+    late = trial().sent_at.copy()
+    late[200:210] += 0.0015
+    samples = trial(sent_at=late, started_at=late + 0.0001)
+    message = only(judged(samples), "send lag")
+    assert "1.60 ms, above 1.00 ms" in message
+    assert judged(samples, effect_seconds=0.04) == ()
+    only(judged(samples, effect_seconds=0.01), "send lag")
+
+
+def test_lag_in_the_warm_up_does_not_count() -> None:
+    late = trial().sent_at.copy()
+    late[:50] += 0.005
+    assert judged(trial(sent_at=late, started_at=late + 0.0001), hold=None) == ()
+
+
+def test_errors_are_refused_unless_their_kind_is_expected() -> None:
+    error = np.zeros(400, dtype=np.int32)
+    error[300] = ERRORS.index("status")
+    samples = trial(error=error)
+    assert "1 requests ended in 'status'" in only(judged(samples), "errors")
+    assert judged(samples, expected_errors={"status"}) == ()
+    assert judged(samples, expected_errors=True) == ()
+    only(judged(samples, expected_errors={"deadline"}), "errors")
+
+
+def test_an_error_in_the_warm_up_counts() -> None:
+    error = np.zeros(400, dtype=np.int32)
+    error[0] = ERRORS.index("reset")
+    only(judged(trial(error=error)), "errors")
+
+
+def test_too_few_samples_for_the_quantile_are_refused() -> None:
+    assert judged(quantile=0.95) == ()
+    only(judged(quantile=0.99), "samples: p99 needs at least 2000")
+
+
+def test_an_answer_faster_than_its_hold_is_refused() -> None:
+    finished = trial().finished_at.copy()
+    finished[250] -= 0.01
+    samples = trial(finished_at=finished, first_byte_at=finished)
+    only(judged(samples), "impossible latency: 1 answers")
+
+
+def test_a_timer_that_fired_a_millisecond_early_is_forgiven() -> None:
+    finished = trial().finished_at - 0.0012
+    assert judged(trial(finished_at=finished, first_byte_at=finished)) == ()
+
+
+def test_more_answers_than_the_slots_can_give_are_refused() -> None:
+    # 300 answers of 50 ms in 3 s need five slots; four could give 252 and 4 at the edges.
+    silent = trial(service=np.full(400, math.nan))
+    only(judged(silent, slots=4), "throughput: 300 answers in 3 s, above the 256.0")
+    assert judged(slots=5) == ()
+
+
+def test_more_service_than_the_slots_have_is_refused() -> None:
+    samples = trial(service=np.full(400, 0.09))
+    only(judged(samples, slots=8, hold=None), "slots: the app reports 27.000 s")
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [("started_at", "reached the app"), ("first_byte_at", "was answered"), ("sent_at", "was sent")],
+)
+def test_effects_before_their_causes_are_refused(column: str, rule: str) -> None:
+    times = getattr(trial(), column).copy()
+    times[200] = trial().scheduled_at[200] - 0.0005
+    assert any(f"time order: a request {rule}" in m for m in judged(trial(**{column: times})))
+
+
+def test_a_growing_queue_breaks_littles_law() -> None:
+    scheduled = np.arange(400) / 100
+    finished = scheduled + lindley(scheduled, np.full(400, 0.02)) + 0.02
+    samples = trial(
+        finished_at=finished, first_byte_at=finished, service=np.full(400, 0.02)
+    )  # fmt: skip
+    only(judged(samples, hold=0.02, slots=1), "Little's law")
+    assert judged(samples, hold=0.02, slots=1, steady=False) == ()
+
+
+def test_littles_law_rarely_refuses_a_stable_queue() -> None:
+    refused = 0
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        scheduled = np.cumsum(random.exponential(1 / 14, 80))
+        finished = scheduled + lindley(scheduled, np.full(80, HOLD)) + HOLD
+        samples = trial(
+            n=80, scheduled_at=scheduled, sent_at=scheduled, first_byte_at=finished,
+            finished_at=finished, started_at=finished - HOLD,
+        )  # fmt: skip
+        refused += bool(judged(samples, slots=1))
+    assert refused <= 4
+
+
+def test_a_trial_without_answers_is_refused() -> None:
+    nothing = np.full(400, math.nan)
+    samples = trial(
+        finished_at=nothing, first_byte_at=nothing, service=nothing, started_at=nothing,
+        error=np.full(400, ERRORS.index("deadline")),
+    )  # fmt: skip
+    assert {message.partition(":")[0] for message in judged(samples)} == {
+        "errors",
+        "Little's law",
+    }
+
+
+def test_the_pressure_total_is_read_in_seconds() -> None:
+    text = "some avg10=1.87 avg60=1.31 avg300=0.55 total=8086665\nfull avg10=0 total=0\n"
+    assert pressure_total(text) == pytest.approx(8.086665)
+    with pytest.raises(ValueError, match="some"):
+        pressure_total("full avg10=0 total=0")
+
+
+def test_the_machine_line_is_split_into_busy_steal_and_all() -> None:
+    tick = os.sysconf("SC_CLK_TCK")
+    times = machine_times("cpu  100 20 30 4000 50 6 7 8 90 0\ncpu0 1 2 3\n")
+    assert times == pytest.approx({"busy": 150 / tick, "steal": 8 / tick, "all": 4221 / tick})
+    with pytest.raises(ValueError, match="summary"):
+        machine_times("intr 1 2 3")
+
+
+def burner(seconds: float) -> list[str]:
+    code = f"import time; e = time.process_time() + {seconds}\nwhile time.process_time() < e: pass"
+    return [sys.executable, "-c", code]
+
+
+def test_the_tree_keeps_the_time_of_children_that_ended() -> None:
+    before = tree_cpu({os.getpid()})
+    subprocess.run(burner(0.3), check=True)
+    used = tree_cpu({os.getpid()}) - before
+    assert 0.28 <= used <= 1.5
+
+
+def test_own_work_is_not_foreign() -> None:
+    with Watch(spin=0) as watch:
+        subprocess.run(burner(0.5), check=True)
+    assert set(watch.health) >= {"window_seconds", "foreign_cpu", "steal"}
+    with Watch(spin=0) as idle:
+        time.sleep(watch.health["window_seconds"])
+    # Counted as foreign, the burner alone would add most of a core to what is there anyway.
+    assert watch.health["foreign_cpu"] < idle.health["foreign_cpu"] + 0.6
+
+
+def test_a_strangers_work_is_foreign() -> None:
+    # A grandchild that its parent leaves behind belongs to nobody's tree.
+    script = (
+        "import subprocess, sys\n"
+        f"p = subprocess.Popen({burner(0.6)!r}, start_new_session=True)\n"
+        "print(p.pid)"
+    )
+    with Watch(spin=0) as watch:
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+        time.sleep(1.0)
+    assert watch.health["foreign_cpu"] > noise.MAX_HEALTH["foreign_cpu"]
+
+
+def test_the_spin_probe_sees_a_neighbour_on_its_core() -> None:
+    core = min(os.sched_getaffinity(0))
+    hog = subprocess.Popen(["taskset", "-c", str(core), *burner(20)])
+    try:
+        time.sleep(0.1)
+        assert spin_gap(0.1, [core]) > noise.MAX_HEALTH["spin_gap"]
+    finally:
+        hog.kill()
+        hog.wait()
+    assert os.sched_getaffinity(0) >= {core}
