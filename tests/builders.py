@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gatewaylab.environment import Environment
 from gatewaylab.evidence import ClaimRecord, Evidence, SabotageRecord
@@ -14,8 +15,8 @@ from gatewaylab.results import Comparison, Effect, GeneratorReport, Samples, Tri
 
 def samples(latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0) -> Samples:
     """One sample per latency (seconds; ``inf`` is censored), scheduled ``spacing`` apart."""
-    scheduled = np.arange(len(latencies)) * spacing
-    latency = np.asarray(latencies, dtype=float)
+    scheduled: NDArray[np.float64] = np.arange(len(latencies), dtype=np.float64) * spacing
+    latency = np.asarray(latencies, dtype=np.float64)
     finished = np.where(np.isinf(latency), math.nan, scheduled + latency)
     return Samples(
         scheduled_at=scheduled,

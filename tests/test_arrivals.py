@@ -28,6 +28,7 @@ def test_constant_rate_starts_at_zero_and_keeps_its_gap() -> None:
     assert ConstantRate(4).plan(1.0, seed=1).tolist() == [0.0, 0.25, 0.5, 0.75]
 
 
+@settings(deadline=None)
 @given(rate=st.floats(0.01, 5_000), seconds=st.floats(0.001, 10))
 def test_constant_rate_plans_every_start_that_lies_in_the_window(
     rate: float, seconds: float

@@ -153,9 +153,7 @@ def test_the_line_in_a_notebook_is_escaped(declared: Path) -> None:
 def test_the_catalogue_of_the_book_is_well_formed() -> None:
     entries = catalogue()
     assert {"C01", "C02", "C03", "C04", "C05", "C13", "C44", "C45"} <= set(entries)
-    assert all(
-        source.url.startswith("https://") for e in entries.values() for source in e.sources
-    )
+    assert all(source.url.startswith("https://") for e in entries.values() for source in e.sources)
 
 
 def test_a_broken_catalogue_names_the_file(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_wsgi_stream_waits_between_pieces_and_not_before_the_first(
 def test_an_asgi_stream_sends_each_piece_before_waiting_for_the_next(app: str, path: str) -> None:
     async def pieces() -> list[tuple[float, bytes]]:
         got = []
-        async with talking_to(app, http_scope(path)) as talk:
+        async with talking_to(app, http_scope(path.replace("ms=20", "ms=50"))) as talk:
             await talk.say("http.request")
             assert (await talk.hear())["type"] == "http.response.start"
             more = True
@@ -123,8 +123,8 @@ def test_an_asgi_stream_sends_each_piece_before_waiting_for_the_next(app: str, p
 
     got = asyncio.run(pieces())
     assert [piece for _, piece in got] == STREAMED[path]
-    # Lower bounds only: had the pieces been held back, they would come at once.
-    assert got[-1][0] - got[0][0] >= 0.02
+    # A lower bound at half of what is due: had the pieces been held back, they would come at once.
+    assert got[-1][0] - got[0][0] >= 0.05
 
 
 @pytest.mark.parametrize("app", ASGI)

@@ -111,9 +111,10 @@ def test_a_key_is_lower_case_words(key: str) -> None:
         cite(key, 1.0)
 
 
-def test_a_number_that_is_none_cannot_be_cited() -> None:
-    with pytest.raises(ValidationError, match="NaN"):
-        cite("k", math.nan)
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_is_none_cannot_be_cited(number: float) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        cite("k", number)
 
 
 def test_outside_a_build_nothing_is_written(

@@ -14,8 +14,8 @@ def _holding(started: list[float], service: float, worker: list[int]) -> Samples
     return Samples(
         scheduled_at=np.zeros(len(begin)),
         sent_at=np.zeros(len(begin)),
-        first_byte_at=begin + service,
-        finished_at=begin + service,
+        first_byte_at=np.nan_to_num(begin) + service,
+        finished_at=np.nan_to_num(begin) + service,
         status=np.full(len(begin), 200),
         error=np.zeros(len(begin), dtype=np.int32),
         service=np.full(len(begin), service),

@@ -40,7 +40,9 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("django==5.2\n")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n")
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
+    )
     (tmp_path / "demo_apps" / "app.py").write_text("x = 1\n")
     (tmp_path / "src/gatewaylab/load.py").write_text("y = 1\n")
     (tmp_path / "src/gatewaylab/publish.py").write_text("z = 1\n")
@@ -93,7 +95,9 @@ def test_what_cannot_change_a_number_does_not(book: Book, file: str, text: str) 
 
 
 def test_profile_and_server_versions_are_part_of_the_key(book: Book) -> None:
-    assert len({_key(book), _key(book, "full"), _key(book, table=[{**TABLE[0], "version": "2"}])}) == 3
+    assert (
+        len({_key(book), _key(book, "full"), _key(book, table=[{**TABLE[0], "version": "2"}])}) == 3
+    )
 
 
 def test_a_notebook_runs_and_its_claim_becomes_evidence(book: Book) -> None:
@@ -185,9 +189,7 @@ def test_two_builds_at_once_are_refused(book: Book) -> None:
             pass
 
 
-def test_require_all_names_what_is_missing(
-    book: Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_require_all_names_what_is_missing(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = [{**TABLE[0], "available": False}]
     monkeypatch.setattr(publish, "servers_table", lambda: absent)
     console, out = _console()
@@ -223,5 +225,3 @@ def test_every_notebook_of_the_book_can_be_read() -> None:
         assert notebook.metadata.kernelspec.name == "python3"
         assert set(notebook.metadata.expected_seconds) == set(publish.PROFILES)
         assert json.dumps(publish.catalogue_of(real, path.stem), default=str) != "{}"
-
-

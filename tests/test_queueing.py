@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gatewaylab.arrivals import ConstantRate, Poisson
@@ -45,6 +45,7 @@ def test_two_slots_by_hand() -> None:
     assert kiefer_wolfowitz([0, 1, 2, 3], [3, 5, 1, 1], slots=2).tolist() == [0, 0, 1, 1]
 
 
+@settings(deadline=None)
 @given(requests)
 def test_one_slot_is_lindleys_queue(pairs: list[tuple[float, float]]) -> None:
     arrivals, services = split(pairs)
@@ -52,6 +53,7 @@ def test_one_slot_is_lindleys_queue(pairs: list[tuple[float, float]]) -> None:
     np.testing.assert_allclose(lindley(arrivals, services), one, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(requests, st.integers(1, 8))
 def test_no_more_than_the_slots_are_ever_in_service(
     pairs: list[tuple[float, float]], slots: int
@@ -64,6 +66,7 @@ def test_no_more_than_the_slots_are_ever_in_service(
         assert ((starts <= start) & (ends > start + 1e-9)).sum() <= slots
 
 
+@settings(deadline=None)
 @given(requests, st.integers(1, 8))
 def test_a_request_waits_only_while_every_slot_is_taken(
     pairs: list[tuple[float, float]], slots: int
@@ -76,6 +79,7 @@ def test_a_request_waits_only_while_every_slot_is_taken(
         assert ((starts <= just_before) & (ends >= just_before)).sum() >= slots
 
 
+@settings(deadline=None)
 @given(requests, st.integers(1, 6))
 def test_one_slot_more_never_makes_anyone_wait_longer(
     pairs: list[tuple[float, float]], slots: int
@@ -222,6 +226,7 @@ def test_concurrent_requests_all_stall_at_once() -> None:
     np.testing.assert_allclose(latency, [0.1, 0.1, 0.7])
 
 
+@settings(deadline=None)
 @given(requests, st.floats(0, 50), st.floats(0, 5), st.integers(1, 3))
 def test_a_stall_costs_each_request_between_nothing_and_its_whole_length(
     pairs: list[tuple[float, float]], start: float, length: float, slots: int
@@ -234,6 +239,7 @@ def test_a_stall_costs_each_request_between_nothing_and_its_whole_length(
     assert (extra <= length + 1e-9).all()
 
 
+@settings(deadline=None)
 @given(requests, st.floats(0, 50), st.floats(0.01, 5))
 def test_a_stall_is_a_request_of_its_length_that_goes_first(
     pairs: list[tuple[float, float]], start: float, length: float

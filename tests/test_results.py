@@ -164,7 +164,7 @@ def test_a_saved_result_is_loaded_unchanged(make: Callable[[], BaseModel], tmp_p
 times = st.floats(0, 1e4).map(lambda t: round(t, 6))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
@@ -323,6 +323,7 @@ def test_a_quantile_needs_its_samples(p: float, needed: int) -> None:
         quantile_of(np.ones(needed - 1), p)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 1e3), min_size=100, max_size=300),
     st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.57, 0.7, 0.9, 0.95]),
@@ -469,7 +470,9 @@ def wrong_comparison(draw: st.DrawFn) -> dict[str, Any]:
     return stored
 
 
-@settings(max_examples=1_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=1_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(wrong_comparison())
 def test_a_thousand_bad_results_are_rejected(tmp_path: Path, stored: dict[str, Any]) -> None:
     path = tmp_path / "bad.json"
@@ -486,7 +489,9 @@ def test_the_good_result_that_the_bad_ones_are_made_of_is_accepted(tmp_path: Pat
     assert len(load(LoadRecord, path).samples) == 8
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_truncated_and_garbled_files_are_rejected(tmp_path: Path, data: st.DataObject) -> None:
     whole = json.dumps(GOOD_RECORD).encode()
@@ -649,15 +654,17 @@ def test_a_reader_and_a_killed_writer_never_meet_a_mixture(tmp_path: Path) -> No
                 write_atomically(Path(sys.argv[1]), letter * 300_000)
     """
     writer = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script), str(path)])
-    seen = set()
+    seen: set[str] = set()
+    until = time.monotonic() + 30
     try:
-        until = time.monotonic() + 30
         while not path.exists() and time.monotonic() < until:
             time.sleep(0.005)
-        for _ in range(300):
+        reads = 0
+        while (reads < 300 or len(seen) < 2) and time.monotonic() < until:
             text = path.read_text()
             seen.add(text[0])
             assert text in {"a" * 300_000, "b" * 300_000}
+            reads += 1
     finally:
         writer.kill()
         writer.wait()
@@ -677,7 +684,7 @@ n = 1_000_000
 random = np.random.default_rng(1)
 scheduled = np.sort(random.uniform(0, 100, n))
 late = random.random(n) < 0.001
-start = time.perf_counter()
+start = time.process_time()
 samples = Samples(
     scheduled_at=scheduled,
     sent_at=scheduled + 1e-4,
@@ -700,7 +707,7 @@ trial = Trial(
 )
 quantiles = [trial.quantile(p) for p in (0.5, 0.9, 0.99, 0.999)]
 assert quantiles == sorted(quantiles) and trial.throughput > 9_000
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 # Not ru_maxrss, which a new program inherits from the process that started it.
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(seconds, int(status["VmHWM"].split()[0]) / 1024)

@@ -106,11 +106,13 @@ def test_estimate_by_hand() -> None:
     assert hodges_lehmann([3]) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(finite, min_size=1, max_size=12))
 def test_estimate_is_the_median_of_the_walsh_averages(d: list[float]) -> None:
     assert hodges_lehmann(d) == pytest.approx(np.median(walsh(d)), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(finite, min_size=6, max_size=12), finite)
 def test_shifting_and_mirroring_the_data_shifts_and_mirrors_the_answer(
     d: list[float], shift: float
@@ -280,6 +282,7 @@ def test_a12_of_a_published_example() -> None:
 ranks = st.lists(st.integers(0, 6).map(float) | st.just(INF), min_size=1, max_size=15)
 
 
+@settings(deadline=None)
 @given(ranks, ranks)
 def test_a12_is_the_share_of_pairs_and_the_mann_whitney_statistic(
     x: list[float], y: list[float]
@@ -342,6 +345,7 @@ def test_ratio_estimate_exponentiates_the_log_scale() -> None:
     assert not found.equivalent()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(quantiles, quantiles), min_size=6, max_size=10))
 def test_swapping_the_sides_inverts_the_ratio(pairs: list[tuple[float, float]]) -> None:
     a, b = zip(*pairs, strict=True)
@@ -380,7 +384,7 @@ def test_with_the_deadline_the_bound_is_what_the_deadline_lets_us_say() -> None:
     assert below.high == below.high90 == pytest.approx(1 / 20)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(st.lists(st.tuples(quantiles, quantiles), min_size=6, max_size=9), st.floats(0.1, 40))
 def test_the_interval_of_censored_data_contains_that_of_the_whole_truth(
     pairs: list[tuple[float, float]], deadline: float

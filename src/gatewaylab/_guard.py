@@ -386,10 +386,23 @@ def outer(orders: Orders) -> None:
             break
     while select.select([log_read], [], [], 0)[0] and log.pump(log_read):
         pass
+    abandoned = is_abandoned(orders, owner_fd)
     tell(orders, event="done", why=why)
-    fields = stat_fields(orders.owner) if LINUX else None
-    if LINUX and (fields is None or fields[2] != orders.owner_started or fields[0] in "ZX"):
+    if abandoned:
         tidy(orders)
+
+
+def is_abandoned(orders: Orders, owner_fd: int | None) -> bool:
+    """Whether the owner has died. One that lives writes a byte before it closes the lifeline.
+
+    The pipe alone can't tell while a forked child holds it open, and the pidfd alone is late: a
+    dying process closes its files first.
+    """
+    os.set_blocking(orders.lifeline, False)
+    try:
+        return not os.read(orders.lifeline, 1)
+    except BlockingIOError:
+        return owner_fd is not None and bool(select.select([owner_fd], [], [], 0)[0])
 
 
 def tidy(orders: Orders) -> None:

@@ -51,6 +51,8 @@ class Answer:
         "_bodiless",
         "_buffer",
         "_keep_body",
+        "_known",
+        "_known_length",
         "_left",
         "_mode",
         "_parser",
@@ -59,24 +61,25 @@ class Answer:
         "head",
         "keep",
         "status",
-    )  # fmt: skip
+    )
 
     def __init__(self, method: str, *, keep_body: bool) -> None:
         self._bodiless = method == "HEAD"
         self._keep_body = keep_body
+        self._known = (b"", 0, False)
+        self._known_length = -1
+        self.body = b""
+        self.head = b""
+        self.keep = False
         self.reset()
 
     def reset(self) -> None:
-        """Forget the previous answer."""
+        """Get ready for the next answer."""
         self.status = 0
-        self.head = b""
-        self.body = b""
-        self.keep = False
-        self._buffer = b""
-        self._left = 0
         self._mode = _HEAD
-        self._parser: httptools.HttpResponseParser | None = None
-        self._whole = False
+        self._buffer = b""
+        if self._keep_body:
+            self.body = b""
 
     def feed(self, data: bytes) -> bool:
         """Take what arrived; True when the answer is whole.
@@ -90,6 +93,14 @@ class Answer:
                 data = self._buffer + data
             end = data.find(b"\r\n\r\n")
             if end >= 0:
+                head = data[:end]
+                if head == self._known[0]:  # as the last one, byte for byte: often so
+                    self.head, self.status, self.keep = self._known
+                    if len(data) - end - 4 == self._known_length and not self._keep_body:
+                        return True
+                    self._left = self._known_length
+                    self._mode = _COUNTED
+                    return self._count(data[end + 4 :])
                 return self._begin(data, end)
             if len(data) > MAX_HEAD or not data.startswith(b"HTTP/1."[: len(data)]):
                 raise ProtocolError("no HTTP/1 response head")
@@ -130,11 +141,13 @@ class Answer:
             tokens = lower[at + 13 :].partition(b"\r\n")[0]
             self.keep = b"keep-alive" in tokens or (data[7] == 49 and b"close" not in tokens)
         rest = data[end + 4 :]
+        self._left = 0
         if self._bodiless or status == 204 or status == 304:
             self._mode = _COUNTED
             return self._count(rest)
         if b"\r\ntransfer-encoding:" in lower:
             self._mode = _CHUNKED
+            self._whole = False
             self._parser = httptools.HttpResponseParser(self)
             return self._parse(data)
         at = lower.find(b"\r\ncontent-length:")
@@ -146,7 +159,8 @@ class Answer:
         if not digits.isdigit() or lower.find(b"\r\ncontent-length:", at + 17) >= 0:
             raise ProtocolError("the Content-Length makes no sense")
         self._mode = _COUNTED
-        self._left = int(digits)
+        self._left = self._known_length = int(digits)
+        self._known = (head, status, self.keep)
         return self._count(rest)
 
     def _count(self, data: bytes) -> bool:

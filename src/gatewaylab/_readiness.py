@@ -22,6 +22,9 @@ _BOOT_FAILED = re.compile(
     r"Error loading ASGI app|Worker failed to boot|Application loader failed"
     r"|Target WSGI script .* cannot be loaded"
 )
+# The last line of a traceback that ends a worker; more of them than workers means respawning.
+_IMPORT_FAILED = re.compile(r"^ *(?:ImportError|ModuleNotFoundError|SyntaxError): ", re.MULTILINE)
+_LOG_PATIENCE = 0.3  # seconds that a server's end may take to be logged in full
 
 
 def owners_of(tree: set[int], address: Address) -> tuple[bool, list[int | None]]:
@@ -138,7 +141,7 @@ class Starting:
         select.select([self._guarded.news_fd], [], [], max(0.0, min(POLL, left)))
         self._guarded.read_news()
         if self._guarded.exits:
-            self._guarded.wait(time.monotonic() + 1.0)  # so that the log is whole
+            self._guarded.wait(time.monotonic() + _LOG_PATIENCE)
             index, code = next(iter(self._guarded.exits.items()))
             self._fail(f"{'nginx' if index else self._server.spec.title} ended", exit_code=code)
         if self._guarded.done:
@@ -148,7 +151,8 @@ class Starting:
             self._fail(f"not ready in time: {waiting_for}")
         if now - self._log_seen >= _LOG_EVERY:
             self._log_seen = now
-            if _BOOT_FAILED.search(self._guarded.log()):
+            log = self._guarded.log()
+            if _BOOT_FAILED.search(log) or len(_IMPORT_FAILED.findall(log)) > self._server.workers:
                 self._fail("the application cannot be loaded")
 
     def _fail(

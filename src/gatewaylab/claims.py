@@ -213,9 +213,7 @@ def claim(
     if effect is not None:
         if sabotage is None:
             raise ClaimError(f"{identifier} has no sabotage: a claim must be able to fail")
-        tried = SabotageRecord(
-            what=sabotage.what, effect=sabotage, verdict=rule.decide(sabotage)
-        )
+        tried = SabotageRecord(what=sabotage.what, effect=sabotage, verdict=rule.decide(sabotage))
         verdict = rule.decide(effect)
         if verdict == "supported" and tried.verdict != "refuted":
             verdict = "inconclusive"  # a test that does not catch its sabotage shows nothing
@@ -257,7 +255,9 @@ def _rule(identifier: str, kind: Kind, at_least: float | None, theory: float | N
         raise ClaimError(f"{identifier}: a claim of kind {kind} is not stated by a measurement")
     if theory is not None:
         if theory <= 1:
-            raise ClaimError(f"{identifier}: the model predicts {theory:.3g}, so there is no effect")
+            raise ClaimError(
+                f"{identifier}: the model predicts {theory:.3g}, so there is no effect"
+            )
         half = math.sqrt(theory)
         if at_least is not None and at_least > half:
             raise ClaimError(

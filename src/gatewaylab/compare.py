@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from gatewaylab import load, noise, queueing, stats
 from gatewaylab.arrivals import Arrivals, Closed
@@ -25,7 +26,7 @@ from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.evidence import staging
 from gatewaylab.load import Request, get
 from gatewaylab.process import serve
-from gatewaylab.results import Comparison, Effect, Trial
+from gatewaylab.results import Comparison, Effect, Trial, quantile_of
 from gatewaylab.servers import Server
 
 #: Set by the build; a notebook run by hand measures the quick profile.
@@ -107,17 +108,27 @@ class Outcome:
     def ratio(self, a: str, b: str, *, p: float = 0.5) -> Effect:
         """Latency at level ``p`` under ``a`` divided by that under ``b``."""
         name = "median" if p == 0.5 else f"p{100 * p:g}"
-        return self._ratio(a, b, lambda trial: trial.quantile(p), f"{name} latency, {a} ÷ {b}")
+        what = f"{name} latency, {a} ÷ {b}"
+        return self._ratio(a, b, lambda trial: trial.quantile(p), what, censored=True)
 
     def throughput_ratio(self, a: str, b: str) -> Effect:
         """Answers per second under ``a`` divided by those under ``b``."""
         return self._ratio(a, b, lambda trial: trial.throughput, f"answers per second, {a} ÷ {b}")
 
-    def _ratio(self, a: str, b: str, quantity: Callable[[Trial], float], what: str) -> Effect:
+    def _ratio(
+        self,
+        a: str,
+        b: str,
+        quantity: Callable[[Trial], float],
+        what: str,
+        *,
+        censored: bool = False,
+    ) -> Effect:
         comparison = self.comparison
         n = sum(len(trial.measured) for label in {a, b} for trial in comparison.of(label))
-        found = self._estimate(a, b, quantity)
-        floor = self._estimate(comparison.twin, comparison.twin + AGAIN, quantity)
+        deadline = comparison.trials[0].deadline if censored and comparison.trials else None
+        found = self._estimate(a, b, quantity, deadline)
+        floor = self._estimate(comparison.twin, comparison.twin + AGAIN, quantity, deadline)
         if isinstance(found, str) or isinstance(floor, str):
             reasons = [text for text in (found, floor) if isinstance(text, str)]
             return Effect(
@@ -134,7 +145,7 @@ class Outcome:
             high=estimate.high,
             low90=estimate.low90,
             high90=estimate.high90,
-            floor=max(floor[0].high, 1 / floor[0].low),
+            floor=max(floor[0].high, 1 / floor[0].low if floor[0].low else math.inf),
             a12=estimate.a12,
             n=n,
             blocks=estimate.n,
@@ -144,13 +155,15 @@ class Outcome:
         )
 
     def _estimate(
-        self, a: str, b: str, quantity: Callable[[Trial], float]
+        self, a: str, b: str, quantity: Callable[[Trial], float], deadline: float | None
     ) -> tuple[stats.RatioEstimate, tuple[float, ...]] | str:
         """The ratio over the blocks that have both, or why there is none."""
         above, below = self._per_block(a, quantity), self._per_block(b, quantity)
         both = sorted(above.keys() & below.keys())
         try:
-            found = stats.ratio_estimate([above[k] for k in both], [below[k] for k in both])
+            found = stats.ratio_estimate(
+                [above[k] for k in both], [below[k] for k in both], deadline=deadline
+            )
         except (RefusedError, InputError) as reason:
             return str(reason)
         return found, tuple(above[k] / below[k] for k in both)
@@ -178,7 +191,7 @@ def predict(one: Setup, comparison: Comparison, slots: int | None, p: float = 0.
     for seed in sorted({trial.seed for trial in comparison.trials}):
         plan = one.arrivals.plan(first.warmup + first.seconds, seed)
         latency = queueing.slot_model(plan, one.hold, slots)[plan >= first.warmup]
-        found.append(float(np.sort(latency)[math.ceil(p * len(latency)) - 1]))
+        found.append(quantile_of(latency, p))
     return float(np.median(found))
 
 
@@ -270,19 +283,18 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
     # The generator has the last core for itself, the server the others.
     server_cores = frozenset(cores[:-1]) if len(cores) > 1 else None
     begun = datetime.now(UTC)
-    with serve(one.server, pin=server_cores) as running:
-        with noise.Watch(own=running.pids) as watch:
-            samples, report = load.run(
-                running.target,
-                one.request,
-                one.arrivals,
-                seconds=window.seconds,
-                warmup=window.warmup,
-                seed=seed,
-                deadline=window.deadline,
-                transport=window.transport,
-                pin=cores[-1] if len(cores) > 1 else None,
-            )
+    with serve(one.server, pin=server_cores) as running, noise.Watch(own=running.pids) as watch:
+        samples, report = load.run(
+            running.target,
+            one.request,
+            one.arrivals,
+            seconds=window.seconds,
+            warmup=window.warmup,
+            seed=seed,
+            deadline=window.deadline,
+            transport=window.transport,
+            pin=cores[-1] if len(cores) > 1 else None,
+        )
     return Trial(
         label=label,
         block=block,
@@ -337,10 +349,12 @@ def _progress(name: str, total: int) -> Iterator[Callable[[], None]]:
 
         yield step
         return
-    from tqdm.auto import tqdm
-
     with tqdm(total=total, desc=name, unit="trial") as bar:
-        yield lambda: bar.update() and None
+
+        def advance() -> None:
+            bar.update()
+
+        yield advance
 
 
 __all__ = [

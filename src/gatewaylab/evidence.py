@@ -32,7 +32,7 @@ Kind = Literal["ratio", "equivalence", "behaviour", "count", "bound", "cited", "
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Source(_Record):
@@ -95,8 +95,8 @@ class ValueRecord(_Record):
 
     @model_validator(mode="after")
     def _finite(self) -> Self:
-        if math.isnan(self.value):
-            raise ValueError("a published value is a number, not NaN")
+        if not math.isfinite(self.value):
+            raise ValueError(f"a published value is a finite number, not {self.value}")
         return self
 
 
@@ -189,7 +189,7 @@ def staging() -> Staging | None:
     return Staging(Path(folder)) if folder else None
 
 
-def cite(key: str, value: float, unit: str = "", format: str = ".3g") -> float:  # noqa: A002
+def cite(key: str, value: float, unit: str = "", format: str = ".3g") -> float:
     """Publish a number under ``key`` for the prose of any page, and return it.
 
     Args:

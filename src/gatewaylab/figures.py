@@ -6,11 +6,13 @@ Identical evidence gives identical bytes.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -26,7 +28,7 @@ PALETTE = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#B
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WAITING = "#999999"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gatewaylab",
     "font.family": "sans-serif",
@@ -59,7 +61,9 @@ class Picture:
         return f"[figure: {self.alt}]"
 
 
-def canvas(rows: int = 1, *, height: float = 3.2, share_x: bool = False) -> tuple[Figure, list[Axes]]:
+def canvas(
+    rows: int = 1, *, height: float = 3.2, share_x: bool = False
+) -> tuple[Figure, list[Axes]]:
     """An empty figure of ``rows`` panels in the book's style; ``height`` inches in all."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(6.4, height))
@@ -91,8 +95,6 @@ def show(figure: Figure, *, alt: str, caption: str) -> Picture:
 
 def _unique_ids(svg: str) -> str:
     """Prefix ids by a digest of the drawing, since several figures share one page."""
-    import hashlib
-
     prefix = "f" + hashlib.sha256(svg.encode()).hexdigest()[:8]
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{prefix}-\2"', svg)
@@ -125,7 +127,9 @@ def lanes(samples: Samples) -> NDArray[np.int64]:
     return lane
 
 
-def waterfall(ax: Axes, trial: Trial, *, title: str, color: str, seconds: float | None = None) -> None:
+def waterfall(
+    ax: Axes, trial: Trial, *, title: str, color: str, seconds: float | None = None
+) -> None:
     """Requests over slots: a bar while a request holds a slot, a thin line while it waits.
 
     Time runs from the start of the measured window. Each bar is one recorded request, placed
@@ -152,9 +156,7 @@ def waterfall(ax: Axes, trial: Trial, *, title: str, color: str, seconds: float 
             solid_capstyle="butt",
             zorder=1,
         )
-    ax.barh(
-        lane, ended - began, left=began, height=0.72, color=color, edgecolor="none", zorder=2
-    )
+    ax.barh(lane, ended - began, left=began, height=0.72, color=color, edgecolor="none", zorder=2)
     ax.vlines(began, lane - 0.36, lane + 0.36, color="#ffffff", linewidth=0.8, zorder=3)
     count = int(lane.max()) + 1
     ax.set_ylim(count - 0.4, -0.6)
@@ -207,14 +209,14 @@ def strip(
     ax.margins(x=0.12)
 
 
-def events(
-    ax: Axes, rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str]
-) -> None:
+def events(ax: Axes, rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str]) -> None:
     """One row a response: a mark where a piece of it arrived, seconds on the abscissa."""
     for row, (label, times) in enumerate(rows.items()):
         ax.plot([0, max(times, default=0)], [row, row], color=WAITING, linewidth=0.8, zorder=1)
         # Pieces that arrive together would hide each other: spread them a little, upwards.
-        together = {t: sum(abs(t - other) < 0.01 for other in times[:i]) for i, t in enumerate(times)}
+        together = {
+            t: sum(abs(t - other) < 0.01 for other in times[:i]) for i, t in enumerate(times)
+        }
         ax.plot(
             times,
             [row - 0.09 * together[t] for t in times],

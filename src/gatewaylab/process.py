@@ -234,6 +234,10 @@ class Running:
             if self._guarded is not None:
                 self._guarded.close()
             self._run.remove()
+        if not at_once:  # a failed start is being reported already, with the port's owner
+            self._await_free_ports()
+
+    def _await_free_ports(self) -> None:
         until = time.monotonic() + 1.0
         for port in self._ports:
             while not _ports.bindable(self.host, port):

@@ -140,9 +140,10 @@ def build(book: Book, options: Options, console: Console) -> Path:
 
 def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Console) -> None:
     missing = [row for row in table if not row["available"]]
-    _say(console, 
+    _say(
+        console,
         f"{len(table) - len(missing)} of {len(table)} servers are here; "
-        f"machine: {environment.machine_kind()}"
+        f"machine: {environment.machine_kind()}",
     )
     for row in missing:
         _say(console, f"  not measured on this machine: {row['name']} ({row['install_hint']})")
@@ -155,9 +156,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     return nbformat.from_dict(read_myst_markdown_notebook(path.read_text(encoding="utf-8")))
 
 
-def staleness_key(
-    book: Book, path: Path, profile: str, table: Sequence[dict[str, Any]]
-) -> str:
+def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str, Any]]) -> str:
     """SHA-256 over all that can change what a notebook measures (decision 0005).
 
     Its code cells, the instrument, the demo apps, the locked versions and those of the
@@ -222,7 +221,10 @@ def measure(
     expected = [_expected_seconds(path, options.profile, old) for path, _, old in stale]
     for i, (path, key, _) in enumerate(stale):
         later = sum(expected[i + 1 :])
-        _say(console, f"[{i + 1}/{len(stale)}] measuring {path.stem} · about {clock(expected[i] + later)} left")
+        _say(
+            console,
+            f"[{i + 1}/{len(stale)}] measuring {path.stem} · about {clock(expected[i] + later)} left",
+        )
         file = book.staging(path.stem) / "progress"
         with Watch(console, path.stem, file, expected=expected[i], later=later):
             fresh = execute(book, path, key, options.profile)
@@ -236,7 +238,10 @@ def _accepted_or_none(book: Book, notebook: str, console: Console) -> evidence.E
     try:
         return accepted(book, notebook)
     except ResultError as error:
-        _say(console, f"the stored evidence of {notebook} is unusable and will be measured again: {error}")
+        _say(
+            console,
+            f"the stored evidence of {notebook} is unusable and will be measured again: {error}",
+        )
         return None
 
 
@@ -350,8 +355,9 @@ def render(book: Book, console: Console) -> Path:
     if done.returncode != 0 or not page.exists():
         for folder in (book.html, book.build / ".doctrees"):
             shutil.rmtree(folder, ignore_errors=True)
-        tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-40:])
-        raise BuildError(f"jupyter-book failed (whole log: {log}):\n{tail}")
+        lines = log.read_text(encoding="utf-8").splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
+        raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
     _downloads(book)
     _say(console, f"rendered in {time.monotonic() - began:.1f} s")
     return page
@@ -367,6 +373,8 @@ def _fill_cache(book: Book) -> None:
     cache = get_cache(str(book.cache))
     for path in book.notebooks():
         notebook = read_notebook(path)
+        # What a kernel would have told; without it the code is not highlighted.
+        notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         stored = accepted(book, path.stem)
         if stored is not None:
             executed = nbformat.reads(json.dumps(stored.executed), as_version=4)

@@ -56,7 +56,7 @@ def shown(value: Cell) -> str:
 
 def _cell(value: Cell) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f'<td{" class=number" if number else ""}>{html.escape(shown(value))}</td>'
+    return f"<td{' class=number' if number else ''}>{html.escape(shown(value))}</td>"
 
 
 def latencies(outcome: Outcome, *, caption: str) -> Table:
@@ -65,7 +65,7 @@ def latencies(outcome: Outcome, *, caption: str) -> Table:
     Each number is the median over the blocks of that quantile within a block; quantiles of
     different trials are never averaged or pooled.
     """
-    rows = []
+    rows: list[dict[str, Cell]] = []
     for label, one in outcome.setups.items():
         trials = outcome.comparison.of(label)
         if not trials:

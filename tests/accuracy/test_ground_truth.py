@@ -27,7 +27,7 @@ from gatewaylab._wire import Job
 from gatewaylab.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.load import _results, get, run
 from gatewaylab.noise import Watch, refusals
-from gatewaylab.queueing import lindley
+from gatewaylab.queueing import kiefer_wolfowitz, lindley
 from gatewaylab.results import ERRORS, GeneratorReport, Samples
 from tests.support.null_server import null_server
 
@@ -101,7 +101,7 @@ def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
 
 def test_one_slot_waits_as_lindley_says() -> None:
     hold = 0.02
-    with null_server("serial", hold=hold, pin=SERVER) as server:
+    with null_server("slots", hold=hold, pin=SERVER) as server:
         samples, _ = run(
             server.url, get("/"), Poisson(0.7 / hold), seconds=8, warmup=0, seed=7, pin=GENERATOR
         )
@@ -115,9 +115,22 @@ def test_one_slot_waits_as_lindley_says() -> None:
     assert not [m for m in refused if m.startswith(("impossible", "throughput", "slots", "time"))]
 
 
+def test_three_slots_wait_as_kiefer_and_wolfowitz_say() -> None:
+    hold, slots = 0.05, 3
+    rate = 0.7 * slots / hold
+    with null_server("slots", hold=hold, slots=slots, pin=SERVER) as server:
+        samples, _ = run(
+            server.url, get("/"), Poisson(rate), seconds=8, warmup=0, seed=11, pin=GENERATOR
+        )
+    truth = kiefer_wolfowitz(samples.scheduled_at, samples.service, slots) + samples.service
+    for level, (seen, exact, relative) in compared(samples.latency, truth).items():
+        assert abs(relative) <= 0.05, (level, seen, exact)
+    assert abs(np.median(samples.latency - truth)) <= 0.002
+
+
 def test_overload_grows_at_the_rate_that_the_balance_gives() -> None:
     hold, rate = 0.02, 100.0
-    with null_server("serial", hold=hold, pin=SERVER) as server:
+    with null_server("slots", hold=hold, pin=SERVER) as server:
         samples, _ = run(
             server.url, get("/"), ConstantRate(rate), seconds=2, warmup=0, pin=GENERATOR
         )

@@ -65,7 +65,7 @@ def test_page_has_one_heading_a_language_and_names_for_its_images(
     assert page.locator("article h1").inner_text().strip("# \n")
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("main img, main svg, .navbar-brand img")]
-        .filter(e => !e.closest("[aria-hidden=true]") && !e.closest("[role=img][aria-label]"))
+        .filter(e => !e.closest("[aria-hidden=true], button, a[title]") && !e.closest("[role=img][aria-label]"))
         .filter(e => !(e.getAttribute("alt") || e.getAttribute("aria-label")) && e.alt !== "")
         .map(e => e.outerHTML.slice(0, 120))"""
     )

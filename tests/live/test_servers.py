@@ -14,7 +14,8 @@ from tests.contract import check_http_contract, check_websocket_contract
 pytestmark = pytest.mark.live
 
 ON_UNIX = [name for name, spec in SERVERS.items() if spec.unix]
-BEHIND_NGINX = ["gunicorn-sync", "mod_wsgi", "uwsgi", "uvicorn", "hypercorn", "granian-asgi"]
+# uWSGI is not among them: its --http-socket ends a body by closing, so nginx can't stream it.
+BEHIND_NGINX = ["gunicorn-sync", "mod_wsgi", "waitress", "uvicorn", "hypercorn", "granian-asgi"]
 
 
 def here(name: str, **options: Any) -> Server:
@@ -71,7 +72,7 @@ def test_keeps_the_contract_behind_nginx(name: str) -> None:
             check_websocket_contract(running.url.replace("http", "ws", 1), "raw")
 
 
-@pytest.mark.parametrize("name", ["gunicorn-gthread", "uvicorn"])
+@pytest.mark.parametrize("name", ["uwsgi", "gunicorn-gthread", "uvicorn"])
 def test_answers_on_a_unix_socket_behind_nginx(name: str) -> None:
     with serve(here(name, app="raw", nginx=True, unix=True)) as running:
         assert running.target == running.url

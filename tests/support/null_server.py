@@ -6,7 +6,8 @@ Each runs in its own process. ``/report`` returns what it did, on the monotonic 
 Modes:
     null: answers at once.
     delay: answers every request ``hold`` seconds after it arrived, side by side.
-    serial: one slot. Each request blocks the whole server for ``hold`` seconds.
+    slots: so many slots (threads) on one queue, first come, first served. Each request holds its
+        slot for ``hold`` seconds.
     stall: answers at once, but stops for ``hold`` seconds, ``at`` seconds after its first request.
     mute: never answers every 20th request.
 """
@@ -19,10 +20,12 @@ import contextlib
 import ctypes
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,11 +40,23 @@ _MUTE_EVERY = 20
 
 
 class _Server:
-    def __init__(self, mode: str, hold: float, at: float, trace: bool) -> None:
+    def __init__(self, mode: str, hold: float, at: float, slots: int, trace: bool) -> None:
         self.mode, self.hold, self.at, self.trace = mode, hold, at, trace
+        # A queue of its own, because event loops do not serve connections in order of arrival.
+        self.queue: queue.SimpleQueue[_Protocol] = queue.SimpleQueue()
+        if mode == "slots":
+            for _ in range(slots):
+                threading.Thread(target=self.work, daemon=True).start()
         self.requests = 0
         self.muted = 0
         self.stalls: list[tuple[float, float]] = []
+
+    def work(self) -> None:
+        while True:
+            asker = self.queue.get()
+            began = time.monotonic()
+            time.sleep(self.hold)
+            asker.answer(began)
 
     def stall(self) -> None:
         begin = time.monotonic()
@@ -84,23 +99,22 @@ class _Protocol(asyncio.Protocol):
         server.requests += 1
         mode = server.mode
         if mode == "null":
-            self._answer(began)
-        elif mode == "serial":
-            time.sleep(server.hold)
-            self._answer(began)
+            self.answer(began)
+        elif mode == "slots":
+            server.queue.put(self)
         elif mode == "delay":
             # A spare millisecond, because the loop's timers may fire up to one early.
-            self._loop.call_later(server.hold + 0.001, self._answer, began)
+            self._loop.call_later(server.hold + 0.001, self.answer, began)
         elif mode == "stall":
             if server.requests == 1:
                 self._loop.call_later(server.at, server.stall)
-            self._answer(began)
+            self.answer(began)
         elif server.requests % _MUTE_EVERY == 0:
             server.muted += 1
         else:
-            self._answer(began)
+            self.answer(began)
 
-    def _answer(self, began: float) -> None:
+    def answer(self, began: float) -> None:
         if not self._server.trace:
             self._write(_BARE)
             return
@@ -131,15 +145,16 @@ def main() -> None:
     """Serve until killed, or until the parent is gone."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=("null", "delay", "serial", "stall", "mute"))
+    parser.add_argument("mode", choices=("null", "delay", "slots", "stall", "mute"))
     parser.add_argument("--hold", type=float, default=0.0)
     parser.add_argument("--at", type=float, default=0.0)
+    parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--pin", type=int)
     given = parser.parse_args()
     if given.pin is not None:
         os.sched_setaffinity(0, {given.pin})
-    uvloop.run(_serve(_Server(given.mode, given.hold, given.at, given.trace)))
+    uvloop.run(_serve(_Server(given.mode, given.hold, given.at, given.slots, given.trace)))
 
 
 @dataclass(frozen=True)
@@ -161,11 +176,12 @@ def null_server(
     *,
     hold: float = 0.0,
     at: float = 0.0,
+    slots: int = 1,
     trace: bool = True,
     pin: int | None = None,
 ) -> Iterator[NullServer]:
     """Run a server in ``mode``, ready to be asked; it is gone afterwards."""
-    command = [sys.executable, __file__, mode, f"--hold={hold}", f"--at={at}"]
+    command = [sys.executable, __file__, mode, f"--hold={hold}", f"--at={at}", f"--slots={slots}"]
     if trace:
         command.append("--trace")
     if pin is not None:

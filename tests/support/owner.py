@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gatewaylab import _ports, _procfs, _registry
-from gatewaylab.process import serve
+from gatewaylab.process import serve, sweep
 from gatewaylab.servers import server
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +127,8 @@ def owner(*wanted: Mapping[str, Any], namespace: bool = True) -> Iterator[Owner]
             yield Owner(process, runs)
         finally:
             process.kill()
+            process.wait()
+            sweep()  # a test that killed the guard has left the run's folder to the janitor
 
 
 def _known(pids: Sequence[int]) -> tuple[Process, ...]:

@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -31,6 +33,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
     app.add_config_value("bookext_claims", "book/claims.toml", "env", types=(str,))
     app.add_config_value("bookext_method", "book/method", "env", types=(str,))
+    # Sphinx does not look at an extension's code; a change of it must render every page anew.
+    app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     for part in (domain, roles, cards, records, mathml, rooted, site):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def source_digest() -> str:
+    """A digest of this extension's own modules."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from docutils import nodes
-from gatewaylab.evidence import ClaimRecord, SabotageRecord
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -18,6 +17,7 @@ from bookext.domain import book_of, depends_on, depends_on_all, link
 from bookext.roles import anchor, badge
 from bookext.shelf import UnknownReferenceError, shelf_of
 from bookext.strip import strip
+from gatewaylab.evidence import ClaimRecord, SabotageRecord
 
 LOGGER = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class ClaimsLedger(_Directive):
                 [*self.prose(r.title)],
                 [span(r.common_verdict, "common-verdict", _COMMON_STATE[r.common_verdict])],
                 [badge(r, with_id=False)],
-                [wording.result(r)],
+                [span(wording.result(r), "claim-value")],
             ]
             for r in records
         ]

@@ -24,6 +24,7 @@ _TYPE = re.compile(r'\btype="([^"]*)"')
 _HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)=[\"']", re.IGNORECASE)
 _SUMMARY = re.compile(r"<summary>(?=\s*<span class=\"toctree-toggle\")")
 _TITLE = re.compile(r"<title>(.+?) &#8212; \1</title>")
+_SIDEBAR = '<div id="pst-primary-sidebar"'
 _CHARSET = re.compile(r'<meta charset="[^"]*"\s*/?>')
 
 
@@ -41,8 +42,9 @@ class FinishedTemplates(BuiltinTemplateLoader):
 
 
 def finish(page: str) -> str:
-    """Label unnamed summaries, drop repeated scripts, and add the content policy."""
+    """Name unnamed parts, drop repeated scripts, and add the content policy."""
     page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
+    page = page.replace(_SIDEBAR, f'{_SIDEBAR} role="navigation" aria-label="Book"', 1)
     page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
     return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)

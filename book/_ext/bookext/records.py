@@ -7,9 +7,6 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from docutils import nodes
-from gatewaylab.environment import Environment
-from gatewaylab.evidence import Evidence, SystemRecord
-from gatewaylab.results import Comparison, Trial
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -18,6 +15,9 @@ from bookext import wording
 from bookext.build import Piece, box, fields, paragraph, span, table
 from bookext.domain import book_of, depends_on, depends_on_all, link
 from bookext.shelf import UnknownReferenceError, shelf_of
+from gatewaylab.environment import Environment
+from gatewaylab.evidence import Evidence, SystemRecord
+from gatewaylab.results import Comparison, Trial
 
 LOGGER = logging.getLogger(__name__)
 

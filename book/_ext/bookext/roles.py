@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 
 from docutils import nodes
-from gatewaylab.evidence import ClaimRecord
-from gatewaylab.results import Effect
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
@@ -15,6 +13,8 @@ from bookext import wording
 from bookext.build import span
 from bookext.domain import depends_on, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
+from gatewaylab.evidence import ClaimRecord
+from gatewaylab.results import Effect
 
 LOGGER = logging.getLogger(__name__)
 

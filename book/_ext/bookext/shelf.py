@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatewaylab.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
 from sphinx.environment import BuildEnvironment
+
+from gatewaylab.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
 
 
 class UnknownReferenceError(Exception):

@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pydata_sphinx_theme
-from gatewaylab.evidence import schema
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
 from bookext import icons
 from bookext.shelf import shelf_of
+from gatewaylab.evidence import schema
 
 #: Where the site will be served, for example ``https://example.org/book/``; unset: unknown.
 SITE_VARIABLE = "BOOK_SITE_URL"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import html
 import math
 
-from gatewaylab.evidence import ClaimRecord
-
 from bookext import wording
+from gatewaylab.evidence import ClaimRecord
 
 _WIDTH, _HEIGHT, _EDGE = 320, 46, 14
 

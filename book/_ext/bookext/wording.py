@@ -37,7 +37,7 @@ def effect(value: Effect, form: str = "") -> str:
     if value.kind == "behaviour":
         return f"{sum(value.values):.0f} of {value.blocks} repetitions"
     low, high = number(value.low, form), number(value.high, form)
-    times = " ×" if value.kind == "ratio" else ""
+    times = "\u00a0×" if value.kind == "ratio" else ""
     if value.kind == "count" and value.low == value.high:
         return number(value.estimate, form)
     return f"{number(value.estimate, form)}{times} ({low}–{high})"

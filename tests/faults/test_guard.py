@@ -1,0 +1,534 @@
+"""What can go wrong around a server, done on purpose: nothing may outlive its owner.
+
+Each test is one line of the list of faults that the instrument promises to survive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gatewaylab import _ports, _procfs, _registry
+from gatewaylab.errors import ServerError, ServerStartError
+from gatewaylab.process import Running, serve, sweep
+from gatewaylab.servers import SERVERS, Interface, Server, server
+from tests.support.owner import ROOT, Facts, owner, started, wait_until_gone
+
+pytestmark = pytest.mark.live
+
+WSGI, ASGI = "tests.support.tiny:application", "tests.support.tiny:asgi"
+CLEAN_WITHIN = 5.0
+
+
+def tiny(name: str, kind: str = "", **options: Any) -> Server:
+    """A server with the small test application."""
+    if not SERVERS[name].available():
+        pytest.skip(f"not on this machine; {SERVERS[name].install_hint()}")
+    app = WSGI if SERVERS[name].interface is Interface.WSGI else ASGI
+    return server(name, app=app, env={"TINY": kind}, **options)
+
+
+def wanted(name: str, **options: Any) -> dict[str, Any]:
+    """The same, as an owner takes it."""
+    one = tiny(name, **options)
+    return {"name": name, "app": one.app, **options}
+
+
+@pytest.fixture(params=["namespace", "halves"])
+def namespace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both ways in which the guard keeps processes."""
+    monkeypatch.setenv("GATEWAYLAB_NO_NAMESPACE", "" if request.param == "namespace" else "1")
+    return bool(request.param == "namespace")
+
+
+def freeze(facts: Facts, *, guard_too: bool) -> None:
+    for pid, _ in facts.processes + (facts.guard if guard_too else ()):
+        os.kill(pid, signal.SIGSTOP)
+
+
+def outer_and_inner(facts: Facts) -> tuple[int, int]:
+    """The two halves of a guard: the inner one is the other's child."""
+    first, second = (pid for pid, _ in facts.guard)
+    return (first, second) if second in _procfs.below(first) else (second, first)
+
+
+# The owner is killed
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_no_server_outlives_a_killed_owner(name: str) -> None:
+    with owner(wanted(name)) as them:
+        assert not _ports.bindable(them.runs[0].host, them.runs[0].port)
+        them.kill()
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_no_server_outlives_a_killed_owner_without_a_namespace(name: str) -> None:
+    with owner(wanted(name), namespace=False) as them:
+        assert not them.runs[0].namespace
+        them.kill()
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+
+
+def test_a_killed_owner_leaves_no_folder_and_no_entry() -> None:
+    with owner(wanted("waitress")) as them:
+        runs = _registry.home() / "runs"
+        identity = them.runs[0].identity
+        assert (runs / f"{identity}.json").exists()
+        them.kill()
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+        assert not list(runs.glob(f"{identity}*"))
+
+
+def test_a_front_goes_with_its_server(namespace: bool) -> None:
+    with owner(wanted("uvicorn", nginx=True, unix=True), namespace=namespace) as them:
+        them.kill()
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
+def test_an_owner_killed_while_it_starts_a_server_leaves_nothing(
+    delay: float, session_folder: str
+) -> None:
+    code = (
+        "import sys; from gatewaylab.process import serve; from gatewaylab.servers import server\n"
+        f"print('.', flush=True)\nwith serve(server('hypercorn', app={ASGI!r})): sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        time.sleep(delay)
+        process.kill()
+    until = time.monotonic() + CLEAN_WITHIN
+    runs = _registry.home() / "runs"
+    while list(runs.glob("*.json")) and time.monotonic() < until:
+        time.sleep(0.02)
+        sweep()  # an owner that dies between its entry and its guard leaves the entry to this
+    assert not list(runs.glob("*"))
+
+
+def test_an_owners_forked_child_that_holds_the_lifeline_does_not_keep_the_server(
+    namespace: bool,
+) -> None:
+    with owner(wanted("gunicorn-sync"), namespace=namespace) as them:
+        child = int(them.say("fork"))
+        try:
+            them.kill()
+            wait_until_gone(them.runs, CLEAN_WITHIN)
+            assert started(child) is not None
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_daemonising_application_is_caught(namespace: bool) -> None:
+    one = wanted("gunicorn-sync") | {"env": {"TINY": "daemon"}}
+    with owner(one, namespace=namespace) as them:
+        assert len(them.runs[0].processes) >= 3
+        them.kill()
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+
+
+# One part is killed or frozen
+
+
+@pytest.mark.parametrize("half", ["outer", "inner"])
+def test_either_half_of_the_guard_ends_the_server_alone(half: str, namespace: bool) -> None:
+    with owner(wanted("gunicorn-gthread"), namespace=namespace) as them:
+        outer, inner = outer_and_inner(them.runs[0])
+        os.kill(outer if half == "outer" else inner, signal.SIGKILL)
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+        assert them.say("alive") == "False"
+
+
+def test_both_halves_killed_at_once_leave_nothing_in_a_namespace() -> None:
+    with owner(wanted("gunicorn-gthread")) as them:
+        if not them.runs[0].namespace:
+            pytest.skip("no PID namespace can be made here")
+        for pid in outer_and_inner(them.runs[0]):
+            os.kill(pid, signal.SIGKILL)
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_without_a_namespace_the_next_start_sweeps_what_two_killed_halves_left(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with owner(wanted(name, nginx=True), namespace=False) as them:
+        facts = them.runs[0]
+        os.kill(them.process.pid, signal.SIGSTOP)  # or the owner would see to it
+        for pid in outer_and_inner(facts):
+            os.kill(pid, signal.SIGKILL)
+        assert facts.left()
+        them.kill()
+        with serve(tiny("waitress")):
+            assert facts.left() == []
+        assert f"run {facts.identity} had left behind" in caplog.text
+
+
+@pytest.mark.parametrize("guard_too", [False, True])
+def test_a_frozen_tree_dies_with_its_owner(guard_too: bool, namespace: bool) -> None:
+    with owner(wanted("gunicorn-gthread"), namespace=namespace) as them:
+        freeze(them.runs[0], guard_too=guard_too)
+        them.kill()
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+
+
+def test_a_frozen_server_is_stopped(namespace: bool) -> None:
+    with serve(tiny("gunicorn-sync")) as running:
+        for pid in running.pids():
+            os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < CLEAN_WITHIN
+
+
+def test_a_killed_guard_is_noticed_and_its_server_is_gone_after_the_stop(namespace: bool) -> None:
+    with serve(tiny("gunicorn-sync"), grace=1.0) as running:
+        tree = running.pids()
+        for pid in running.guard_pids():
+            os.kill(pid, signal.SIGKILL)
+        with suppress(ServerError):
+            running.verify()
+        assert tree
+    assert not {pid for pid in tree if started(pid)}
+
+
+def test_time_to_live_ends_a_server_whose_owner_lives(namespace: bool) -> None:
+    with serve(tiny("waitress"), ttl=1.0) as running:
+        begun = time.monotonic()
+        while running.alive():
+            assert time.monotonic() - begun < CLEAN_WITHIN
+            time.sleep(0.02)
+        with pytest.raises(ServerError, match="has ended"):
+            running.verify()
+
+
+# What must not end it
+
+
+def test_a_server_started_from_a_thread_that_ends_stays() -> None:
+    with ExitStack() as stack:
+        seen: list[Running] = []
+        thread = threading.Thread(
+            target=lambda: seen.append(stack.enter_context(serve(tiny("uvicorn"))))
+        )
+        thread.start()
+        thread.join()
+        time.sleep(0.3)
+        assert seen[0].alive()
+        assert httpx.get(f"{seen[0].url}/whoami").status_code == 200
+
+
+def test_an_interrupt_of_the_owners_process_group_does_not_reach_the_server() -> None:
+    with owner(wanted("gunicorn-sync"), wanted("uvicorn")) as them:
+        os.killpg(them.process.pid, signal.SIGINT)
+        time.sleep(0.3)
+        assert them.say("alive") == "True"
+        for facts in them.runs:
+            assert httpx.get(f"http://{facts.host}:{facts.port}/whoami").status_code == 200
+        them.say("end")
+        wait_until_gone(them.runs, CLEAN_WITHIN)
+
+
+def test_a_forked_child_of_the_owner_that_exits_does_not_stop_the_server() -> None:
+    with serve(tiny("waitress")) as running:
+        child = os.fork()
+        if child == 0:
+            running._stop(at_once=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        time.sleep(0.2)
+        running.verify()
+
+
+# Stopping
+
+
+def test_an_endless_stream_does_not_hold_up_the_stop(namespace: bool) -> None:
+    for name in ("uvicorn", "gunicorn-gthread"):
+        with ExitStack() as clients:
+            with serve(tiny(name), grace=0.5) as running:
+                client = clients.enter_context(httpx.Client())
+                stream = clients.enter_context(client.stream("GET", f"{running.url}/sse"))
+                assert next(stream.iter_raw())
+                begun = time.monotonic()
+            assert time.monotonic() - begun < 2.0
+
+
+def test_the_stop_itself_takes_no_time() -> None:
+    with serve(tiny("waitress")):
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 0.5
+
+
+# Starting
+
+
+def test_four_runs_at_once_share_nothing() -> None:
+    names = ["gunicorn-sync", "uvicorn", "waitress", "granian-asgi"]
+
+    def one(name: str) -> tuple[str, int, str, frozenset[int]]:
+        with serve(tiny(name)) as running:
+            answer = httpx.get(f"{running.url}/whoami").json()
+            assert answer["nonce"] == running.nonce
+            barrier.wait(20)
+            return running.host, running.port, running.identity, frozenset(running.pids())
+
+    barrier = threading.Barrier(len(names))
+    with ThreadPoolExecutor(len(names)) as pool:
+        seen = list(pool.map(one, names))
+    for aspect in zip(*seen, strict=True):
+        if isinstance(aspect[0], frozenset):
+            assert sum(map(len, aspect)) == len(frozenset().union(*aspect))
+        else:
+            assert len(set(aspect)) == len(names)
+
+
+@contextmanager
+def stranger(host: str, port: int, *, share: bool = False) -> Iterator[None]:
+    """A listener of this very process, which answers nobody."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.listen()
+        yield
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_an_occupied_port_is_refused_at_once_and_its_owner_named(host: str) -> None:
+    with stranger(host, 9173):
+        begun = time.monotonic()
+        with pytest.raises(ServerStartError, match=f"pid {os.getpid()} ") as caught:
+            with serve(tiny("uvicorn"), port=9173):
+                pytest.fail("it started")
+        assert time.monotonic() - begun < 1.0
+        assert f"pid {os.getpid()} " in (caught.value.port_owner or "")
+
+
+def test_a_port_leased_by_another_run_is_refused() -> None:
+    with serve(tiny("waitress"), port=9174, host="127.0.0.1"):
+        with pytest.raises(ServerStartError, match="port 9174 is taken"):
+            with serve(tiny("waitress"), port=9174, host="127.9.9.9"):
+                pytest.fail("it started")
+
+
+def test_an_impostor_on_the_same_port_is_refused_while_the_server_starts() -> None:
+    def join() -> None:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            # The server is late: its socket is there a second before its application.
+            if _ports.owners("127.0.0.1", 9175):
+                with stranger("127.0.0.1", 9175, share=True):
+                    over.wait(10)
+                return
+            time.sleep(0.01)
+
+    over = threading.Event()
+    thread = threading.Thread(target=join)
+    thread.start()
+    try:
+        with pytest.raises(ServerStartError, match="stranger") as caught:
+            with serve(tiny("gunicorn-sync", "late", extra=["--reuse-port"]), port=9175):
+                pytest.fail("it started")
+        assert f"pid {os.getpid()} " in (caught.value.port_owner or "")
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_an_impostor_that_joins_later_is_found_by_the_next_check() -> None:
+    with serve(tiny("gunicorn-sync", extra=["--reuse-port"])) as running:
+        running.verify()
+        with stranger(running.host, running.port, share=True):
+            with pytest.raises(ServerError, match=f"shared with pid {os.getpid()} "):
+                running.verify()
+
+
+def test_a_foreign_nonce_is_refused() -> None:
+    with pytest.raises(ServerStartError, match="foreign nonce"):
+        with serve(tiny("waitress", "foreign")):
+            pytest.fail("it started")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_bad_import_fails_the_start_soon_and_shows_the_error(name: str, workers: int) -> None:
+    if workers > 1 and not SERVERS[name].workers:
+        pytest.skip("it has no workers")
+    begun = time.monotonic()
+    with pytest.raises(ServerStartError) as caught:
+        with serve(tiny(name, "broken", workers=workers)):
+            pytest.fail("it started")
+    assert time.monotonic() - begun < 2.0
+    assert "no_such_module_anywhere" in caught.value.log_tail
+    assert len(caught.value.log_tail.splitlines()) <= 40
+
+
+def test_an_application_that_always_fails_is_called_broken() -> None:
+    with pytest.raises(ServerStartError, match="broken: GET /whoami is answered with status 500"):
+        with serve(tiny("waitress", "mute")):
+            pytest.fail("it started")
+
+
+@pytest.mark.parametrize("name", ["gunicorn-sync", "uvicorn"])
+def test_a_server_that_never_gets_ready_is_given_up_in_time(name: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(ServerStartError, match="not ready in time") as caught:
+        with serve(tiny(name, "never"), ready_timeout=1.5):
+            pytest.fail("it started")
+    assert 1.0 <= time.monotonic() - begun <= 2.0
+    assert caught.value.exit_code is None
+    assert caught.value.elapsed == pytest.approx(1.5, abs=0.5)
+
+
+def test_a_server_that_daemonises_itself_is_not_accepted() -> None:
+    with pytest.raises(ServerStartError, match="ended") as caught:
+        with serve(tiny("gunicorn-sync", extra=["--daemon"])):
+            pytest.fail("it started")
+    assert caught.value.exit_code == 0
+
+
+def test_an_application_that_listens_beyond_loopback_is_refused() -> None:
+    with pytest.raises(ServerStartError, match=r"listens on 0\.0\.0\.0:\d+, which is not"):
+        with serve(tiny("waitress", "wide")):
+            pytest.fail("it started")
+
+
+# The log
+
+
+def test_a_gigabyte_of_log_neither_blocks_the_server_nor_fills_the_disk() -> None:
+    with serve(tiny("waitress", "flood")) as running:
+        folder = _registry.home() / "runs" / running.identity
+        largest, until = 0, time.monotonic() + 60
+        while "the flood is over" not in running.log_tail(3):
+            assert time.monotonic() < until, "the flood was held up"
+            largest = max(largest, sum(file.stat().st_size for file in _files(folder)))
+            assert httpx.get(f"{running.url}/whoami", timeout=5).status_code == 200
+            time.sleep(0.05)
+    assert 0 < largest <= 1_100_000
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if file.stat():
+                yield file
+
+
+def test_secrets_stay_out_of_the_log() -> None:
+    one = server("waitress", app=WSGI, env={"TINY": "quoting", "DB_PASSWORD": "open sesame"})
+    with serve(one) as running:
+        tail = running.log_tail()
+    assert "redis://***@host/0" in tail
+    assert "open sesame" not in tail
+    assert running.log_tail() == tail  # and it is still there after the end
+
+
+# The janitor
+
+
+@pytest.mark.parametrize("role", ["owner", "guard"])
+def test_a_forged_entry_leaves_a_stranger_untouched(role: str) -> None:
+    """An entry may claim any process; only one that carries the run's identity is ended."""
+    runs = _registry.home() / "runs"
+    entry = runs / "0123456789abcdef.json"
+    with subprocess.Popen(["sleep", "300"]) as someone:
+        try:
+            dead, named = [2**22 + 1, 1], [someone.pid, started(someone.pid)]
+            values = {
+                "run": entry.stem, "boot": _procfs.boot_id(), "owner": dead, "guard": dead,
+                "processes": [named],
+            }  # fmt: skip
+            values[role] = named if role == "guard" else [someone.pid, 1]
+            entry.write_text(json.dumps(values))
+            assert sweep() == []
+            assert someone.poll() is None
+        finally:
+            someone.kill()
+    sweep()
+    assert not entry.exists()
+
+
+def test_the_janitor_ends_what_carries_the_identity_of_a_dead_owners_run() -> None:
+    run = _registry.new_run()
+    env = {"GATEWAYLAB_RUN": run.identity}
+    with subprocess.Popen(["/bin/sleep", "300"], env=env) as left:
+        assert sweep() == []  # its owner is this process, and lives
+        assert left.poll() is None
+        text = run.entry.read_text().replace(f'"owner": [{os.getpid()},', '"owner": [4194305,')
+        run.entry.write_text(text)
+        assert sweep() == [f"ended 1 processes that run {run.identity} had left behind"]
+        assert left.wait(5) == -signal.SIGKILL
+    assert not run.folder.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"run": "another"}', "null"])
+def test_an_unreadable_entry_is_removed(text: str) -> None:
+    entry = _registry.home() / "runs" / "00000000deadbeef.json"
+    entry.write_text(text)
+    assert sweep() == []
+    assert not entry.exists()
+
+
+def test_an_entry_of_an_earlier_boot_ends_nothing() -> None:
+    run = _registry.new_run()
+    with subprocess.Popen(["/bin/sleep", "300"], env={"GATEWAYLAB_RUN": run.identity}) as other:
+        run.entry.write_text(run.entry.read_text().replace(_procfs.boot_id(), "another-boot"))
+        assert sweep() == []
+        assert other.poll() is None
+        assert not run.folder.exists()
+        other.kill()
+
+
+def test_an_ordinary_user_gets_a_namespace_or_two_halves(session_folder: str) -> None:
+    """Root makes namespaces its own way; everybody else by way of a user namespace."""
+    if os.getuid() != 0 or not SERVERS["mod_wsgi"].available():
+        pytest.skip("it takes root to become somebody else, and a server that all may execute")
+    nobody = "65534"
+    folder = Path(session_folder) / "nobody"
+    folder.mkdir()
+    os.chown(folder, int(nobody), int(nobody))
+    Path(session_folder).chmod(0o755)
+    code = (
+        "import os\nfrom gatewaylab.process import serve\nfrom gatewaylab.servers import server\n"
+        f"with serve(server('mod_wsgi', app={WSGI!r})) as running:\n"
+        "    running.verify()\n    print(os.getuid(), running.alive())"
+    )
+    # The right to read is kept, since this environment may lie in root's own home.
+    become = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups",
+              "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # fmt: skip
+    done = subprocess.run(
+        [*become, sys.executable, "-c", code], cwd=ROOT,
+        env={"TMPDIR": str(folder), "PATH": os.environ["PATH"], "HOME": str(folder)},
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.stdout.split(), done.stderr) == ([nobody, "True"], "")
+
+
+def test_a_stopped_owner_does_not_lose_its_server() -> None:
+    with owner(wanted("uvicorn")) as them:
+        os.kill(them.process.pid, signal.SIGSTOP)
+        time.sleep(0.5)
+        facts = them.runs[0]
+        assert httpx.get(f"http://{facts.host}:{facts.port}/whoami").status_code == 200
+        os.kill(them.process.pid, signal.SIGCONT)
+        assert them.say("alive") == "True"
