@@ -355,6 +355,29 @@ def test_unix_sockets_are_targets(tmp_path: Path) -> None:
     assert report.sent == 10
 
 
+def test_ipv6_loopback_is_a_target() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 in this Python")
+    with socket.socket(socket.AF_INET6) as listener:
+        try:
+            listener.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 loopback on this machine")
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(CLOSING)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        samples, _ = short(f"http://[::1]:{listener.getsockname()[1]}", seconds=0.01)
+        thread.join()
+    assert errors_of(samples) == {""}
+
+
 def test_a_full_unix_backlog_delays_requests_and_loses_none(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         path = tmp_path / "s"

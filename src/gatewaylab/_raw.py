@@ -84,13 +84,8 @@ class Loop:
         self._job = job
         self._request = job.request
         self._address: str | tuple[str, int] = (job.host, job.port) if job.port else job.host
-        self._family = (
-            socket.AF_UNIX
-            if not job.port
-            else socket.AF_INET6
-            if ":" in job.host
-            else socket.AF_INET
-        )
+        family = socket.AF_INET6 if ":" in job.host else socket.AF_INET
+        self._family = family if job.port else socket.AF_UNIX
         self._poller = select.epoll()
         self._timer = Timer()
         self._poller.register(self._timer.fd, _IN | select.EPOLLET)

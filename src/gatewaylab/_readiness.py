@@ -22,8 +22,12 @@ _BOOT_FAILED = re.compile(
     r"Error loading ASGI app|Worker failed to boot|Application loader failed"
     r"|Target WSGI script .* cannot be loaded"
 )
-# The last line of a traceback that ends a worker; more of them than workers means respawning.
-_IMPORT_FAILED = re.compile(r"^ *(?:ImportError|ModuleNotFoundError|SyntaxError): ", re.MULTILINE)
+# A log whose last line is this, in a tree that does nothing, has lost its workers.
+_IMPORT_FAILED = re.compile(
+    r"^ *(?:ImportError|ModuleNotFoundError|SyntaxError): .*\s*\Z", re.MULTILINE
+)
+_IDLE_AFTER = 0.5  # seconds
+_IDLE_CPU = 0.05  # CPU seconds in that time below which a tree does nothing
 _LOG_PATIENCE = 0.3  # seconds that a server's end may take to be logged in full
 
 
@@ -78,7 +82,8 @@ class Starting:
         self._nonce = nonce
         self._begun = begun
         self._until = begun + timeout
-        self._log_seen = begun
+        self._log_read = begun
+        self._suspect: tuple[float, str, float] | None = None  # since when, the log, CPU seconds
 
     def wait(self) -> None:
         """Return when the server is ready.
@@ -149,11 +154,25 @@ class Starting:
         now = time.monotonic()
         if now >= self._until:
             self._fail(f"not ready in time: {waiting_for}")
-        if now - self._log_seen >= _LOG_EVERY:
-            self._log_seen = now
-            log = self._guarded.log()
-            if _BOOT_FAILED.search(log) or len(_IMPORT_FAILED.findall(log)) > self._server.workers:
+        if now - self._log_read >= _LOG_EVERY:
+            self._log_read = now
+            if self._cannot_load(self._guarded.log(), now):
                 self._fail("the application cannot be loaded")
+
+    def _cannot_load(self, log: str, now: float) -> bool:
+        """Whether the log shows that workers have died of an import, under a master that lives."""
+        if _BOOT_FAILED.search(log):
+            return True
+        if not _IMPORT_FAILED.search(log):
+            self._suspect = None
+        elif self._suspect is None or self._suspect[1] != log:
+            self._suspect = now, log, self._guarded.cpu_seconds()
+        elif now - self._suspect[0] >= _IDLE_AFTER:
+            since, _, used = self._suspect
+            cpu = self._guarded.cpu_seconds()
+            self._suspect = now, log, cpu
+            return cpu - used < _IDLE_CPU * (now - since) / _IDLE_AFTER
+        return False
 
     def _fail(
         self, reason: str, *, exit_code: int | None = None, owner: str | None = None

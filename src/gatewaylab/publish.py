@@ -344,7 +344,7 @@ def render(book: Book, console: Console) -> Path:
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book.root)]
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(
-            [*command, "-W", "--keep-going", "--path-output", str(book.root)],
+            [*command, "-W", "-n", "--keep-going", "--path-output", str(book.root)],
             cwd=book.root,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -398,18 +398,12 @@ def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNo
 
 
 def _downloads(book: Book) -> None:
-    """Beside the pages: each notebook as .ipynb, the raw evidence, and its schema."""
-    data = book.html / "data"
-    data.mkdir(parents=True, exist_ok=True)
-    (data / "evidence.schema.json").write_text(evidence.schema(), encoding="utf-8")
+    """Beside each notebook's page, the executed notebook itself."""
     for path in book.notebooks():
-        stored = book.evidence / path.with_suffix(".json").name
-        if stored.exists():
-            shutil.copyfile(stored, data / stored.name)
-            executed = accepted(book, path.stem)
-            assert executed is not None
+        stored = accepted(book, path.stem)
+        if stored is not None:
             target = book.html / "notebooks" / f"{path.stem}.ipynb"
-            target.write_text(json.dumps(executed.executed, indent=1) + "\n", encoding="utf-8")
+            target.write_text(json.dumps(stored.executed, indent=1) + "\n", encoding="utf-8")
 
 
 def _say(console: Console, line: str) -> None:

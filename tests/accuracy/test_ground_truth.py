@@ -7,6 +7,7 @@ a quiet machine: ``pytest -m accuracy``.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from gatewaylab._http1 import encode
 from gatewaylab._wire import Job
 from gatewaylab.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.load import _results, get, run
-from gatewaylab.noise import Watch, refusals
+from gatewaylab.noise import MAX_HEALTH, Watch, refusals
 from gatewaylab.queueing import kiefer_wolfowitz, lindley
 from gatewaylab.results import ERRORS, GeneratorReport, Samples
 from tests.support.null_server import null_server
@@ -40,6 +42,35 @@ pytestmark = [
 
 CORES = sorted(os.sched_getaffinity(0))
 GENERATOR, SERVER = CORES[0], CORES[-1]
+
+
+def retried_in_noise(test: Callable[..., None]) -> Callable[..., None]:
+    """Repeat a test that failed while strangers used the machine; never one that failed in quiet.
+
+    After three disturbed failures it is skipped with the readings: inconclusive, not green.
+    """
+
+    @functools.wraps(test)
+    def repeated(**arguments: Any) -> None:
+        disturbed = {}
+        for _ in range(3):
+            watch = Watch(spin=0.01)
+            try:
+                with watch:
+                    test(**arguments)
+            except AssertionError:
+                disturbed = {
+                    name: round(value, 3)
+                    for name, value in watch.health.items()
+                    if value > MAX_HEALTH.get(name, np.inf)
+                }
+                if not disturbed:
+                    raise
+            else:
+                return
+        pytest.skip(f"inconclusive, the machine was disturbed three times: {disturbed}")
+
+    return repeated
 
 
 def quantile(values: Floats, p: float) -> float:
@@ -71,6 +102,7 @@ def stalled_truth(samples: Samples, report: GeneratorReport, stalls: list[list[f
     return latency
 
 
+@retried_in_noise
 def test_a_stall_is_seen_in_full() -> None:
     with null_server("stall", hold=0.6, at=1.0, pin=SERVER) as server:
         samples, report = run(
@@ -99,6 +131,7 @@ def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
     assert quantile(samples.latency, 0.9) < 0.1 * quantile(truth, 0.9)
 
 
+@retried_in_noise
 def test_one_slot_waits_as_lindley_says() -> None:
     hold = 0.02
     with null_server("slots", hold=hold, pin=SERVER) as server:
@@ -115,6 +148,7 @@ def test_one_slot_waits_as_lindley_says() -> None:
     assert not [m for m in refused if m.startswith(("impossible", "throughput", "slots", "time"))]
 
 
+@retried_in_noise
 def test_three_slots_wait_as_kiefer_and_wolfowitz_say() -> None:
     hold, slots = 0.05, 3
     rate = 0.7 * slots / hold
@@ -128,6 +162,7 @@ def test_three_slots_wait_as_kiefer_and_wolfowitz_say() -> None:
     assert abs(np.median(samples.latency - truth)) <= 0.002
 
 
+@retried_in_noise
 def test_overload_grows_at_the_rate_that_the_balance_gives() -> None:
     hold, rate = 0.02, 100.0
     with null_server("slots", hold=hold, pin=SERVER) as server:
@@ -141,6 +176,7 @@ def test_overload_grows_at_the_rate_that_the_balance_gives() -> None:
     assert any("Little's law" in message for message in refusals_of(samples, hold=hold, slots=1))
 
 
+@retried_in_noise
 def test_a_constant_delay_is_measured_without_bias() -> None:
     with null_server("delay", hold=0.03, pin=SERVER) as server:
         samples, report = run(
@@ -151,6 +187,7 @@ def test_a_constant_delay_is_measured_without_bias() -> None:
     assert 0 <= bias <= 0.0005
 
 
+@retried_in_noise
 def test_requests_that_are_never_answered_are_bounds_and_not_gaps() -> None:
     with null_server("mute", pin=SERVER) as server:
         samples, report = run(
@@ -166,6 +203,7 @@ def test_requests_that_are_never_answered_are_bounds_and_not_gaps() -> None:
     assert np.isinf(np.sort(samples.latency)[380])
 
 
+@retried_in_noise
 def test_requests_leave_on_time() -> None:
     with null_server("null", pin=SERVER) as server:
         samples, report = run(
@@ -258,6 +296,7 @@ class _Sluggish(_raw.Loop):
 
 
 @pytest.mark.parametrize(("kind", "refused"), [(_Sluggish, True), (_raw.Loop, False)])
+@retried_in_noise
 def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> None:
     plan = ConstantRate(200).plan(2, 0)
     with null_server("null", pin=SERVER) as server:

@@ -33,8 +33,14 @@ _FLAGS = (
 def toc_pages() -> list[str]:
     """Addresses of all pages in the table of contents; its root is the site's index."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = (chapter for part in toc["parts"] for chapter in part["chapters"])
-    return ["index.html", *(f"{chapter['file']}.html" for chapter in chapters)]
+    names: list[str] = []
+    for chapter in (chapter for part in toc["parts"] for chapter in part["chapters"]):
+        if "file" in chapter:
+            names.append(chapter["file"])
+        else:
+            found = sorted(ROOT.glob(f"{chapter['glob']}.md"))
+            names += [str(path.relative_to(ROOT).with_suffix("")) for path in found]
+    return ["index.html", *(f"{name}.html" for name in names)]
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

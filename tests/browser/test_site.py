@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from .conftest import toc_pages
 
@@ -43,29 +44,43 @@ class Visit:
             self._complain(message.type, message.text)
 
 
+@pytest.fixture(scope="session")
+def visited(browser: Browser, address: str) -> Iterator[Callable[[str], Visit]]:
+    """Opens a page at desktop size, each only once: these tests look and do not touch."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    seen: dict[str, Visit] = {}
+
+    def visit(path: str) -> Visit:
+        if path not in seen:
+            seen[path] = Visit(context, address + path)
+        return seen[path]
+
+    yield visit
+    context.close()
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_page_asks_nobody_else_and_complains_about_nothing(
-    context: BrowserContext, address: str, path: str
+    visited: Callable[[str], Visit], address: str, path: str
 ) -> None:
-    visit = Visit(context, address + path)
-    strangers = [
-        r.url for r in visit.requests if not r.url.startswith((address, "data:", "blob:"))
-    ]
+    visit = visited(path)
+    strangers = [r.url for r in visit.requests if not r.url.startswith((address, "data:", "blob:"))]
     assert strangers == []
     assert visit.complaints == []
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_page_has_one_heading_a_language_and_names_for_its_images(
-    context: BrowserContext, address: str, path: str
+    visited: Callable[[str], Visit], path: str
 ) -> None:
-    page = Visit(context, address + path).page
+    page = visited(path).page
     assert page.get_attribute("html", "lang") == "en"
     assert page.locator("article h1").count() == 1
     assert page.locator("article h1").inner_text().strip("# \n")
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("main img, main svg, .navbar-brand img")]
-        .filter(e => !e.closest("[aria-hidden=true], button, a[title]") && !e.closest("[role=img][aria-label]"))
+        .filter(e => !e.closest("[aria-hidden=true], button, a[title]"))
+        .filter(e => !e.closest("[role=img][aria-label]"))
         .filter(e => !(e.getAttribute("alt") || e.getAttribute("aria-label")) && e.alt !== "")
         .map(e => e.outerHTML.slice(0, 120))"""
     )
@@ -94,8 +109,10 @@ def test_page_does_not_scroll_sideways_on_a_phone(
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page_weight_stays_under_the_bar(context: BrowserContext, address: str, path: str) -> None:
-    visit = Visit(context, address + path)
+def test_page_weight_stays_under_the_bar(
+    visited: Callable[[str], Visit], address: str, path: str
+) -> None:
+    visit = visited(path)
     total = 0
     for request in visit.requests:
         response = request.response()
@@ -109,9 +126,9 @@ def test_page_weight_stays_under_the_bar(context: BrowserContext, address: str, 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_links_and_anchors_inside_the_site_lead_somewhere(
-    context: BrowserContext, address: str, site: Path, path: str
+    visited: Callable[[str], Visit], address: str, site: Path, path: str
 ) -> None:
-    page = Visit(context, address + path).page
+    page = visited(path).page
     links: list[str] = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
     broken = []
     for link in set(links):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -86,7 +87,6 @@ def test_answers_on_a_unix_socket_behind_nginx(name: str) -> None:
 )  # fmt: skip
 def test_holds_as_many_requests_as_it_has_slots(name: str, slots: int) -> None:
     """Requests on `slots` + 1 connections: the last one waits until a slot is free."""
-    from concurrent.futures import ThreadPoolExecutor
 
     def hold(url: str) -> tuple[float, float]:
         answer = httpx.get(f"{url}/hold?ms=400", timeout=10)
@@ -94,9 +94,11 @@ def test_holds_as_many_requests_as_it_has_slots(name: str, slots: int) -> None:
         took = float(answer.headers["Server-Timing"].partition("dur=")[2]) / 1000
         return began, began + took
 
-    with serve(here(name, app="raw", slots=slots)) as running:
-        with ThreadPoolExecutor(slots + 1) as pool:
-            spans = list(pool.map(hold, [running.url] * (slots + 1)))
+    with (
+        serve(here(name, app="raw", slots=slots)) as running,
+        ThreadPoolExecutor(slots + 1) as pool,
+    ):
+        spans = list(pool.map(hold, [running.url] * (slots + 1)))
     most = max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans)
     assert most == slots
 

@@ -34,9 +34,7 @@ def fields(rows: Iterable[tuple[str, Sequence[Piece]]], *classes: str) -> nodes.
     return nodes.field_list(
         "",
         *(
-            nodes.field(
-                "", nodes.field_name(name, name), nodes.field_body("", paragraph(*pieces))
-            )
+            nodes.field("", nodes.field_name(name, name), nodes.field_body("", paragraph(*pieces)))
             for name, pieces in rows
         ),
         classes=list(classes),

@@ -63,9 +63,7 @@ class _Directive(SphinxDirective):
         )
 
     def _common(self, record: ClaimRecord) -> nodes.container:
-        people = paragraph(
-            span("People say", "claim-label"), " “", *self.prose(record.title), "”"
-        )
+        people = paragraph(span("People say", "claim-label"), " “", *self.prose(record.title), "”")
         judged: list[Piece] = [
             span(record.common_verdict, "common-verdict", _COMMON_STATE[record.common_verdict])
         ]
@@ -158,7 +156,7 @@ class ClaimsLedger(_Directive):
         records = list(shelf_of(self.env).claims().values())
         if not records:
             return [paragraph(span(wording.NOT_MEASURED, "measured-missing"))]
-        rows = [
+        rows: list[list[list[Piece]]] = [
             [
                 [link(span(r.id, "claim-id"), anchor(r.id))],
                 [*self.prose(r.title)],

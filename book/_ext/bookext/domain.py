@@ -6,7 +6,7 @@ Also remembers which pages read all evidence, so that a new evidence file rebuil
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -25,7 +25,7 @@ class BookDomain(Domain):
 
     name = "book"
     label = "Book"
-    initial_data: ClassVar[dict[str, Any]] = {"anchors": {}, "readers": {}}
+    initial_data: dict[str, Any] = {"anchors": {}, "readers": {}}  # noqa: RUF012
     data_version = 1
 
     @property
@@ -73,7 +73,15 @@ class BookDomain(Domain):
             return None
         return make_refnode(builder, fromdocname, page, node_id, contnode)
 
-    def resolve_any_xref(self, *_: Any) -> list[tuple[str, nodes.reference]]:
+    def resolve_any_xref(
+        self,
+        env: BuildEnvironment,
+        fromdocname: str,
+        builder: Builder,
+        target: str,
+        node: pending_xref,
+        contnode: nodes.Element,
+    ) -> list[tuple[str, nodes.Element]]:
         """Nothing here is meant for ``any``."""
         return []
 

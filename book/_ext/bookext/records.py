@@ -125,17 +125,12 @@ class TrialsTable(SphinxDirective):
         block["ids"].append(identifier)
         book_of(self.env).anchors[identifier] = (self.env.docname, identifier)
         evidence = shelf_of(self.env).evidence(stem)
-        block += paragraph(
-            nodes.strong("", "", link(span(stem), f"/notebooks/{stem}", "doc"))
-            if f"notebooks/{stem}" in self.env.found_docs
-            else nodes.strong("", stem),
-            *(
-                [" · ", link(span("raw data"), f"{stem}.json", "data")]
-                if evidence is not None
-                else []
-            ),
-            classes=["trials-head"],
-        )
+        head: list[Piece] = [span(stem)]
+        if f"notebooks/{stem}" in self.env.found_docs:
+            head = [link(span(stem), f"/notebooks/{stem}", "doc")]
+        if evidence is not None:
+            head += [" · ", link(span("raw data"), f"{stem}.json", "data")]
+        block += paragraph(*head, classes=["trials-head"])
         if evidence is None:
             block += not_measured()
             return block

@@ -57,9 +57,7 @@ def describe(reference: str, shelf: Shelf) -> tuple[str, str, str]:
         return _of_claim(record, rest, form), anchor(head), record.notebook
     section, _, key = rest.partition(".")
     if section != "values" or not key:
-        raise UnknownReferenceError(
-            f"{reference!r} is neither CLAIM.field nor NOTEBOOK.values.KEY"
-        )
+        raise UnknownReferenceError(f"{reference!r} is neither CLAIM.field nor NOTEBOOK.values.KEY")
     value = shelf.value(head, key)
     text = wording.NOT_MEASURED if value is None else wording.quantity(value, form)
     return text, f"trials-{head}", head

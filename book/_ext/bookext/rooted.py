@@ -42,7 +42,7 @@ class RootedHTMLBuilder(StandaloneHTMLBuilder):
         def prune_placed(kept: Iterable[str]) -> None:
             prune([self.place(name) for name in kept])
 
-        indexer.prune = prune_placed  # type: ignore[method-assign]
+        indexer.prune = prune_placed  # type: ignore[method-assign,assignment]
         super().load_indexer(docnames)
 
     def index_page(self, pagename: str, doctree: nodes.document, title: str) -> None:

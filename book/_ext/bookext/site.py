@@ -38,10 +38,13 @@ def addresses(app: Sphinx, config: Config) -> None:
         config.ogp_image = site + "_static/social-card.png"
         config.notfound_urls_prefix = urlparse(site).path
     repository = os.environ.get(REPOSITORY_VARIABLE, "").strip().rstrip("/")
+    if config.html_theme != "sphinx_book_theme":
+        return
     options = config.html_theme_options
     for button in ("use_repository_button", "use_edit_page_button", "use_issues_button"):
         options[button] = bool(repository)
     options["repository_url"] = repository
+    options["repository_branch"] = "main"
     options["launch_buttons"] = (
         {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
         if repository.startswith("https://github.com/")

@@ -1,0 +1,479 @@
+"""The book's Sphinx extension: what pages print comes from evidence, and only from there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
+
+from bookext import icons, page, wording
+from bookext.roles import describe
+from bookext.shelf import Shelf, UnknownReferenceError
+from bookext.strip import strip
+from sphinx.testing.util import SphinxTestApp
+
+from gatewaylab.environment import Environment
+from gatewaylab.evidence import (
+    ClaimRecord,
+    Evidence,
+    SabotageRecord,
+    Source,
+    SystemRecord,
+    ValueRecord,
+)
+from gatewaylab.results import Effect
+
+CLAIMS = """
+[C05]
+title = "WSGI handles one request per worker at a time."
+statement = "A worker handles as many requests at once as it has `slots`."
+kind = "ratio"
+common_verdict = "false"
+nuance = "It has as many as it has slots."
+notebook = "slots"
+sources = [{ label = "PEP 3333", url = "https://peps.python.org/pep-3333/" }]
+
+[C07]
+title = "Django supports ASGI since 3.0."
+statement = "Django supports ASGI since 3.0."
+kind = "cited"
+common_verdict = "true"
+nuance = ""
+notebook = "slots"
+sources = []
+
+[C13]
+title = "Long requests block."
+statement = "They do."
+kind = "ratio"
+common_verdict = "true"
+nuance = ""
+notebook = "later"
+sources = []
+"""
+
+
+def effect(estimate: float = 6.1, low: float = 5.8, high: float = 6.4, **more: Any) -> Effect:
+    fields: dict[str, Any] = {
+        "kind": "ratio",
+        "what": "median latency, one slot to eight",
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+        "low90": low,
+        "high90": high,
+        "floor": 1.02,
+        "n": 432,
+        "blocks": 6,
+        "seed": 1,
+        "values": (estimate,) * 6,
+        "comparison": "waiting",
+    }
+    return Effect(**{**fields, **more})
+
+
+def claim(**more: Any) -> ClaimRecord:
+    fields: dict[str, Any] = {
+        "id": "C05",
+        "title": "WSGI handles one request per worker at a time.",
+        "statement": "A worker handles as many requests at once as it has `slots`.",
+        "kind": "ratio",
+        "verdict": "supported",
+        "common_verdict": "false",
+        "nuance": "It has as many as it has slots.",
+        "effect": effect(),
+        "threshold": 2.4,
+        "theory": 6.0,
+        "rule": "at least 2.4",
+        "sabotage": SabotageRecord(
+            what="eight slots", effect=effect(1.0, 0.97, 1.03), verdict="refuted"
+        ),
+        "sources": (Source(label="PEP 3333", url="https://peps.python.org/pep-3333/"),),
+        "notebook": "slots",
+    }
+    return ClaimRecord(**{**fields, **more})
+
+
+def evidence(**more: Any) -> Evidence:
+    fields: dict[str, Any] = {
+        "notebook": "slots",
+        "key": "k",
+        "profile": "quick",
+        "measured_at": "2026-11-22T08:00:00+00:00",
+        "finished_at": "2026-11-22T08:03:00+00:00",
+        "claims": (claim(),),
+        "values": {"worst-gap": ValueRecord(value=0.1234, unit="ms", format=".2f")},
+        "systems": (
+            SystemRecord(
+                name="mod_wsgi",
+                title="Apache mod_wsgi",
+                interface="wsgi",
+                slot_kind="thread",
+                version=None,
+                measured=False,
+                hint="apt-get install libapache2-mod-wsgi-py3",
+            ),
+        ),
+        "comparisons": (),
+        "environment": Environment(
+            cpu="A Processor",
+            cores=2,
+            memory_gib=4.0,
+            kernel="6.1",
+            system="Linux",
+            kind="A Processor × 2",
+            container="none found",
+            ci=False,
+            python="CPython 3.11",
+            gil=True,
+            packages={"django": "5.2"},
+            lock="abc",
+            commit=None,
+        ),
+        "executed": {},
+    }
+    return Evidence(**{**fields, **more})
+
+
+def put(root: Path, record: Evidence) -> None:
+    folder = root / "_build" / "evidence"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{record.notebook}.json").write_text(record.model_dump_json() + "\n")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "book" / "claims.toml").write_text(CLAIMS)
+    for stem in ("slots", "later"):
+        (tmp_path / "notebooks" / f"{stem}.md").write_text(f"# {stem.title()}\n")
+    put(tmp_path, evidence())
+    return tmp_path
+
+
+@pytest.fixture
+def shelf(root: Path) -> Shelf:
+    return Shelf(root / "_build" / "evidence", root / "book" / "claims.toml", root / "notebooks")
+
+
+# What a number looks like
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (6.1234, "", "6.12"),
+        (6.1234, ".1f", "6.1"),
+        (123456.0, "", "123456"),
+        (432, "", "432"),
+        (-0.5, "", "−0.5"),
+        (float("inf"), "", "∞"),
+        (float("inf"), ".1f", "∞"),
+    ],
+)
+def test_number_is_short_or_as_asked(value: float, form: str, text: str) -> None:
+    assert wording.number(value, form) == text
+
+
+def test_effect_prints_its_interval() -> None:
+    assert wording.effect(effect()) == "6.1\u00a0× (5.8–6.4)"
+    assert wording.effect(effect(), ".2f") == "6.10\u00a0× (5.80–6.40)"
+
+
+def test_behaviour_prints_repetitions() -> None:
+    seen = effect(1.0, 1.0, 1.0, kind="behaviour", blocks=5, values=(1.0,) * 5)
+    assert wording.effect(seen) == "5 of 5 repetitions"
+
+
+def test_refused_effect_prints_no_number() -> None:
+    assert wording.effect(effect(refused=("steal",))) == wording.REFUSED
+
+
+# What a reference means
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "anchor"),
+    [
+        ("C05.effect", "6.1\u00a0× (5.8–6.4)", "c05"),
+        ("C05.effect.estimate", "6.1", "c05"),
+        ("C05.effect.estimate|.2f", "6.10", "c05"),
+        ("C05.effect.n", "432", "c05"),
+        ("C05.sabotage.effect.estimate|.1f", "1.0", "c05"),
+        ("C05.sabotage.verdict", "refuted", "c05"),
+        ("C05.theory", "6", "c05"),
+        ("C05.verdict", "supported", "c05"),
+        ("slots.values.worst-gap", "0.12\u00a0ms", "trials-slots"),
+        ("slots.values.worst-gap|.3f", "0.123\u00a0ms", "trials-slots"),
+    ],
+)
+def test_reference_prints_what_evidence_says(
+    shelf: Shelf, reference: str, text: str, anchor: str
+) -> None:
+    assert describe(reference, shelf) == (text, anchor, "slots")
+
+
+@pytest.mark.parametrize(
+    "reference", ["C13.effect", "C13.effect.estimate", "C13.threshold", "later.values.any"]
+)
+def test_what_was_not_measured_is_said_and_is_no_number(shelf: Shelf, reference: str) -> None:
+    assert describe(reference, shelf)[0] == wording.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "C99.effect",
+        "C05.speed",
+        "C05.effect.values",
+        "C05.effect.estimate.real",
+        "C07.effect",
+        "slots.values.typo",
+        "slots.worst-gap",
+        "nothing.values.key",
+        "",
+    ],
+)
+def test_reference_to_nothing_is_an_error(shelf: Shelf, reference: str) -> None:
+    with pytest.raises(UnknownReferenceError):
+        describe(reference, shelf)
+
+
+def test_refused_effect_gives_no_number_but_its_basis(root: Path, shelf: Shelf) -> None:
+    refused = claim(verdict="inconclusive", effect=effect(refused=("steal above 1 %",)))
+    put(root, evidence(claims=(refused,)))
+    assert describe("C05.effect.estimate", shelf)[0] == wording.REFUSED
+    assert describe("C05.effect.blocks", shelf)[0] == "6"
+
+
+def test_interval_drawing_orders_its_marks_and_describes_them() -> None:
+    drawing = strip(claim())
+    assert drawing is not None
+    assert "6.1\u00a0× (5.8–6.4)" in drawing
+    assert "model predicts 6" in drawing
+    one, rule = drawing.index(">1<"), drawing.index(">rule<")
+    assert one < rule < drawing.index(">model<")
+
+
+def test_nothing_is_drawn_without_a_ratio() -> None:
+    assert strip(claim(verdict="not measured", effect=None)) is None
+    assert strip(claim(effect=effect(high=float("inf")))) is None
+
+
+# The last touch to a page
+
+
+def test_policy_lists_exactly_the_inline_scripts() -> None:
+    html = '<script>a()</script><script src="x.js"></script><script type="text/json">{}</script>'
+    digest = base64.b64encode(hashlib.sha256(b"a()").digest()).decode()
+    assert page.script_hashes(html) == [digest]
+    policy = page.content_policy(html)
+    assert f"script-src 'self' file: 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+
+
+def test_repeated_scripts_are_loaded_once() -> None:
+    html = '<script src="a.js?v=1"></script><script>x</script><script src="a.js"></script>'
+    assert page.without_repeats(html + html) == html.removesuffix('<script src="a.js"></script>')
+
+
+def test_summary_and_sidebar_get_names_and_title_is_not_doubled() -> None:
+    html = (
+        '<html><head><meta charset="utf-8" /><title>A &#8212; A</title></head>'
+        '<div id="pst-primary-sidebar" class="x"><summary><span class="toctree-toggle">'
+    )
+    done = page.finish(html)
+    assert '<summary aria-label="' in done
+    assert '<div id="pst-primary-sidebar" role="navigation" aria-label="Book" class="x">' in done
+    assert "<title>A</title>" in done
+    assert done.index("Content-Security-Policy") < done.index("<title>")
+
+
+def test_event_attributes_are_found_outside_scripts_only() -> None:
+    assert page.inline_handlers('<b onclick="x()">') == ["onclick"]
+    assert page.inline_handlers("<script>'<b onclick=\"x()\">'</script><b class='on'>") == []
+
+
+# Icons
+
+
+def test_style_sheet_keeps_only_shown_icons() -> None:
+    css = (
+        '.fa-sun:before{content:"\\f185"}.fa-a:before,.fa-moon:before{content:"\\f186"}'
+        '.x:before{content:"\\f107"}.fa-b:before{content:"\\f200"}'
+    )
+    keep = icons.used(['<i class="fa-solid fa-sun">', "fa-moon"])
+    trimmed = icons.trim(css, keep)
+    assert icons.codepoints([trimmed]) == {0xF185, 0xF186, 0xF107}
+
+
+def test_font_is_cut_to_the_code_points_and_kept(tmp_path: Path) -> None:
+    import pydata_sphinx_theme
+    from fontTools.ttLib import TTFont
+
+    theme = Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static"
+    font = theme / "vendor/fontawesome/webfonts/fa-solid-900.woff2"
+    small = icons.shrink(font, {0xF002, 0xF185}, tmp_path)
+    assert len(small) < 3000
+    (stored,) = tmp_path.iterdir()
+    assert set(TTFont(stored).getBestCmap()) == {0xF002, 0xF185}
+    stored.write_bytes(b"kept")
+    assert icons.shrink(font, {0xF002, 0xF185}, tmp_path) == b"kept"
+
+
+# Whole builds
+
+PAGES = {
+    "book/index": "# Front\n\n{claim}`C05` and {measured}`C05.effect`; see [](claims.md).\n",
+    "book/claims": "# Ledger\n\n## All\n\n```{claims-ledger}\n```\n",
+    "book/method": "# Method\n\nWords and $x^2$.\n\n$$\ny = x\n$$\n",
+    "book/how": (
+        "# How\n\n```{systems-table}\n```\n\n```{trials-table}\n```\n\n"
+        "```{environment-record}\n```\n"
+    ),
+    "notebooks/slots": (
+        "# Slots\n\n```{measured-stamp}\n```\n\n```{claim-card} C05\n```\n\n"
+        "{measured}`slots.values.worst-gap`\n"
+    ),
+    "notebooks/later": "# Later\n\n```{measured-stamp}\n```\n\n{measured}`C13.effect`\n",
+}
+TREE = "\n```{toctree}\nclaims\nmethod\nhow\n../notebooks/slots\n../notebooks/later\n```\n"
+
+
+@pytest.fixture
+def book(root: Path) -> Path:
+    for name, text in PAGES.items():
+        (root / f"{name}.md").write_text(text + (TREE if name == "book/index" else ""))
+    (root / "conf.py").write_text(
+        "extensions = ['myst_parser', 'bookext']\n"
+        "root_doc = 'book/index'\n"
+        "html_theme = 'basic'\n"
+        "html_math_renderer = 'mathml'\n"
+        "exclude_patterns = ['_build', '.*']\n"
+        "myst_enable_extensions = ['dollarmath']\n"
+        "nitpicky = True\n"
+    )
+    return root
+
+
+def build(book: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SphinxTestApp, set[str]]:
+    """Build the book; returns the application and the pages that were read."""
+    # The theme's fonts are no part of the basic theme.
+    monkeypatch.setattr("bookext.site.cut_icons", lambda out, store: None)
+    app = SphinxTestApp("html", srcdir=book, freshenv=False)
+    read: set[str] = set()
+    app.connect("source-read", lambda app, name, source: read.add(name))
+    try:
+        app.build()
+    finally:
+        app.cleanup()
+    return app, read
+
+
+def html(app: SphinxTestApp, name: str) -> str:
+    return Path(app.outdir, f"{name}.html").read_text(encoding="utf-8")
+
+
+def test_pages_print_evidence_and_link_to_its_method(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, _ = build(book, monkeypatch)
+    assert app.warning.getvalue() == ""
+    front = html(app, "index")
+    assert "6.1\u00a0× (5.8–6.4)" in front
+    assert 'href="book/claims.html#c05"' in front
+    assert "C05 · supported" in front
+    assert not Path(app.outdir, "book", "index.html").exists()
+    ledger = html(app, "book/claims")
+    assert '<section id="c05">' in ledger
+    assert "3 claims: " in ledger
+    assert "Of 1 sabotages, 1 were caught." in ledger
+    assert "<code" in ledger
+    slots = html(app, "notebooks/slots")
+    assert 'href="../data/slots.json"' in slots
+    assert "Measured 22 November 2026 on A Processor" in slots
+    assert wording.NOT_MEASURED in html(app, "notebooks/later")
+    assert "libapache2-mod-wsgi-py3" in html(app, "book/how")
+    assert html(app, "book/method").count("<math") == 2
+    assert "MathJax" not in html(app, "book/method")
+
+
+def test_raw_data_and_claims_are_published(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, _ = build(book, monkeypatch)
+    data = Path(app.outdir, "data")
+    assert json.loads((data / "slots.json").read_text())["notebook"] == "slots"
+    published = json.loads((data / "claims.json").read_text())["claims"]
+    assert [c["verdict"] for c in published] == ["supported", "not measured", "not measured"]
+    assert json.loads((data / "evidence.schema.json").read_text())["title"] == "Evidence"
+
+
+def test_changed_evidence_rebuilds_exactly_the_pages_that_use_it(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(book, monkeypatch)
+    _, unchanged = build(book, monkeypatch)
+    assert unchanged == set()
+    put(book, evidence(claims=(claim(effect=effect(7.0, 6.5, 7.5)),)))
+    later = (book / "_build" / "evidence" / "slots.json").stat().st_mtime_ns + 10**10
+    os.utime(book / "_build" / "evidence" / "slots.json", ns=(later, later))
+    app, read = build(book, monkeypatch)
+    assert read == {"book/index", "book/claims", "book/how", "notebooks/slots"}
+    assert "7\u00a0× (6.5–7.5)" in html(app, "index")
+
+
+def test_new_evidence_replaces_the_remark(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(book, monkeypatch)
+    put(book, evidence(notebook="later", claims=(claim(id="C13", notebook="later"),)))
+    app, read = build(book, monkeypatch)
+    assert read == {"notebooks/later", "book/claims", "book/how"}
+    assert "6.1\u00a0× (5.8–6.4)" in html(app, "notebooks/later")
+
+
+def test_unknown_reference_warns(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (book / "book" / "method.md").write_text("# Method\n\n{measured}`C05.speed` {claim}`C99`\n")
+    app, _ = build(book, monkeypatch)
+    warnings = app.warning.getvalue()
+    assert "C05 has no field 'speed'" in warnings
+    assert "no claim 'C99'" in warnings
+
+
+def test_without_any_evidence_no_number_is_printed(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "_build" / "evidence" / "slots.json").unlink()
+    app, _ = build(book, monkeypatch)
+    assert app.warning.getvalue() == ""
+    for name in ("index", "notebooks/slots", "book/how"):
+        assert wording.NOT_MEASURED in html(app, name).lower()
+    assert "6.1" not in html(app, "book/claims")
+
+
+def test_search_index_knows_the_front_page_by_its_new_name_also_after_a_rebuild(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(book, monkeypatch)
+    (book / "book" / "method.md").write_text("# Method\n\nOther words.\n")
+    app, read = build(book, monkeypatch)
+    assert "book/index" not in read
+    text = Path(app.outdir, "searchindex.js").read_text(encoding="utf-8")
+    names = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))["docnames"]
+    assert "index" in names
+    assert "book/index" not in names
+
+
+def test_addresses_come_from_the_environment(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOK_SITE_URL", "https://example.org/measured")
+    app, _ = build(book, monkeypatch)
+    sitemap = Path(app.outdir, "sitemap.xml").read_text(encoding="utf-8")
+    assert "<loc>https://example.org/measured/index.html</loc>" in sitemap
+    assert sitemap.count("<loc>") == len(PAGES)

@@ -1,0 +1,408 @@
+"""The parts of starting and stopping that need no server under test."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewaylab import _guard, _ports, _probe, _procfs, _registry
+from gatewaylab.errors import InputError, ServerError, ServerMissingError
+from gatewaylab.process import serve
+from gatewaylab.servers import SERVERS, ServerSpec, server
+from tests.support.owner import started
+
+TINY = server("waitress", app="tests.support.tiny:application")
+
+
+def never(one: Any, **options: Any) -> None:
+    """Start a server; not reached by tests that expect a refusal before."""
+    with serve(one, **options):
+        pytest.fail("it started")
+
+
+# What serve refuses before it starts anything
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "::", "::1", "localhost", "8.8.8.8"])
+def test_any_address_but_ipv4_loopback_is_refused_before_the_start(host: str) -> None:
+    with pytest.raises(InputError, match=r"loopback|127"):
+        never(TINY, host=host)
+    assert not list((_registry.home() / "runs").iterdir())
+
+
+@pytest.mark.parametrize("port", [0, -1, 80, 70_000, True, "8000"])
+def test_an_impossible_port_is_refused(port: Any) -> None:
+    with pytest.raises(InputError, match="from 1024 to 65535"):
+        never(TINY, port=port)
+
+
+def test_a_port_of_the_range_for_clients_is_refused() -> None:
+    low, high = _ports.ephemeral_range()
+    with pytest.raises(InputError, match="range that the kernel gives to clients"):
+        never(TINY, port=(low + high) // 2)
+
+
+@pytest.mark.parametrize("name", ["ready_timeout", "ttl", "grace"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), True])
+def test_times_must_be_finite_and_not_negative(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=name):
+        never(TINY, **{name: value})
+
+
+@pytest.mark.parametrize("pin", [frozenset(), frozenset({10_000})])
+def test_a_pin_outside_the_machine_is_refused(pin: frozenset[int]) -> None:
+    with pytest.raises(InputError, match="pin must be some of the CPUs"):
+        never(TINY, pin=pin)
+
+
+def test_a_server_that_is_not_here_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ServerSpec, "available", lambda _self: False)
+    with pytest.raises(ServerMissingError, match=r"waitress is not installed.*scripts/install"):
+        never(TINY)
+
+
+# What a server is given
+
+
+@pytest.mark.live
+def test_the_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for servers")
+    one = server("waitress", app=TINY.app, env={"MINE": "yes"})
+    with serve(one) as running:
+        seen = httpx.get(f"{running.url}/whoami").json()["environment"]
+        assert running.port not in range(*_ports.ephemeral_range())
+    assert seen["GATEWAYLAB_NONCE"] == running.nonce
+    assert seen["MINE"] == "yes"
+    assert set(seen) <= {
+        "PATH", "LANG", "LC_ALL", "LC_CTYPE", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH",
+        "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "DJANGO_SETTINGS_MODULE",
+        "GATEWAYLAB_NONCE", "GATEWAYLAB_RUN", "MINE", "TINY",
+    }  # fmt: skip
+
+
+@pytest.mark.live
+def test_a_pin_holds_for_the_whole_tree() -> None:
+    core = min(os.sched_getaffinity(0))
+    one = server("gunicorn-sync", app=TINY.app, slots=2, nginx=True)
+    with serve(one, pin=frozenset({core})) as running:
+        tree = running.pids()
+        assert len(tree) >= 5
+        assert {frozenset(os.sched_getaffinity(pid)) for pid in tree} == {frozenset({core})}
+
+
+@pytest.mark.live
+def test_cpu_time_counts_the_tree_and_what_has_ended() -> None:
+    import httpx
+
+    with serve(server("gunicorn-sync", app="raw")) as running:
+        before = running.cpu_seconds()
+        httpx.get(f"{running.url}/burn?ms=300")
+        during = running.cpu_seconds()
+        worker = max(running.pids(), key=lambda pid: _procfs.start_time(pid) or 0)
+        os.kill(worker, 9)
+        while worker in running.pids() and running.alive():
+            time.sleep(0.01)
+        after = running.cpu_seconds()
+    assert 0.25 <= during - before <= 0.6
+    assert after >= during
+    assert running.cpu_seconds() >= after  # still readable after the end
+
+
+@pytest.mark.live
+def test_the_log_is_readable_after_the_end() -> None:
+    with serve(TINY) as running:
+        running.verify()
+    assert "Serving on" in running.log_tail()
+    assert running.pids() == set()
+    assert not running.alive()
+
+
+# Ports
+
+
+def test_two_leases_never_share_a_port(tmp_path: Path) -> None:
+    first = _ports.lease(tmp_path, "127.0.0.1", 9200)
+    with pytest.raises(_ports.PortTakenError, match=f"leased by pid {os.getpid()} "):
+        _ports.lease(tmp_path, "127.8.8.8", 9200)
+    first.close()
+    _ports.lease(tmp_path, "127.8.8.8", 9200).close()
+
+
+def test_a_lease_lives_as_long_as_any_process_holds_it(tmp_path: Path) -> None:
+    lease = _ports.lease(tmp_path, "127.0.0.1", 9201)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(lease.lock,)) as holder:
+        lease.close()
+        with pytest.raises(_ports.PortTakenError):
+            _ports.lease(tmp_path, "127.0.0.1", 9201)
+        holder.communicate(b"")
+    _ports.lease(tmp_path, "127.0.0.1", 9201).close()
+
+
+def test_leased_ports_are_outside_the_range_for_clients(tmp_path: Path) -> None:
+    low, high = _ports.ephemeral_range()
+    for _ in range(50):
+        lease = _ports.lease(tmp_path, "127.0.0.1")
+        assert not low <= lease.port <= high
+        lease.close()
+
+
+def test_where_every_port_is_for_clients_there_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ports, "ephemeral_range", lambda: (1024, 65_535))
+    with pytest.raises(ServerError, match="no free port outside"):
+        _ports.lease(tmp_path, "127.0.0.1")
+
+
+def test_own_addresses_are_loopback_and_differ() -> None:
+    seen = {_ports.check_loopback(_ports.own_address()) for _ in range(20)}
+    assert len(seen) > 15 or sys.platform != "linux"
+    assert "127.0.0.1" not in seen or sys.platform != "linux"
+
+
+# The private folder
+
+
+def test_the_private_folder_is_for_the_user_alone() -> None:
+    home = _registry.home()
+    for folder in (home, home / "ports", home / "runs"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("made", ["open", "link"])
+def test_a_private_folder_made_by_somebody_else_is_refused(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(_registry, "_LONGEST_BASE", 1000)
+    folder = tmp_path / f"gatewaylab-{os.getuid()}"
+    if made == "open":
+        folder.mkdir()
+        folder.chmod(0o777)
+    else:
+        (tmp_path / "target").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "target")
+    with pytest.raises(ServerError, match="must be a folder of your own"):
+        _registry.home()
+
+
+def test_unix_sockets_stay_short_where_the_temporary_folder_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / ("x" * 80)))
+    assert len(str(_registry._run("0" * 16).folder / "s")) <= 100
+
+
+# What /proc says
+
+
+@contextmanager
+def listening(host: str) -> Iterator[socket.socket]:
+    with socket.create_server((host, 9210), family=socket.AF_INET) as sock:
+        yield sock
+
+
+def test_a_listener_is_seen_with_its_address_and_owner() -> None:
+    with listening("127.3.2.1"):
+        found = [one for one in _procfs.listeners() if one.port == 9210]
+        assert [(one.host, one.loopback) for one in found] == [("127.3.2.1", True)]
+        assert found[0].inode in _procfs.socket_inodes([os.getpid()])
+        assert _ports.owners("127.3.2.1", 9210) == [os.getpid()]
+        assert _ports.owners("127.3.2.2", 9210) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback", "meets"),
+    [
+        ("127.9.9.9", True, True),
+        ("127.9.9.8", True, False),
+        ("0.0.0.0", False, True),
+        ("10.0.0.1", False, False),
+        ("::", False, True),
+        ("::1", True, False),
+        ("::ffff:127.9.9.9", True, True),
+        ("::ffff:0.0.0.0", False, True),
+    ],
+)
+def test_who_competes_for_an_address(host: str, loopback: bool, meets: bool) -> None:
+    one = _procfs.Listener(host, 80, 1)
+    assert one.loopback is loopback
+    assert one.meets("127.9.9.9", 80) is meets
+    assert not one.meets("127.9.9.9", 81)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0100007F", "127.0.0.1"),
+        ("00000000", "0.0.0.0"),
+        ("00000000000000000000000001000000", "::1"),
+        ("0000000000000000FFFF00000100007F", "::ffff:127.0.0.1"),
+    ],
+)
+def test_the_kernels_addresses_are_read(text: str, address: str) -> None:
+    if sys.byteorder != "little":
+        pytest.skip("these samples come from a little-endian machine")
+    import ipaddress
+
+    assert ipaddress.ip_address(_procfs._address(text)) == ipaddress.ip_address(address)
+
+
+def test_a_process_is_known_by_pid_and_start_time() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert started(child.pid) == _procfs.start_time(child.pid)
+        assert child.pid in _procfs.below(os.getpid())
+        assert "sleep 60" in _procfs.describe(child.pid)
+        child.kill()
+        while _procfs.state(child.pid) != "Z":
+            time.sleep(0.001)
+        assert started(child.pid) is None  # a zombie runs no more
+        assert child.pid not in _procfs.below(os.getpid())
+    assert _procfs.cpu_seconds(child.pid) == 0.0
+
+
+def test_an_environment_item_must_match_whole() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"], env={"RUN": "abc", "OTHER": "RUN=abd"}) as child:
+        until = time.monotonic() + 5  # until the exec has happened
+        while not _procfs.has_in_environment(child.pid, "RUN=abc"):
+            assert time.monotonic() < until
+        for item in ("RUN=ab", "RUN=abcd", "RUN=abd", "UN=abc"):
+            assert not _procfs.has_in_environment(child.pid, item)
+        child.kill()
+
+
+# The question
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[_probe.Address]:
+    """A listener that gives each connection the next answer, and leaves it open."""
+
+    def work() -> None:
+        for answer in answers:
+            connection, _ = sock.accept()
+            connection.recv(4096)
+            connection.sendall(answer)
+            kept.append(connection)
+
+    kept: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 9211)) as sock:
+        thread = threading.Thread(target=work)
+        thread.start()
+        yield _probe.Address("127.0.0.1", 9211)
+        thread.join()
+    for connection in kept:
+        connection.close()
+
+
+def ask(address: _probe.Address, seconds: float = 5.0) -> _probe.Answer | None:
+    read, write = os.pipe()
+    try:
+        return _probe.ask(address, time.monotonic() + seconds, read)
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+BODY = b'{"nonce": "abc"}'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + BODY,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n"
+        + BODY[:8]
+        + b"\r\n8\r\n"
+        + BODY[8:]
+        + b"\r\n0\r\n\r\n",
+    ],
+)
+def test_an_answer_is_whole_though_the_connection_stays_open(raw: bytes) -> None:
+    with answering(raw) as address:
+        answer = ask(address)
+    assert answer == _probe.Answer(200, BODY)
+    assert answer.nonce == "abc"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"nonce": 7}', b"\xff", b"<html>"])
+def test_an_answer_without_a_nonce_has_none(body: bytes) -> None:
+    assert _probe.Answer(200, body).nonce is None
+
+
+def test_no_answer_by_the_deadline_is_none() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{") as address:
+        begun = time.monotonic()
+        assert ask(address, 0.1) is None
+    assert time.monotonic() - begun < 1.0
+
+
+def test_what_is_not_http_is_no_answer() -> None:
+    with answering(b"SSH-2.0-OpenSSH\r\nContent-Length: 0\r\n\r\n") as address:
+        assert ask(address) is None
+    assert ask(address) is None  # and nobody listens there any more
+
+
+def test_news_interrupt_the_wait() -> None:
+    read, write = os.pipe()
+    with answering(b"") as address:
+        threading.Timer(0.05, os.write, (write, b".")).start()
+        begun = time.monotonic()
+        assert _probe.ask(address, begun + 10, read) is None
+    assert time.monotonic() - begun < 2.0
+    os.close(read)
+    os.close(write)
+
+
+# The guard's log
+
+
+def test_the_log_keeps_the_newest_and_never_more_than_a_megabyte(tmp_path: Path) -> None:
+    log = _guard.Log(str(tmp_path))
+    read, write = os.pipe()
+    for number in range(400):
+        os.write(write, f"{number:08d}".encode() * 1024)
+        assert log.pump(read)
+        assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 2 * _guard.LOG_HALF
+    assert (tmp_path / "log").read_bytes().endswith(b"00000399")
+    assert (tmp_path / "log.1").exists()
+    os.close(write)
+    assert not log.pump(read)
+    os.close(read)
+    os.close(log.file)
+
+
+def test_a_full_disk_loses_the_log_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    log = _guard.Log(str(tmp_path))
+    read, write = os.pipe()
+    os.write(write, b"a line\n")
+    monkeypatch.setattr("os.write", full)
+    assert log.pump(read)
+    monkeypatch.undo()
+    for fd in (read, write, log.file):
+        os.close(fd)
+
+
+def test_all_names_are_registered_once() -> None:
+    assert [spec.name for spec in SERVERS.values()] == list(SERVERS)

@@ -1,0 +1,253 @@
+"""The registry of servers: command lines, slots, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewaylab import _fronts, _specs
+from gatewaylab._commands import Launch, find_program
+from gatewaylab.errors import InputError
+from gatewaylab.servers import (
+    APPS,
+    NGINX,
+    SERVERS,
+    Interface,
+    Server,
+    ServerSpec,
+    project_root,
+    server,
+    servers_table,
+)
+
+TCP = Launch(
+    app="m:application", host="127.1.2.3", port=9999, socket=None, slots=None, workers=1,
+    folder=Path("/run/x"), project=Path("/project"),
+)  # fmt: skip
+UNIX = dataclasses.replace(TCP, socket=Path("/run/x/s"))
+
+
+def command(name: str, launch: Launch = TCP, **changes: Any) -> str:
+    """The command line as one string, the program's path left out."""
+    return " ".join(SERVERS[name].command(dataclasses.replace(launch, **changes))[1:])
+
+
+def test_there_are_seven_wsgi_and_six_asgi_servers() -> None:
+    kinds = [spec.interface for spec in SERVERS.values()]
+    assert (kinds.count(Interface.WSGI), kinds.count(Interface.ASGI)) == (7, 6)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_command_names_the_app_and_the_loopback_address_once(name: str) -> None:
+    if name == "mod_wsgi":
+        text = SERVERS[name].files(TCP)["httpd.conf"]
+        assert text.count("Listen 127.1.2.3:9999") == text.count("Listen ") == 1
+    else:
+        words = SERVERS[name].command(TCP)
+        assert words.count("m:application") == 1
+        assert " ".join(words).count("127.1.2.3") == " ".join(words).count("9999") == 1
+
+
+@pytest.mark.parametrize("name", [name for name, spec in SERVERS.items() if spec.unix])
+def test_on_a_unix_socket_no_address_is_left_in_the_command(name: str) -> None:
+    assert "/run/x/s" in command(name, UNIX)
+    assert "127." not in command(name, UNIX)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("gunicorn-gthread", "--threads 8"),
+        ("gunicorn-gevent", "--worker-connections 8"),
+        ("gunicorn-sync", "--workers 8"),
+        ("uwsgi", "--threads 8"),
+        ("waitress", "--threads=8"),
+        ("granian-wsgi", "--blocking-threads 8"),
+    ],
+)
+def test_slots_become_the_servers_own_option(name: str, option: str) -> None:
+    assert option in command(name, slots=8)
+    assert option not in command(name)
+
+
+def test_slots_of_mod_wsgi_are_threads_of_its_daemon_process() -> None:
+    files = SERVERS["mod_wsgi"].files(dataclasses.replace(TCP, slots=8, workers=2))
+    assert "processes=2 threads=8" in files["httpd.conf"]
+    assert files["app.wsgi"] == "from m import application as application\n"
+
+
+@pytest.mark.parametrize("name", [n for n, s in SERVERS.items() if s.slot_kind == "coroutine"])
+def test_servers_of_coroutines_take_no_slots(name: str) -> None:
+    with pytest.raises(InputError, match="leave slots out"):
+        server(name, slots=1)
+    assert server(name).total_slots is None
+
+
+def test_total_slots_are_those_of_all_workers() -> None:
+    assert server("gunicorn-gthread", slots=4, workers=3).total_slots == 12
+    assert server("waitress").total_slots == 4
+    assert server("gunicorn-sync", workers=2).total_slots == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("uvicorn", ["--no-access-log", "--lifespan off", "--loop asyncio"]),
+        ("granian-asgi", ["--interface asginl", "--loop asyncio"]),
+        ("gunicorn-asgi", ["--asgi-lifespan off", "--asgi-loop asyncio", "--no-control-socket"]),
+        ("hypercorn", ["--worker-class asyncio"]),
+        ("daphne", ["--access-log /dev/null"]),
+        ("uwsgi", ["--die-on-term", "--need-app", "--disable-logging"]),
+    ],
+)
+def test_servers_are_equalised(name: str, words: list[str]) -> None:
+    for word in words:
+        assert word in command(name)
+
+
+def test_extra_options_come_last_so_that_they_win() -> None:
+    text = command("uvicorn", extra=("--loop", "uvloop"))
+    assert text.index("--loop asyncio") < text.index("--loop uvloop") < text.index("m:application")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"name": "guvicorn"}, "known are: gunicorn-sync,"),
+        ({"name": "uvicorn", "app": "flask"}, "flask has no ASGI callable"),
+        ({"name": "waitress", "app": "fastapi"}, "apps that have one: raw, flask, django"),
+        ({"name": "waitress", "app": "my app"}, "give module:callable"),
+        ({"name": "waitress", "app": "os:system()"}, "give module:callable"),
+        ({"name": "waitress", "slots": 0}, "at least 1"),
+        ({"name": "waitress", "slots": True}, "at least 1"),
+        ({"name": "waitress", "slots": 2.0}, "at least 1"),
+        ({"name": "uvicorn", "workers": 0}, "at least 1"),
+        ({"name": "daphne", "workers": 2}, "workers must be 1"),
+        ({"name": "waitress", "workers": 2}, "workers must be 1"),
+        ({"name": "mod_wsgi", "unix": True}, "TCP only"),
+        ({"name": "gunicorn-sync", "extra": ["-b", "0.0.0.0:80"]}, "off the loopback"),
+        ({"name": "gunicorn-sync", "extra": ["--bind=0.0.0.0:80"]}, "off the loopback"),
+        ({"name": "uvicorn", "extra": ["--host", "0.0.0.0"]}, "off the loopback"),
+        ({"name": "granian-wsgi", "extra": ["--uds", "/s"]}, "off the loopback"),
+        ({"name": "uwsgi", "extra": ["--http-socket=:80"]}, "off the loopback"),
+        ({"name": "uvicorn", "env": {"UVICORN_HOST": "0.0.0.0"}}, "belongs to the instrument"),
+        ({"name": "gunicorn-sync", "env": {"GUNICORN_CMD_ARGS": "-b :80"}}, "belongs to"),
+        ({"name": "uvicorn", "env": {"GATEWAYLAB_NONCE": "x"}}, "belongs to"),
+    ],
+)
+def test_what_could_not_be_what_it_says_is_refused(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        server(**arguments)
+
+
+def test_a_server_is_hashable_and_its_record_is_plain_json() -> None:
+    one = server("uvicorn", app="raw", workers=2, env={"B": "2", "A": "1"}, extra=["--x"])
+    assert one == server("uvicorn", app="raw", workers=2, env={"A": "1", "B": "2"}, extra=("--x",))
+    assert len({one, server("uvicorn", app="raw")}) == 2
+    assert json.loads(json.dumps(one.as_dict())) == {
+        "name": "uvicorn", "app": "raw", "slots": None, "workers": 2, "nginx": False,
+        "unix": False, "env": {"A": "1", "B": "2"}, "extra": ["--x"],
+    }  # fmt: skip
+
+
+def test_labels_say_what_differs() -> None:
+    assert server("gunicorn-sync", slots=1).label == "gunicorn sync, django, 1 slot"
+    one = server("uvicorn", app="raw", nginx=True, unix=True, workers=2)
+    assert one.label == "nginx → uvicorn, raw, 2 workers, unix socket"
+
+
+def test_every_app_name_leads_to_a_callable_of_the_right_interface() -> None:
+    assert server("waitress").target == "demo_apps.django_app.wsgi:application"
+    assert server("uvicorn").target == "demo_apps.django_app.asgi:application"
+    assert Server("uvicorn", "mine:app").target == "mine:app"
+    root = project_root(Path(__file__))
+    for app in APPS.values():
+        for target in app.values():
+            assert (root / (target.partition(":")[0].replace(".", "/") + ".py")).is_file()
+
+
+def test_figures_can_tell_all_servers_apart() -> None:
+    looks = {(spec.color, spec.dashed) for spec in SERVERS.values()}
+    assert len(looks) == len({spec.marker for spec in SERVERS.values()}) == len(SERVERS)
+    palette = {"4477AA", "EE6677", "228833", "CCBB44", "66CCEE", "AA3377", "BBBBBB"}
+    assert {spec.color.lstrip("#") for spec in SERVERS.values()} <= palette
+
+
+def test_the_table_tells_versions_and_how_to_install() -> None:
+    rows = {row["name"]: row for row in servers_table()}
+    assert list(rows) == list(SERVERS)
+    assert rows["uvicorn"]["version"] == metadata.version("uvicorn")
+    assert metadata.version("gevent") in rows["gunicorn-gevent"]["version"]
+    assert rows["waitress"]["default_slots"] == 4
+    assert rows["uwsgi"]["install_hint"] == "scripts/install"
+    json.dumps(list(rows.values()))
+
+
+def test_what_is_not_installed_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_name: str) -> str:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert SERVERS["uvicorn"].version() is None
+    assert not SERVERS["uvicorn"].available()
+
+
+@pytest.mark.parametrize("built_for", [None, (3, 1)])
+def test_a_mod_wsgi_for_another_python_is_not_available(
+    built_for: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_specs, "mod_wsgi_python", lambda: built_for)
+    spec = SERVERS["mod_wsgi"]
+    assert not spec.available()
+    assert spec.install_hint().startswith("scripts/install")
+    assert ("Python 3.1 " in spec.install_hint()) == (built_for is not None)
+
+
+def test_a_missing_mod_wsgi_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_fronts, "APACHE_MODULES", tmp_path)
+    assert (_fronts.mod_wsgi_python(), _fronts.mod_wsgi_version()) == (None, None)
+    (tmp_path / "mod_wsgi.so").write_bytes(b"\0libpython3.12.so.1.0\x003.12.4\x005.0.2\0")
+    assert _fronts.mod_wsgi_python() == (3, 12)
+
+
+def test_programs_are_looked_for_beside_the_interpreter_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("PATH", str(elsewhere))
+    for folder in (elsewhere, tmp_path):
+        (folder / "uvicorn").touch(mode=0o755)
+        assert find_program("uvicorn") == str(folder / "uvicorn")
+    assert find_program("no-such-program") is None
+
+
+def test_the_project_is_found_from_below_and_not_elsewhere(tmp_path: Path) -> None:
+    assert project_root(Path(__file__).parent) == Path(__file__).parents[1]
+    assert project_root(tmp_path) == tmp_path.resolve()
+
+
+def test_nginx_listens_on_loopback_and_keeps_its_files_in_the_runs_folder() -> None:
+    text = _fronts.nginx_conf(
+        host="127.4.5.6", port=9000, upstream="unix:/run/x/s", folder=Path("/run/x")
+    )
+    assert text.count("listen ") == 1
+    assert "listen 127.4.5.6:9000;" in text
+    assert "server unix:/run/x/s;" in text
+    paths = [line.split()[1] for line in text.splitlines() if "_path " in line or "pid " in line]
+    assert len(paths) == 6
+    assert all(path.startswith("/run/x/") for path in paths)
+    assert NGINX.install_hint() == "scripts/install --system"
+
+
+def test_a_spec_is_frozen() -> None:
+    spec: ServerSpec = SERVERS["uvicorn"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.name = "other"  # type: ignore[misc]
