@@ -161,5 +161,5 @@ def test_a_broken_catalogue_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(ClaimError, match="does not exist"):
         catalogue(path)
     path.write_text("[C01]\ntitle = 3")
-    with pytest.raises(ClaimError, match="claims.toml"):
+    with pytest.raises(ClaimError, match=r"claims\.toml"):
         catalogue(path)

@@ -47,7 +47,7 @@ def test_a_request_without_a_trace_has_no_lane() -> None:
 
 
 def test_a_waterfall_draws_one_bar_for_each_recorded_request() -> None:
-    figure, (ax,) = canvas()
+    _, (ax,) = canvas()
     waterfall(ax, _trial(), title="t", color="#4477AA")
     assert len(ax.patches) == 3
 

@@ -123,7 +123,7 @@ def load_command(
         transport=transport.value,
     )
     for key, value in load.summary(samples, report, seconds=seconds, warmup=warmup).items():
-        console.print(f"{key:>24}  {value}", markup=False)
+        console.out(f"{key:>24}  {value}")
     if out is not None:
         record = LoadRecord(
             url=url,
@@ -137,7 +137,7 @@ def load_command(
             generator=report,
         )
         save(record, out)
-        console.print(f"raw samples: {out}", markup=False)
+        console.out(f"raw samples: {out}")
 
 
 @app.command()
@@ -164,8 +164,8 @@ def build(
         render_only=render_only,
     )
     page = publish.build(publish.Book(project_root()), options, console)
-    console.print(f"built in {time.monotonic() - began:.0f} s", markup=False)
-    console.print(f"open {page.as_uri()}", markup=False, soft_wrap=True)
+    console.out(f"built in {time.monotonic() - began:.0f} s")
+    console.out(f"open {page.as_uri()}")
 
 
 if __name__ == "__main__":

@@ -52,8 +52,9 @@ class Picture:
     caption: str
 
     def _repr_html_(self) -> str:
+        alt = html.escape(self.alt)
         return (
-            f'<figure class="fig" role="group"><div role="img" aria-label="{html.escape(self.alt)}">'
+            f'<figure class="fig" role="group"><div role="img" aria-label="{alt}">'
             f"{self.svg}</div><figcaption>{html.escape(self.caption)}</figcaption></figure>"
         )
 

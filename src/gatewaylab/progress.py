@@ -58,7 +58,7 @@ class Watch:
         self._thread.join()
         state = "done" if kind is None else "stopped"
         passed = clock(time.monotonic() - self._began)
-        self._console.print(f"{self._name}: {state} after {passed}", markup=False)
+        self._console.out(f"{self._name}: {state} after {passed}")
 
     def _left(self) -> float:
         passed = time.monotonic() - self._began

@@ -140,13 +140,12 @@ def build(book: Book, options: Options, console: Console) -> Path:
 
 def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Console) -> None:
     missing = [row for row in table if not row["available"]]
-    _say(
-        console,
+    console.out(
         f"{len(table) - len(missing)} of {len(table)} servers are here; "
         f"machine: {environment.machine_kind()}",
     )
     for row in missing:
-        _say(console, f"  not measured on this machine: {row['name']} ({row['install_hint']})")
+        console.out(f"  not measured on this machine: {row['name']} ({row['install_hint']})")
     if missing and options.require_all:
         raise BuildError("--require-all: " + ", ".join(row["name"] for row in missing) + " missing")
 
@@ -217,13 +216,13 @@ def measure(
         elif old is not None:
             _reword(book, old)
     if not stale:
-        _say(console, "nothing to measure: every notebook's evidence is current")
+        console.out("nothing to measure: every notebook's evidence is current")
     expected = [_expected_seconds(path, options.profile, old) for path, _, old in stale]
     for i, (path, key, _) in enumerate(stale):
         later = sum(expected[i + 1 :])
-        _say(
-            console,
-            f"[{i + 1}/{len(stale)}] measuring {path.stem} · about {clock(expected[i] + later)} left",
+        console.out(
+            f"[{i + 1}/{len(stale)}] measuring {path.stem} · "
+            f"about {clock(expected[i] + later)} left",
         )
         file = book.staging(path.stem) / "progress"
         with Watch(console, path.stem, file, expected=expected[i], later=later):
@@ -231,15 +230,14 @@ def measure(
         evidence.accept(fresh, book.evidence)
         shutil.rmtree(book.staging(path.stem), ignore_errors=True)
         for record in fresh.claims:
-            _say(console, f"    {record.id} {record.verdict}")
+            console.out(f"    {record.id} {record.verdict}")
 
 
 def _accepted_or_none(book: Book, notebook: str, console: Console) -> evidence.Evidence | None:
     try:
         return accepted(book, notebook)
     except ResultError as error:
-        _say(
-            console,
+        console.out(
             f"the stored evidence of {notebook} is unusable and will be measured again: {error}",
         )
         return None
@@ -359,7 +357,7 @@ def render(book: Book, console: Console) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
     _downloads(book)
-    _say(console, f"rendered in {time.monotonic() - began:.1f} s")
+    console.out(f"rendered in {time.monotonic() - began:.1f} s")
     return page
 
 
@@ -404,7 +402,3 @@ def _downloads(book: Book) -> None:
         if stored is not None:
             target = book.html / "notebooks" / f"{path.stem}.ipynb"
             target.write_text(json.dumps(stored.executed, indent=1) + "\n", encoding="utf-8")
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False)

@@ -60,7 +60,8 @@ class Samples(_Frozen):
 
     Attributes:
         scheduled_at: when the plan wanted the request to start.
-        sent_at: when its bytes were handed to the kernel.
+        sent_at: when its bytes were handed to the kernel or, where it needed a new connection,
+            when that was asked for, so that a full backlog counts as latency.
         first_byte_at: when the first byte of the answer arrived.
         finished_at: when the last byte arrived; NaN if the deadline came first.
         status: HTTP status, 0 if none arrived.
