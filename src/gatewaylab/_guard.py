@@ -11,8 +11,8 @@ other end the owner holds), the owner's pidfd, each other, and the time to live.
 ends, the servers get SIGTERM, then a grace period, then SIGKILL until nothing is left. Either half
 does this alone when the other is killed.
 
-How servers are lost by simpler means (killpg at exit, PR_SET_PDEATHSIG, one supervisor) is listed
-in the book, decision on the guard.
+Simpler means lose servers: killpg at exit does not run after SIGKILL, PR_SET_PDEATHSIG reaches
+masters but not their workers, and a single supervisor can be killed itself.
 """
 
 # pathlib and contextlib would double the start-up time.

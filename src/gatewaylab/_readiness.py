@@ -20,7 +20,7 @@ _ERRORS_TO_BELIEVE = 3  # consecutive answers with status 500 after which the ap
 # What a server writes when its application cannot be imported and it lives on to try again.
 _BOOT_FAILED = re.compile(
     r"Error loading ASGI app|Worker failed to boot|Application loader failed"
-    r"|Target WSGI script .* cannot be loaded"
+    r"|Target WSGI script .* cannot be loaded|Child process \[\d+\] died"
 )
 # A log whose last line is this, in a tree that does nothing, has lost its workers.
 _IMPORT_FAILED = re.compile(

@@ -37,7 +37,7 @@ class ServerSpec:
         program: the executable's name. `distribution` is its name on PyPI, `plugin` a second
             one that it needs, `debian` the system's packages that it needs instead.
         workers: whether it can run more than one worker. `unix`: whether on a unix socket.
-        keep_alive: what it does with an idle connection by default, in words.
+        keep_alive: after how long it closes an idle connection by default, in words.
         color, marker, dashed: how every figure in the book draws it.
         bind_options: options that would move the listening socket; they are refused in `extra`.
     """
@@ -125,18 +125,18 @@ _SPECS = (
         "120 s", "#AA3377", "P", commands.waitress, workers=False,
         bind_options=frozenset({"--listen", "--host", "--port", "--unix-socket"})),
     ServerSpec("granian-wsgi", "granian WSGI", _W, "thread", 512, "granian", "granian",
-        "until the client closes", "#66CCEE", "X", commands.granian_wsgi,
+        "30 s", "#66CCEE", "X", commands.granian_wsgi,
         bind_options=_GRANIAN_BINDS),
     ServerSpec("uvicorn", "uvicorn", _A, "coroutine", None, "uvicorn", "uvicorn",
         "5 s", "#4477AA", "<", commands.uvicorn, bind_options=_UVICORN_BINDS),
     ServerSpec("hypercorn", "hypercorn", _A, "coroutine", None, "hypercorn", "hypercorn",
         "5 s", "#228833", ">", commands.hypercorn, dashed=True, bind_options=_HYPERCORN_BINDS),
     ServerSpec("daphne", "daphne", _A, "coroutine", None, "daphne", "daphne",
-        "until the client closes", "#AA3377", "p", commands.daphne, dashed=True, workers=False,
+        "60 s", "#AA3377", "p", commands.daphne, dashed=True, workers=False,
         bind_options=frozenset({"-b", "--bind", "-p", "--port", "-u", "--unix-socket", "--fd",
             "-e", "--endpoint"})),
     ServerSpec("granian-asgi", "granian ASGI", _A, "coroutine", None, "granian", "granian",
-        "until the client closes", "#66CCEE", "h", commands.granian_asgi, dashed=True,
+        "30 s", "#66CCEE", "h", commands.granian_asgi, dashed=True,
         bind_options=_GRANIAN_BINDS),
     ServerSpec("gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",
         "2 s", "#CCBB44", "*", commands.gunicorn_asgi, dashed=True, bind_options=_GUNICORN_BINDS),

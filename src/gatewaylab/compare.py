@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from gatewaylab import load, noise, queueing, stats
 from gatewaylab.arrivals import Arrivals, Closed
