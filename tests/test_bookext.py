@@ -414,6 +414,10 @@ def test_raw_data_and_claims_are_published(book: Path, monkeypatch: pytest.Monke
     assert json.loads((data / "slots.json").read_text())["notebook"] == "slots"
     published = json.loads((data / "claims.json").read_text())["claims"]
     assert [c["verdict"] for c in published] == ["supported", "not measured", "not measured"]
+    (run,) = json.loads((data / "environment.json").read_text())["runs"]
+    assert (run["notebook"], run["profile"]) == ("slots", "quick")
+    assert run["environment"]["cores"] >= 1
+    assert (run["seeds"], run["trials_refused"]) == ({}, 0)
     assert json.loads((data / "evidence.schema.json").read_text())["title"] == "Evidence"
 
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from gatewaylab.errors import InputError
-from gatewaylab.figures import canvas, lanes, model_line, show, strip, waterfall
-from gatewaylab.results import Samples, Trial
+from gatewaylab.figures import Panel, canvas, events, lanes, model_line, show, strip, waterfall
+from gatewaylab.results import Samples
 from tests import builders
 
 
@@ -25,11 +26,6 @@ def _holding(started: list[float], service: float, worker: list[int]) -> Samples
     )
 
 
-def _trial() -> Trial:
-    base = builders.trial("a", 0, [0.1])
-    return base.model_copy(update={"samples": _holding([0.0, 0.1, 0.25], 0.1, [0, 0, 1])})
-
-
 def test_requests_that_follow_each_other_on_one_worker_share_a_lane() -> None:
     assert lanes(_holding([0.0, 0.1, 0.2], 0.1, [0, 0, 0])).tolist() == [0, 0, 0]
 
@@ -46,17 +42,40 @@ def test_a_request_without_a_trace_has_no_lane() -> None:
     assert lanes(_holding([np.nan, 0.1], 0.1, [0, 0])).tolist() == [-1, 0]
 
 
+def _panel(samples: Samples) -> Panel:
+    trial = builders.trial("a", 0, [0.1]).model_copy(update={"samples": samples})
+    return Panel("a", trial, "#4477AA")
+
+
 def test_a_waterfall_draws_one_bar_for_each_recorded_request() -> None:
-    _, (ax,) = canvas()
-    waterfall(ax, _trial(), title="t", color="#4477AA")
-    assert len(ax.patches) == 3
+    (ax,) = waterfall([_panel(_holding([0.0, 0.1, 0.25], 0.1, [0, 0, 1]))]).axes
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_x() for bar in bars] == pytest.approx([0.0, 0.1, 0.25])
+    assert [bar.get_width() for bar in bars] == pytest.approx([0.096] * 3)
+
+
+def test_a_waterfall_draws_a_line_for_each_request_that_waits_and_counts_them() -> None:
+    (ax,) = waterfall([_panel(_holding([0.0, 0.1, 0.2], 0.1, [0, 0, 0]))]).axes
+    (lines,) = ax.collections
+    assert len(lines.get_paths()) == 2  # the first began at once
+    assert ax.get_title("left") == "a: up to 2 requests wait"
+    (idle,) = waterfall([_panel(_holding([0.0], 0.1, [0]))]).axes
+    assert idle.get_title("left") == "a: no request waits"
 
 
 def test_a_waterfall_without_a_trace_is_refused() -> None:
-    _, (ax,) = canvas()
-    untraced = _trial().samples.model_copy(update={"started_at": np.full(3, np.nan)})
+    samples = _holding([0.0], 0.1, [0])
     with pytest.raises(InputError, match="trace"):
-        waterfall(ax, _trial().model_copy(update={"samples": untraced}), title="t", color="red")
+        waterfall([_panel(samples.model_copy(update={"started_at": np.full(1, np.nan)}))])
+
+
+def test_events_that_arrive_together_are_stacked() -> None:
+    _, (ax,) = canvas()
+    events(ax, {"a": [0.1, 0.2], "b": [0.4, 0.4]}, colors={"a": "#4477AA", "b": "#EE6677"})
+    marks = [line for line in ax.lines if line.get_marker() != "None"]
+    heights = [np.asarray(mark.get_ydata()).tolist() for mark in marks]
+    assert heights[0] == [0, 0]
+    assert heights[1] == pytest.approx([1, 0.85])
 
 
 def _drawn() -> str:

@@ -305,6 +305,14 @@ def test_throughput_counts_answers_in_the_window_that_are_no_errors() -> None:
     assert make_trial(samples=changed).throughput == pytest.approx(4 / 0.06)
 
 
+def test_an_answer_counts_in_the_window_in_which_it_arrives() -> None:
+    samples = make_samples(8)
+    columns = {name: getattr(samples, name) for name in Samples.model_fields}
+    finished = samples.scheduled_at + 0.02  # eight in flight: asked in the warm-up, answered later
+    queued = Samples(**{**columns, "finished_at": finished})
+    assert make_trial(samples=queued).throughput == pytest.approx(6 / 0.06)
+
+
 def test_a_quantile_that_censored_samples_reach_is_infinite() -> None:
     trial = make_trial(samples=make_samples(100, late=40), warmup=0.0, seconds=1.0)
     assert trial.quantile(0.5) == pytest.approx(0.002)

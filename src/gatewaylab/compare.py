@@ -295,6 +295,7 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
             transport=window.transport,
             pin=cores[-1] if len(cores) > 1 else None,
         )
+        running.verify()  # it lived to the end, and nobody else shared its port
     return Trial(
         label=label,
         block=block,

@@ -128,44 +128,97 @@ def lanes(samples: Samples) -> NDArray[np.int64]:
     return lane
 
 
-def waterfall(
-    ax: Axes, trial: Trial, *, title: str, color: str, seconds: float | None = None
-) -> None:
+#: Heights in a waterfall, in units of one slot's row: a waiting request's row, and the margin.
+_WAIT_ROW, _MARGIN = 0.22, 0.5
+#: Seconds by which a bar is drawn too short.
+_AIR = 0.004
+#: A wait shorter than this is no thicker than a line of ink; it is not drawn.
+SHORTEST_WAIT = 0.003
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One trial as a panel of a waterfall."""
+
+    title: str
+    trial: Trial
+    color: str
+
+
+def waterfall(panels: Sequence[Panel]) -> Figure:
     """Requests over slots: a bar while a request holds a slot, a thin line while it waits.
 
-    Time runs from the start of the measured window. Each bar is one recorded request, placed
-    in the lane of the worker that answered it; the grey line before it starts when the plan
-    wanted the request to start.
+    Time runs from the start of the measured window, one panel below the other on the same axis.
+    Each bar is one recorded request in the lane of the slot that held it. Each grey line above
+    the slots is one request that waits: it begins when the plan wanted the request to start and
+    ends when the application began.
     """
-    samples = trial.samples
+    traced = [_traced(panel.trial) for panel in panels]
+    heights = [max(1.6, _units(samples)) for samples in traced]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 0.24 * sum(heights) + 0.42 * len(panels) + 0.4))
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+        for ax, panel, samples in zip(axes[:, 0], panels, traced, strict=True):
+            _waterfall_panel(ax, panel, samples)
+        axes[-1, 0].set_xlabel("seconds since the end of the warm-up")
+    return figure
+
+
+def _traced(trial: Trial) -> Samples:
+    """The samples that were alive in the measured window and say when the application had them."""
+    samples, end = trial.samples, trial.warmup + trial.seconds
     with np.errstate(invalid="ignore"):
-        horizon = trial.warmup + (seconds or trial.seconds)
-        alive = (samples.finished_at >= trial.warmup) & (samples.scheduled_at < horizon)
+        alive = (samples.finished_at >= trial.warmup) & (samples.scheduled_at < end)
     shown = samples.rows(alive & ~np.isnan(samples.started_at) & ~np.isnan(samples.service))
     if not len(shown):
         raise InputError("a waterfall needs samples with a trace; run the trial with trace=True")
-    lane, zero = lanes(shown), trial.warmup
-    began, ended = shown.started_at - zero, shown.started_at + shown.service - zero
-    # Waiting requests of one lane would lie on each other: fan them out inside the lane.
-    for i in range(len(shown)):
-        offset = 0.34 - 0.68 * ((i * 0.382) % 1.0)
-        ax.plot(
-            [shown.scheduled_at[i] - zero, began[i]],
-            [lane[i] + offset] * 2,
-            color=WAITING,
-            linewidth=0.8,
-            solid_capstyle="butt",
-            zorder=1,
-        )
-    ax.barh(lane, ended - began, left=began, height=0.72, color=color, edgecolor="none", zorder=2)
-    ax.vlines(began, lane - 0.36, lane + 0.36, color="#ffffff", linewidth=0.8, zorder=3)
-    count = int(lane.max()) + 1
-    ax.set_ylim(count - 0.4, -0.6)
-    ax.set_yticks(range(count) if count <= 8 else [0, count - 1])
-    ax.set_yticklabels([str(k + 1) for k in (range(count) if count <= 8 else (0, count - 1))])
-    ax.set_xlim(0, (seconds or trial.seconds))
-    ax.set_ylabel("slot")
-    ax.set_title(title)
+    return shown
+
+
+def _queue_rows(samples: Samples) -> NDArray[np.int64]:
+    """A row for each request that waits, -1 for one that does not; a row is used again."""
+    rows = np.full(len(samples), -1, dtype=np.int64)
+    free_at: list[float] = []
+    for i in np.argsort(samples.scheduled_at, kind="stable"):
+        begin, end = float(samples.scheduled_at[i]), float(samples.started_at[i])
+        if end - begin < SHORTEST_WAIT:
+            continue
+        row = next((k for k, until in enumerate(free_at) if until <= begin), len(free_at))
+        if row == len(free_at):
+            free_at.append(0.0)
+        free_at[row] = end
+        rows[i] = row
+    return rows
+
+
+def _units(samples: Samples) -> float:
+    waiting = int(_queue_rows(samples).max()) + 1
+    return float(lanes(samples).max()) + 1 + _WAIT_ROW * waiting + _MARGIN
+
+
+def _waterfall_panel(ax: Axes, panel: Panel, samples: Samples) -> None:
+    zero, count = panel.trial.warmup, int(lanes(samples).max()) + 1
+    lane, row = lanes(samples), _queue_rows(samples)
+    began, ended = samples.started_at - zero, samples.started_at + samples.service - zero
+    waits = row >= 0
+    waiting = int(row.max()) + 1
+    heights = -0.6 - _WAIT_ROW * row[waits]
+    ax.hlines(
+        heights, samples.scheduled_at[waits] - zero, began[waits], color=WAITING, linewidth=1.3
+    )
+    # A little air at the end keeps requests that follow each other apart.
+    ax.barh(lane, ended - began - _AIR, left=began, height=0.74, color=panel.color)
+    ax.set_ylim(count - 0.5, -0.6 - _WAIT_ROW * max(waiting, 1))
+    ax.set_xlim(0, panel.trial.seconds)
+    shown = range(count) if count <= 3 else (0, count - 1)
+    ticks, names = [float(k) for k in shown], [f"slot {k + 1}" for k in shown]
+    if waiting > 3:
+        ticks.append(-0.6 - _WAIT_ROW * (waiting - 1) / 2)
+        names.append("waiting")
+    ax.set_yticks(ticks, names)
+    ax.tick_params(axis="y", length=0)
+    most = f"up to {waiting} requests wait" if waiting else "no request waits"
+    ax.set_title(f"{panel.title}: {most}", loc="left", fontweight="bold")
 
 
 def strip(
@@ -211,24 +264,24 @@ def strip(
 
 
 def events(ax: Axes, rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str]) -> None:
-    """One row a response: a mark where a piece of it arrived, seconds on the abscissa."""
+    """One row a response: a mark where a piece of it arrived, seconds on the abscissa.
+
+    Pieces that arrive within 10 ms of each other would hide one another; they are stacked.
+    """
     for row, (label, times) in enumerate(rows.items()):
         ax.plot([0, max(times, default=0)], [row, row], color=WAITING, linewidth=0.8, zorder=1)
-        # Pieces that arrive together would hide each other: spread them a little, upwards.
-        together = {
-            t: sum(abs(t - other) < 0.01 for other in times[:i]) for i, t in enumerate(times)
-        }
+        stacked = [sum(abs(t - other) < 0.01 for other in times[:i]) for i, t in enumerate(times)]
         ax.plot(
             times,
-            [row - 0.09 * together[t] for t in times],
+            [row - 0.15 * level for level in stacked],
             MARKERS[row % len(MARKERS)],
             color=colors[label],
-            markersize=8,
+            markersize=7,
             linestyle="none",
             zorder=2,
         )
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.set_ylim(len(rows) - 0.5, -0.6)
+    ax.set_ylim(len(rows) - 0.6, -0.6)
     ax.set_xlim(left=0)
     ax.tick_params(axis="y", length=0)
 
@@ -251,7 +304,7 @@ def model_line(
     ax.annotate(
         "the model",
         (slots[0], predicted[0]),
-        xytext=(10, 2),
+        xytext=(14, -14),
         textcoords="offset points",
         fontstyle="italic",
     )
@@ -266,7 +319,7 @@ def model_line(
             capsize=3,
             zorder=3,
         )
-        ax.annotate(label, (x, high), xytext=(0, 6), textcoords="offset points", ha="center")
+        ax.annotate(label, (x, high), xytext=(6, 6), textcoords="offset points", ha="left")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(list(slots), [str(s) for s in slots])

@@ -234,9 +234,13 @@ class Trial(_Frozen):
 
     @property
     def throughput(self) -> float:
-        """Answers without error per second of the measured window."""
-        measured = self.measured
-        inside = (measured.finished_at < self.warmup + self.seconds) & (measured.error == 0)
+        """Answers without error that arrived in the measured window, per second of it.
+
+        Whenever they were asked for: leaving out those that were under way when the window
+        opened would count a full queue as lost capacity.
+        """
+        finished = self.samples.finished_at[self.samples.error == 0]
+        inside = (finished >= self.warmup) & (finished < self.warmup + self.seconds)
         return float(inside.sum()) / self.seconds
 
     def quantile(self, p: float) -> float:

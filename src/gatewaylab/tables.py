@@ -32,12 +32,15 @@ class Table:
         return "\n".join([self.caption, *lines])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.rows[0])
+        head = "".join(
+            f'<th scope="col"{_aligned(value)}>{html.escape(name)}</th>'
+            for name, value in self.rows[0].items()
+        )
         body = "".join(
             f"<tr>{''.join(_cell(value) for value in row.values())}</tr>" for row in self.rows
         )
         return (
-            f'<div class="table-scroll"><table class="measured"><caption>'
+            f'<div class="pst-scrollable-table-container"><table class="table"><caption>'
             f"{html.escape(self.caption)}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table></div>"
         )
@@ -55,8 +58,11 @@ def shown(value: Cell) -> str:
 
 
 def _cell(value: Cell) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"<td{' class=number' if number else ''}>{html.escape(shown(value))}</td>"
+    return f"<td{_aligned(value)}>{html.escape(shown(value))}</td>"
+
+
+def _aligned(value: Cell) -> str:
+    return ' class="number"' if isinstance(value, int | float) else ""
 
 
 def latencies(outcome: Outcome, *, caption: str) -> Table:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import pydata_sphinx_theme
@@ -15,8 +16,8 @@ from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
 from bookext import icons
-from bookext.shelf import shelf_of
-from gatewaylab.evidence import schema
+from bookext.shelf import Shelf, shelf_of
+from gatewaylab.evidence import Evidence, schema
 
 #: Where the site will be served, for example ``https://example.org/book/``; unset: unknown.
 SITE_VARIABLE = "BOOK_SITE_URL"
@@ -79,9 +80,38 @@ def publish_data(app: Sphinx, folder: Path) -> None:
     for stem in shelf.stems():
         shutil.copyfile(shelf.path(stem), folder / f"{stem}.json")
     claims = [record.model_dump(mode="json") for record in shelf.claims().values()]
-    document = {"schema_version": 1, "claims": claims}
-    (folder / "claims.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    _write(folder / "claims.json", {"claims": claims})
+    _write(folder / "environment.json", {"runs": [_run(shelf, stem) for stem in shelf.stems()]})
     (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")
+
+
+def _run(shelf: Shelf, stem: str) -> dict[str, Any]:
+    """Where, when and under what noise one notebook's numbers were seen."""
+    evidence = shelf.evidence(stem)
+    assert evidence is not None  # the shelf lists those that it has
+    fields = {"notebook", "profile", "measured_at", "finished_at", "environment"}
+    return {
+        **evidence.model_dump(mode="json", include=fields),
+        "seeds": {one.name: one.seed for one in evidence.comparisons},
+        "worst_readings": _worst(evidence),
+        "trials_refused": sum(len(one.rejected) for one in evidence.comparisons),
+    }
+
+
+def _worst(evidence: Evidence) -> dict[str, float]:
+    """The highest reading of each noise probe over all accepted trials."""
+    worst: dict[str, float] = {}
+    for comparison in evidence.comparisons:
+        for trial in comparison.trials:
+            for name, value in trial.health.items():
+                worst[name] = max(value, worst.get(name, value))
+    worst.pop("window_seconds", None)
+    return worst
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    document = {"schema_version": 1, **content}
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def cut_icons(out: Path, store: Path) -> None:
