@@ -168,5 +168,16 @@ def build(
     console.out(f"open {page.as_uri()}")
 
 
+@app.command("readme-figure")
+def readme_figure(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(
+        "book/assets/readme-figure.svg"
+    ),
+) -> None:
+    """Draw the README's figure from the accepted evidence."""
+    publish.readme_figure(publish.Book(project_root()), path)
+    console.out(f"wrote {path}")
+
+
 if __name__ == "__main__":
     main()

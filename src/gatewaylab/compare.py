@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gatewaylab import load, noise, queueing, stats
@@ -177,22 +178,42 @@ class Outcome:
         one = self.setups[label]
         return predict(one, self.comparison, one.slots, p)
 
+    def mean_error(self, label: str) -> float:
+        """By how much the mean latency differs from the slot model's, as a share of the latter.
+
+        The mean does not depend on the order in which waiting requests are served, as long as
+        all are held equally long; a quantile does. The median over the blocks.
+        """
+        one = self.setups[label]
+        errors = []
+        for trial in self.comparison.of(label):
+            model = float(_model(one, trial, one.slots).mean())
+            errors.append(float(trial.measured.latency.mean()) / model - 1)
+        return float(np.median(errors))
+
     def predicted_ratio(self, a: str, b: str, *, p: float = 0.5) -> float:
         """The slot model's prediction for :meth:`ratio`."""
         return self.predicted(a, p) / self.predicted(b, p)
 
 
 def predict(one: Setup, comparison: Comparison, slots: int | None, p: float = 0.5) -> float:
-    """The slot model's quantile in seconds for the plans of ``comparison`` and ``slots``."""
+    """The slot model's quantile in seconds for the plans of ``comparison`` and ``slots``.
+
+    Raises:
+        InputError: the arrivals were not planned, or the hold time is not known.
+    """
+    by_plan = {trial.seed: trial for trial in comparison.trials}
+    return float(
+        np.median([quantile_of(_model(one, trial, slots), p) for trial in by_plan.values()])
+    )
+
+
+def _model(one: Setup, trial: Trial, slots: int | None) -> NDArray[np.float64]:
+    """The model's latency of each request of the measured window of ``trial``'s plan."""
     if isinstance(one.arrivals, Closed) or one.hold is None:
         raise InputError("the model needs planned arrivals and a hold time")
-    found = []
-    first = comparison.trials[0]
-    for seed in sorted({trial.seed for trial in comparison.trials}):
-        plan = one.arrivals.plan(first.warmup + first.seconds, seed)
-        latency = queueing.slot_model(plan, one.hold, slots)[plan >= first.warmup]
-        found.append(quantile_of(latency, p))
-    return float(np.median(found))
+    plan = one.arrivals.plan(trial.warmup + trial.seconds, trial.seed)
+    return queueing.slot_model(plan, one.hold, slots)[plan >= trial.warmup]
 
 
 def _broken_rules(comparison: Comparison) -> list[str]:

@@ -34,6 +34,7 @@ from rich.console import Console
 from gatewaylab import environment, evidence
 from gatewaylab.claims import Entry, catalogue
 from gatewaylab.errors import BuildError, ResultError
+from gatewaylab.figures import Panel, waterfall
 from gatewaylab.progress import Watch, clock
 from gatewaylab.servers import servers_table
 
@@ -393,6 +394,22 @@ def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNo
         if cell.cell_type == "code":
             source = next(sources)
             cell.outputs, cell.execution_count = source.outputs, source.execution_count
+
+
+def readme_figure(book: Book, path: Path) -> None:
+    """Write the README's figure from accepted evidence: one trial of two set-ups, as SVG.
+
+    Raises:
+        BuildError: there is no accepted evidence of the notebook that it comes from.
+    """
+    stored = accepted(book, "slow-requests-and-slots")
+    if stored is None:
+        raise BuildError("measure first: scripts/build")
+    comparison = next(one for one in stored.comparisons if one.name == "blocking")
+    shown = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
+    panels = [Panel(name, comparison.of(name)[0], color) for name, color in shown.items()]
+    figure = waterfall(panels)
+    figure.savefig(path, format="svg", facecolor="white", metadata={"Date": None})
 
 
 def _downloads(book: Book) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -66,10 +67,10 @@ def _aligned(value: Cell) -> str:
 
 
 def latencies(outcome: Outcome, *, caption: str) -> Table:
-    """Median and p90 of each configuration over its blocks, beside the slot model's median.
+    """The median latency of each configuration, beside what the slot model says it is.
 
-    Each number is the median over the blocks of that quantile within a block; quantiles of
-    different trials are never averaged or pooled.
+    Each number is the median over the blocks of the median within a block; the samples of
+    different trials are never pooled.
     """
     rows: list[dict[str, Cell]] = []
     for label, one in outcome.setups.items():
@@ -78,12 +79,11 @@ def latencies(outcome: Outcome, *, caption: str) -> Table:
             rows.append({"configuration": label, "slots": None, "median, ms": None,
                          "model, ms": None, "requests": 0, "blocks": 0})  # fmt: skip
             continue
-        middle = sorted(outcome.quantiles(label))[(len(trials) - 1) // 2]
         rows.append(
             {
                 "configuration": label,
                 "slots": "no bound" if one.slots is None else str(one.slots),
-                "median, ms": 1000 * middle,
+                "median, ms": 1000 * statistics.median(outcome.quantiles(label)),
                 "model, ms": None if one.hold is None else 1000 * outcome.predicted(label),
                 "requests": sum(len(trial.measured) for trial in trials),
                 "blocks": len(trials),

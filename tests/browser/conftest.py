@@ -50,7 +50,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site() -> Path:
     """The folder of the built site; without it there is nothing to test."""
     if not (SITE / "index.html").exists():
@@ -58,7 +58,7 @@ def site() -> Path:
     return SITE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
     """The site's address on the loopback interface."""
     handler = functools.partial(_Quiet, directory=str(site))
@@ -72,7 +72,7 @@ def address(site: Path) -> Iterator[str]:
     thread.join()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium as the distribution ships it."""
     if not CHROMIUM.exists():
