@@ -293,3 +293,15 @@ def test_the_spin_probe_sees_a_neighbour_on_its_core() -> None:
         hog.kill()
         hog.wait()
     assert os.sched_getaffinity(0) >= {core}
+
+
+@pytest.mark.parametrize(
+    ("looks", "settled", "taken"), [([0.01], 0.01, 1), ([0.2, 0.01], 0.01, 2), ([0.5, 0.4], 0.4, 2)]
+)
+def test_one_lost_time_slice_is_looked_at_again_and_a_neighbour_that_stays_is_not_forgiven(
+    monkeypatch: pytest.MonkeyPatch, looks: list[float], settled: float, taken: int
+) -> None:
+    left = list(looks)
+    monkeypatch.setattr(noise, "spin_gap", lambda _: left.pop(0))
+    assert noise.settled_gap() == settled
+    assert len(looks) - len(left) == taken

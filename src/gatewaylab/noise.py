@@ -67,7 +67,7 @@ class Watch:
         self._spin = spin
 
     def __enter__(self) -> Watch:
-        self._gap = spin_gap(self._spin) if self._spin else math.nan
+        self._gap = settled_gap(self._spin) if self._spin else math.nan
         self._begin = self._read()
         return self
 
@@ -88,7 +88,7 @@ class Watch:
             self.health["steal"] = share
             self.health["foreign_cpu"] = max(0.0, busy / passed)
         if self._spin:
-            self.health["spin_gap"] = max(self._gap, spin_gap(self._spin))
+            self.health["spin_gap"] = max(self._gap, settled_gap(self._spin))
 
     def _read(self) -> dict[str, float]:
         reading = {"at": time.monotonic()}
@@ -176,6 +176,17 @@ def spin_gap(seconds: float = 0.02, cores: Iterable[int] | None = None) -> float
     finally:
         os.sched_setaffinity(0, before)
     return worst
+
+
+def settled_gap(seconds: float = 0.02) -> float:
+    """The spin gap, looked at again if it breaks the rule, and then the smaller of the two.
+
+    The probe runs just outside the window. There a single time slice that went to the server's
+    own start or end says nothing about the trial; a neighbour that stays takes both looks, and
+    the readings inside the window (pressure, foreign CPU, run queue) see one that comes later.
+    """
+    first = spin_gap(seconds)
+    return first if first <= MAX_HEALTH["spin_gap"] else min(first, spin_gap(seconds))
 
 
 def _spin(seconds: float) -> float:

@@ -44,7 +44,7 @@ class Visit:
             self._complain(message.type, message.text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visited(browser: Browser, address: str) -> Iterator[Callable[[str], Visit]]:
     """Opens a page at desktop size, each only once: these tests look and do not touch."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
