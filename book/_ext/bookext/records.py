@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -145,17 +145,22 @@ class TrialsTable(SphinxDirective):
 def _conditions(comparison: Comparison) -> list[Piece]:
     pieces: list[Piece] = [nodes.literal(comparison.name, comparison.name)]
     for trial in comparison.trials[:1]:
-        kind = trial.arrivals.get("kind", "arrivals")
-        details = ", ".join(
-            f"{name} {wording.number(value) if isinstance(value, float) else value}"
-            for name, value in trial.arrivals.items()
-            if name != "kind"
-        )
+        loads = dict.fromkeys(_load(one.arrivals) for one in comparison.trials)
         pieces.append(
-            f": {kind} ({details}), {trial.seconds:g} s after {trial.warmup:g} s of warm-up, "
-            f"deadline {trial.deadline:g} s, {comparison.blocks} blocks, seed {comparison.seed}"
+            f": {' or '.join(sorted(loads))}, {trial.seconds:g} s after {trial.warmup:g} s of "
+            f"warm-up, deadline {trial.deadline:g} s, {comparison.blocks} blocks, "
+            f"seed {comparison.seed}"
         )
     return pieces
+
+
+def _load(arrivals: Mapping[str, Any]) -> str:
+    details = ", ".join(
+        f"{name} {wording.number(value) if isinstance(value, float) else value}"
+        for name, value in arrivals.items()
+        if name != "kind"
+    )
+    return f"{arrivals.get('kind', 'arrivals')} ({details})"
 
 
 def _trials(comparison: Comparison) -> nodes.table:
