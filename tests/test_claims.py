@@ -54,9 +54,11 @@ def test_a_behaviour_holds_only_when_every_repetition_holds() -> None:
     assert always.decide(behaviour("x", [True] * 4, probe="p")) == "inconclusive"
 
 
-def test_a_behaviour_without_repetitions_is_refused() -> None:
-    with pytest.raises(InputError, match="at least one"):
-        behaviour("x", [], probe="p")
+def test_a_behaviour_without_repetitions_is_refused_and_has_no_number() -> None:
+    nothing = behaviour("x", [], probe="p")
+    assert nothing.refused
+    assert math.isnan(nothing.estimate)
+    assert Rule("always").decide(nothing) == "inconclusive"
 
 
 @pytest.fixture
@@ -135,6 +137,23 @@ def test_a_badly_declared_claim_says_what_to_do(
 ) -> None:
     with pytest.raises(ClaimError, match=says):
         claim(name, HOLDS, sabotage=FAILS, **options)  # type: ignore[arg-type]
+
+
+def test_what_is_said_of_all_and_seen_of_some_is_not_measured(declared: Path) -> None:
+    held, failed = behaviour("w", [True] * 5, probe="p"), behaviour("s", [False] * 5, probe="p")
+    stated = claim("B", held, sabotage=failed, missing=["mod_wsgi: scripts/install --system"])
+    assert stated.record.verdict == "not measured"
+
+
+def test_an_effect_of_the_wrong_kind_is_no_evidence(declared: Path) -> None:
+    with pytest.raises(ClaimError, match="declared as behaviour"):
+        claim("B", HOLDS, sabotage=FAILS)
+
+
+def test_a_claim_without_trials_is_inconclusive(declared: Path) -> None:
+    nothing = HOLDS.model_copy(update={"refused": ("steal",), "estimate": math.nan})
+    stated = claim("R", nothing, theory=math.nan, sabotage=nothing)
+    assert stated.record.verdict == "inconclusive"
 
 
 def test_a_claim_is_stated_once(declared: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from gatewaylab import compare as module
 from gatewaylab import evidence
 from gatewaylab.arrivals import ConstantRate, Poisson
-from gatewaylab.compare import AGAIN, ATTEMPTS, Outcome, Setup, compare, setup
-from gatewaylab.errors import InputError, RefusedError
+from gatewaylab.compare import AGAIN, ATTEMPTS, SPARE_BLOCKS, Outcome, Setup, compare, setup
+from gatewaylab.errors import InputError
 from gatewaylab.results import Trial
 from gatewaylab.servers import server
 from gatewaylab.tables import Table, latencies, shown
@@ -135,12 +135,30 @@ def test_what_is_refused_each_time_is_given_up_and_leaves_no_number(
 ) -> None:
     asked = _fake(monkeypatch, lambda label, *_: label == "slow")
     outcome = compare("name", SETUPS, blocks=6)
-    assert sum(label == "slow" for label, _, _ in asked) == ATTEMPTS * 6
+    assert sum(label == "slow" for label, _, _ in asked) == ATTEMPTS * (6 + SPARE_BLOCKS)
     effect = outcome.ratio("slow", "fast")
     assert "steal" in effect.refused
-    with pytest.raises(RefusedError, match="too noisy"):
-        outcome.trial("slow")
+    assert math.isnan(effect.estimate)
+    assert outcome.trial("slow") is None
+    assert math.isnan(outcome.mean_error("slow"))
     assert latencies(outcome, caption="c").rows[1]["median, ms"] is None
+
+
+def test_a_block_with_a_trial_given_up_is_made_good_by_a_spare_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _fake(monkeypatch, lambda label, block, _: (label, block) == ("slow", 2))
+    outcome = compare("name", SETUPS, blocks=6)
+    effect = outcome.ratio("slow", "fast")
+    assert (effect.blocks, effect.refused) == (6, ())
+    assert effect.n == 12  # of the common blocks only
+
+
+def test_a_name_that_is_no_file_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _fake(monkeypatch, lambda *_: False)
+    with pytest.raises(InputError, match="cannot name a file"):
+        compare("a/b", SETUPS)
+    assert asked == []
 
 
 def test_a_comparison_of_a_build_is_staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +176,7 @@ def test_bad_input_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyP
         compare("name", {})
     with pytest.raises(InputError, match="twin"):
         compare("name", SETUPS, twin="other")
-    monkeypatch.setenv(module.PROFILE_VARIABLE, "hasty")
+    monkeypatch.setenv(evidence.PROFILE_VARIABLE, "hasty")
     with pytest.raises(InputError, match="quick, full"):
         compare("name", SETUPS)
     assert asked == []

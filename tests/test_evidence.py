@@ -69,7 +69,7 @@ def _text(**changes: Any) -> str:
         _text(schema_version=2),
         _text(surplus=1),
         _text(claims=[{}]),
-        _text(values={"k": {"value": None, "unit": "", "format": ""}}),
+        _text(values={"k": {"value": "much", "unit": "", "format": ""}}),
         _text()[:-30],
     ],
 )
@@ -111,10 +111,24 @@ def test_a_key_is_lower_case_words(key: str) -> None:
         cite(key, 1.0)
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_a_number_that_is_none_cannot_be_cited(number: float) -> None:
+def test_an_infinite_number_cannot_be_cited() -> None:
     with pytest.raises(ValidationError, match="finite"):
-        cite("k", number)
+        cite("k", math.inf)
+
+
+def test_a_refused_number_is_kept_as_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    cite("k", math.nan)
+    assert Staging(tmp_path).parts()["values"]["k"].value is None
+
+
+def test_a_key_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    cite("k", 1.0)
+    with pytest.raises(InputError, match="twice"):
+        cite("k", 2.0)
 
 
 def test_outside_a_build_nothing_is_written(

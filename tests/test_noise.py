@@ -83,7 +83,6 @@ def test_a_quiet_trial_breaks_no_rule() -> None:
         ({"sent": 395}, "sent: 395 of 400"),
         ({"cpu_seconds": 2.5}, "client-bound: the generator used 62%"),
         ({"run_queue_seconds": 0.09}, "run queue: the generator waited 2.2%"),
-        ({"run_queue_seconds": math.nan}, "run queue"),
     ],
 )
 def test_a_generator_in_trouble_is_refused(change: dict[str, Any], rule: str) -> None:

@@ -34,7 +34,6 @@ from gatewaylab.results import (
     load,
     quantile_of,
     save,
-    total,
     write_atomically,
 )
 
@@ -375,11 +374,6 @@ def test_trials_of_a_label_come_in_block_order() -> None:
     whole = Comparison(name="x", labels=("a",), twin="a", blocks=3, seed=0, trials=trials)
     assert [trial.block for trial in whole.of("a")] == [0, 1, 2]
     assert whole.of("b") == []
-
-
-def test_total_counts_the_samples_of_all() -> None:
-    assert total([make_samples(3), make_samples(4)]) == 7
-    assert total([]) == 0
 
 
 # Bad stored results

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gatewaylab.errors import ClaimError, InputError
+from gatewaylab.errors import ClaimError
 from gatewaylab.evidence import (
     ClaimRecord,
     CommonVerdict,
@@ -113,26 +113,25 @@ def behaviour(what: str, held: Sequence[bool], *, probe: str, seed: int = 0) -> 
 
     Args:
         what: a sentence naming what was observed.
-        held: one entry a repetition.
+        held: one entry a repetition; none at all is a refused effect.
         probe: name of the experiment, as for a comparison.
     """
-    if not held:
-        raise InputError(f"{probe}: a behaviour needs at least one repetition")
     values = tuple(float(h) for h in held)
-    share = sum(values) / len(values)
+    share = sum(values) / len(values) if values else math.nan
     return Effect(
         kind="behaviour",
         what=what,
         estimate=share,
-        low=min(values),
-        high=max(values),
-        low90=min(values),
-        high90=max(values),
+        low=min(values, default=math.nan),
+        high=max(values, default=math.nan),
+        low90=min(values, default=math.nan),
+        high90=max(values, default=math.nan),
         n=len(values),
         blocks=len(values),
         seed=seed,
         values=values,
         comparison=probe,
+        refused=() if values else ("no repetition was accepted",),
     )
 
 
@@ -214,9 +213,13 @@ def claim(
         if sabotage is None:
             raise ClaimError(f"{identifier} has no sabotage: a claim must be able to fail")
         tried = SabotageRecord(what=sabotage.what, effect=sabotage, verdict=rule.decide(sabotage))
+        if {effect.kind, sabotage.kind} != {"behaviour" if rule.kind == "always" else "ratio"}:
+            raise ClaimError(f"{identifier} is declared as {entry.kind}; its effects are not")
         verdict = rule.decide(effect)
         if verdict == "supported" and tried.verdict != "refuted":
             verdict = "inconclusive"  # a test that does not catch its sabotage shows nothing
+        if verdict == "supported" and missing:
+            verdict = "not measured"  # what it says of all was seen of some
     elif not missing:
         raise ClaimError(f"{identifier} has no effect; name the missing systems in `missing`")
     record = ClaimRecord(
@@ -254,6 +257,8 @@ def _rule(identifier: str, kind: Kind, at_least: float | None, theory: float | N
     if kind != "ratio":
         raise ClaimError(f"{identifier}: a claim of kind {kind} is not stated by a measurement")
     if theory is not None:
+        if math.isnan(theory):
+            return Rule("at least", math.inf)  # no trial to predict: the effect is refused, too
         if theory <= 1:
             raise ClaimError(
                 f"{identifier}: the model predicts {theory:.3g}, so there is no effect"

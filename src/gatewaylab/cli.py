@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gatewaylab import __version__, arrivals, load, publish
-from gatewaylab.errors import GatewaylabError
+from gatewaylab.errors import GatewaylabError, InputError
 from gatewaylab.results import LoadRecord, save
 from gatewaylab.servers import project_root, servers_table
 
@@ -110,6 +110,8 @@ def load_command(
     Latency counts from the moment the plan wanted the request to start (an open model), so a
     stalled server cannot hide by being asked less.
     """
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"{out.absolute().parent} is not a folder; make it, or save elsewhere")
     plan = arrivals.parse_arrivals(kind.value, rate)
     target, request = load.split_url(url)
     samples, report = load.run(
@@ -122,7 +124,9 @@ def load_command(
         deadline=deadline,
         transport=transport.value,
     )
-    for key, value in load.summary(samples, report, seconds=seconds, warmup=warmup).items():
+    for key, value in load.summary(
+        samples, report, seconds, warmup=warmup, deadline=deadline
+    ).items():
         console.out(f"{key:>24}  {value}")
     if out is not None:
         record = LoadRecord(

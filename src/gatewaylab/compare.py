@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,18 +25,20 @@ from gatewaylab import load, noise, queueing, stats
 from gatewaylab.arrivals import Arrivals, Closed
 from gatewaylab.environment import available_cores
 from gatewaylab.errors import InputError, RefusedError
-from gatewaylab.evidence import staging
+from gatewaylab.evidence import PROFILE_VARIABLE, staging
 from gatewaylab.load import Request, get
 from gatewaylab.process import serve
 from gatewaylab.results import Comparison, Effect, Trial, quantile_of
 from gatewaylab.servers import Server
 
-#: Set by the build; a notebook run by hand measures the quick profile.
-PROFILE_VARIABLE = "GATEWAYLAB_PROFILE"
+#: By profile; a notebook run by hand measures the quick one.
 BLOCKS = {"quick": 6, "full": 10}
 
 #: A refused trial is repeated at the end of its block, at most this often in all.
 ATTEMPTS = 3
+
+#: Blocks appended for those in which a trial was given up.
+SPARE_BLOCKS = 2
 
 #: Suffix of the label under which the twin's second trial is kept.
 AGAIN = " (again)"
@@ -98,13 +101,13 @@ class Outcome:
         """Answers per second, one value a block."""
         return list(self._per_block(label, lambda trial: trial.throughput).values())
 
-    def trial(self, label: str, block: int = 0) -> Trial:
-        """The accepted trial of ``label`` in ``block`` or, if there is none, in the next one."""
-        trials = self.comparison.of(label)
-        for candidate in trials:
-            if candidate.block >= block:
-                return candidate
-        raise RefusedError(f"no accepted trial of {label!r}: the machine was too noisy")
+    def trial(self, label: str) -> Trial | None:
+        """The first accepted trial of ``label``; None when every one was refused."""
+        return next(iter(self.comparison.of(label)), None)
+
+    def peaks(self, label: str) -> dict[int, int]:
+        """Most requests inside the application at one moment, by block."""
+        return {t.block: t.measured.peak_overlap for t in self.comparison.of(label)}
 
     def ratio(self, a: str, b: str, *, p: float = 0.5) -> Effect:
         """Latency at level ``p`` under ``a`` divided by that under ``b``."""
@@ -126,18 +129,18 @@ class Outcome:
         censored: bool = False,
     ) -> Effect:
         comparison = self.comparison
-        n = sum(len(trial.measured) for label in {a, b} for trial in comparison.of(label))
         deadline = comparison.trials[0].deadline if censored and comparison.trials else None
         found = self._estimate(a, b, quantity, deadline)
         floor = self._estimate(comparison.twin, comparison.twin + AGAIN, quantity, deadline)
         if isinstance(found, str) or isinstance(floor, str):
             reasons = [text for text in (found, floor) if isinstance(text, str)]
             return Effect(
-                kind="ratio", what=what, estimate=1, low=1, high=1, low90=1, high90=1, n=n,
+                kind="ratio", what=what, estimate=math.nan, low=math.nan, high=math.nan,
+                low90=math.nan, high90=math.nan, floor=math.nan, n=0,
                 blocks=0, seed=comparison.seed, values=(), comparison=comparison.name,
                 refused=(*reasons, *_broken_rules(comparison)),
             )  # fmt: skip
-        estimate, values = found
+        estimate, values, n = found
         return Effect(
             kind="ratio",
             what=what,
@@ -157,17 +160,21 @@ class Outcome:
 
     def _estimate(
         self, a: str, b: str, quantity: Callable[[Trial], float], deadline: float | None
-    ) -> tuple[stats.RatioEstimate, tuple[float, ...]] | str:
-        """The ratio over the blocks that have both, or why there is none."""
-        above, below = self._per_block(a, quantity), self._per_block(b, quantity)
-        both = sorted(above.keys() & below.keys())
+    ) -> tuple[stats.RatioEstimate, tuple[float, ...], int] | str:
+        """The ratio over the blocks that have both, its values and requests, or why not."""
         try:
+            above, below = self._per_block(a, quantity), self._per_block(b, quantity)
+            both = sorted(above.keys() & below.keys())
+            if not both:
+                return f"no block has an accepted trial of both {a!r} and {b!r}"
             found = stats.ratio_estimate(
                 [above[k] for k in both], [below[k] for k in both], deadline=deadline
             )
-        except (RefusedError, InputError) as reason:
+        except RefusedError as reason:
             return str(reason)
-        return found, tuple(above[k] / below[k] for k in both)
+        trials = [trial for label in {a, b} for trial in self.comparison.of(label)]
+        n = sum(len(trial.measured) for trial in trials if trial.block in both)
+        return found, tuple(above[k] / below[k] for k in both), n
 
     def predicted(self, label: str, p: float = 0.5) -> float:
         """What the slot model says the quantile is, from the plans alone, in seconds.
@@ -189,7 +196,7 @@ class Outcome:
         for trial in self.comparison.of(label):
             model = float(_model(one, trial, one.slots).mean())
             errors.append(float(trial.measured.latency.mean()) / model - 1)
-        return float(np.median(errors))
+        return float(np.median(errors)) if errors else math.nan
 
     def predicted_ratio(self, a: str, b: str, *, p: float = 0.5) -> float:
         """The slot model's prediction for :meth:`ratio`."""
@@ -199,13 +206,14 @@ class Outcome:
 def predict(one: Setup, comparison: Comparison, slots: int | None, p: float = 0.5) -> float:
     """The slot model's quantile in seconds for the plans of ``comparison`` and ``slots``.
 
+    NaN when no trial was accepted, so that there is nothing to hold it against.
+
     Raises:
         InputError: the arrivals were not planned, or the hold time is not known.
     """
     by_plan = {trial.seed: trial for trial in comparison.trials}
-    return float(
-        np.median([quantile_of(_model(one, trial, slots), p) for trial in by_plan.values()])
-    )
+    found = [quantile_of(_model(one, trial, slots), p) for trial in by_plan.values()]
+    return float(np.median(found)) if found else math.nan
 
 
 def _model(one: Setup, trial: Trial, slots: int | None) -> NDArray[np.float64]:
@@ -256,11 +264,17 @@ def compare(
         blocks = BLOCKS[profile]
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     window = _Window(seconds=seconds, warmup=warmup, deadline=deadline, transport=transport)
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise InputError(f"{name!r} cannot name a file: use lower-case words joined by hyphens")
     labels = [*setups, twin + AGAIN]
     trials: list[Trial] = []
     rejected: list[Trial] = []
     with _progress(name, len(labels) * blocks) as step:
-        for block in range(blocks):
+        complete = 0
+        for block in range(blocks + SPARE_BLOCKS):
+            if complete == blocks:
+                break
+            accepted = 0
             order = np.random.default_rng([seed, block]).permutation(labels)
             queue = [(str(label), 1) for label in order]
             while queue:
@@ -269,13 +283,13 @@ def compare(
                 found = _trial(label, one, block, _plan_seed(seed, block), window)
                 if not found.refusals:
                     trials.append(found)
+                    accepted += 1
                     step()
                     continue
                 rejected.append(found)
                 if attempt < ATTEMPTS:
                     queue.append((label, attempt + 1))
-                else:
-                    step()
+            complete += accepted == len(labels)
     comparison = Comparison(
         name=name,
         labels=tuple(setups),
@@ -338,6 +352,7 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
             seconds=window.seconds,
             effect_seconds=one.hold,
             hold=one.hold,
+            expected_errors={"deadline"},  # censored, which is an answer; anything else is not
             slots=one.slots,
             cpu_bound=one.cpu_bound,
             steady=_steady(one),

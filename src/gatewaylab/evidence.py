@@ -26,6 +26,9 @@ from gatewaylab.servers import servers_table
 #: Set by the build to the staging folder of the notebook that is being executed.
 STAGING_VARIABLE = "GATEWAYLAB_STAGING"
 
+#: Set by the build to the number of blocks that was asked for, ``quick`` or ``full``.
+PROFILE_VARIABLE = "GATEWAYLAB_PROFILE"
+
 Verdict = Literal["supported", "refuted", "inconclusive", "not measured"]
 CommonVerdict = Literal["true", "true with a nuance", "outdated", "false"]
 Kind = Literal["ratio", "equivalence", "behaviour", "count", "bound", "cited", "opinion"]
@@ -87,15 +90,18 @@ class ClaimRecord(_Record):
 
 
 class ValueRecord(_Record):
-    """A number that prose may cite: its value in ``unit`` and how to print it."""
+    """A number that prose may cite: its value in ``unit`` and how to print it.
 
-    value: float
+    None stands for a number that the instrument refused to state.
+    """
+
+    value: float | None
     unit: str
     format: str
 
     @model_validator(mode="after")
     def _finite(self) -> Self:
-        if not math.isfinite(self.value):
+        if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"a published value is a finite number, not {self.value}")
         return self
 
@@ -133,6 +139,11 @@ class Evidence(_Record):
     environment: Environment
     executed: dict[str, Any]
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The claims for which the instrument declined to state a number."""
+        return tuple(c.id for c in self.claims if c.effect is not None and c.effect.refused)
+
     def claim(self, identifier: str) -> ClaimRecord:
         """The claim of that id, or :class:`ResultError`."""
         for record in self.claims:
@@ -149,22 +160,25 @@ class Staging:
 
     def comparison(self, comparison: Comparison) -> None:
         """Keep a comparison with its raw samples."""
-        save(comparison, self.folder / f"comparison-{comparison.name}.json")
+        self._once(comparison, f"comparison-{comparison.name}")
 
     def claim(self, record: ClaimRecord) -> None:
         """Keep a claim; a second one of the same id would be a contradiction."""
-        path = self.folder / f"claim-{record.id}.json"
-        if path.exists():
-            raise InputError(f"claim {record.id} is stated twice in this notebook; state it once")
-        save(record, path)
+        self._once(record, f"claim-{record.id}")
 
     def value(self, key: str, record: ValueRecord) -> None:
         """Keep a number for the prose."""
-        save(record, self.folder / f"value-{key}.json")
+        self._once(record, f"value-{key}")
 
     def system(self, record: SystemRecord) -> None:
         """Keep one row of the table of servers."""
         save(record, self.folder / f"system-{record.name}.json")
+
+    def _once(self, part: BaseModel, name: str) -> None:
+        path = self.folder / f"{name}.json"
+        if path.exists():
+            raise InputError(f"{name} is given twice in this notebook; give each its own name")
+        save(part, path)
 
     def parts(self) -> dict[str, Any]:
         """All parts, validated, as the fields of :class:`Evidence`."""
@@ -194,13 +208,14 @@ def cite(key: str, value: float, unit: str = "", format: str = ".3g") -> float:
 
     Args:
         key: lower-case words joined by hyphens, unique in the notebook.
-        value: the number, in ``unit``.
+        value: the number, in ``unit``; NaN for one that was refused: prose then says so.
         unit: printed behind it, for example ``"ms"``.
         format: a format specification, for example ``".1f"``.
     """
     if not key.replace("-", "").isalnum() or key != key.lower():
         raise InputError(f"{key!r} is not a key: use lower-case words joined by hyphens")
-    record = ValueRecord(value=float(value), unit=unit, format=format)
+    number = None if math.isnan(value) else float(value)
+    record = ValueRecord(value=number, unit=unit, format=format)
     if (stage := staging()) is not None:
         stage.value(key, record)
     return float(value)
@@ -228,11 +243,6 @@ def inventory(measured: Collection[str]) -> tuple[SystemRecord, ...]:
         for row in rows:
             stage.system(row)
     return rows
-
-
-def read_all(folder: Path) -> dict[str, Evidence]:
-    """Every accepted evidence file of ``folder``, by notebook."""
-    return {path.stem: read(path) for path in sorted(folder.glob("*.json"))}
 
 
 def read(path: Path) -> Evidence:

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from gatewaylab.errors import InputError
 from gatewaylab.results import Samples, Trial
 
-#: Colour-blind safe (Paul Tol's "bright"); a configuration keeps its colour across the book.
-PALETTE = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB")
+#: Markers differ as colours do; the colours of the servers are in `servers`.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WAITING = "#999999"
 
@@ -138,10 +137,10 @@ SHORTEST_WAIT = 0.003
 
 @dataclass(frozen=True)
 class Panel:
-    """One trial as a panel of a waterfall."""
+    """One trial as a panel of a waterfall; None when none was accepted."""
 
     title: str
-    trial: Trial
+    trial: Trial | None
     color: str
 
 
@@ -153,13 +152,17 @@ def waterfall(panels: Sequence[Panel]) -> Figure:
     the slots is one request that waits: it begins when the plan wanted the request to start and
     ends when the application began.
     """
-    traced = [_traced(panel.trial) for panel in panels]
-    heights = [max(1.6, _units(samples)) for samples in traced]
+    traced = [None if panel.trial is None else _traced(panel.trial) for panel in panels]
+    heights = [1.6 if samples is None else max(1.6, _units(samples)) for samples in traced]
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 0.24 * sum(heights) + 0.42 * len(panels) + 0.4))
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
         for ax, panel, samples in zip(axes[:, 0], panels, traced, strict=True):
-            _waterfall_panel(ax, panel, samples)
+            if panel.trial is None or samples is None:
+                ax.set_title(f"{panel.title}: no trial was accepted", loc="left")
+                ax.set_yticks([])
+            else:
+                _waterfall_panel(ax, panel.title, panel.color, panel.trial, samples)
         axes[-1, 0].set_xlabel("seconds since the end of the warm-up")
     return figure
 
@@ -196,8 +199,8 @@ def _units(samples: Samples) -> float:
     return float(lanes(samples).max()) + 1 + _WAIT_ROW * waiting + _MARGIN
 
 
-def _waterfall_panel(ax: Axes, panel: Panel, samples: Samples) -> None:
-    zero, count = panel.trial.warmup, int(lanes(samples).max()) + 1
+def _waterfall_panel(ax: Axes, title: str, color: str, trial: Trial, samples: Samples) -> None:
+    zero, count = trial.warmup, int(lanes(samples).max()) + 1
     lane, row = lanes(samples), _queue_rows(samples)
     began, ended = samples.started_at - zero, samples.started_at + samples.service - zero
     waits = row >= 0
@@ -207,9 +210,9 @@ def _waterfall_panel(ax: Axes, panel: Panel, samples: Samples) -> None:
         heights, samples.scheduled_at[waits] - zero, began[waits], color=WAITING, linewidth=1.3
     )
     # A little air at the end keeps requests that follow each other apart.
-    ax.barh(lane, ended - began - _AIR, left=began, height=0.74, color=panel.color)
+    ax.barh(lane, ended - began - _AIR, left=began, height=0.74, color=color)
     ax.set_ylim(count - 0.5, -0.6 - _WAIT_ROW * max(waiting, 1))
-    ax.set_xlim(0, panel.trial.seconds)
+    ax.set_xlim(0, trial.seconds)
     shown = range(count) if count <= 3 else (0, count - 1)
     ticks, names = [float(k) for k in shown], [f"slot {k + 1}" for k in shown]
     if waiting > 3:
@@ -218,7 +221,7 @@ def _waterfall_panel(ax: Axes, panel: Panel, samples: Samples) -> None:
     ax.set_yticks(ticks, names)
     ax.tick_params(axis="y", length=0)
     most = f"up to {waiting} requests wait" if waiting else "no request waits"
-    ax.set_title(f"{panel.title}: {most}", loc="left", fontweight="bold")
+    ax.set_title(f"{title}: {most}", loc="left", fontweight="bold")
 
 
 def strip(
@@ -233,18 +236,18 @@ def strip(
     for row, (label, points) in enumerate(values.items()):
         finite = [v for v in points if np.isfinite(v)]
         marker = MARKERS[row % len(MARKERS)]
-        jitter = np.linspace(-0.16, 0.16, len(finite)) if len(finite) > 1 else [0.0]
+        jitter = np.linspace(-0.16, 0.16, len(finite)) if len(finite) > 1 else np.zeros(len(finite))
         ax.plot(
             finite,
-            row + np.asarray(jitter),
+            row + jitter,
             marker,
             color=colors[label],
             markersize=5.5,
             alpha=0.9,
             linestyle="none",
         )
-        if finite:
-            median = float(np.median(finite))
+        median = float(np.median(points)) if len(points) else np.nan  # censored ones count
+        if np.isfinite(median):
             ax.plot([median] * 2, [row - 0.32, row + 0.32], color="#000000", linewidth=1.6)
             ax.annotate(
                 f"{median:.3g} {unit}",
@@ -256,7 +259,7 @@ def strip(
     ax.set_yticks(range(len(values)), list(values))
     ax.set_ylim(len(values) - 0.5, -0.75)
     ax.tick_params(axis="y", length=0)
-    if log:
+    if log and any(np.isfinite(v) for points in values.values() for v in points):
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
         ax.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
@@ -300,6 +303,9 @@ def model_line(
         slots: abscissae of the line. predicted: its ordinates in ``unit``.
         points: (slots, median, low, high, label, colour); low and high span the blocks.
     """
+    if not np.isfinite(predicted).any():
+        ax.set_title("no trial was accepted", loc="left")
+        return
     ax.plot(slots, predicted, color="#000000", linewidth=1.2, zorder=1)
     ax.annotate(
         "the model",

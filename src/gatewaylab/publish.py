@@ -36,17 +36,15 @@ from gatewaylab.claims import Entry, catalogue
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.figures import Panel, waterfall
 from gatewaylab.progress import Watch, clock
-from gatewaylab.servers import servers_table
+from gatewaylab.servers import NGINX, servers_table
 
 PROFILES = ("quick", "full")
-#: Set by the build for :func:`gatewaylab.compare.compare`.
-PROFILE_VARIABLE = "GATEWAYLAB_PROFILE"
 
 #: No cell takes longer: the longest comparison of the full profile needs about a third of it.
 CELL_TIMEOUT = 1800
 
 #: Parts of the instrument that cannot change a measured number; editing them measures nothing.
-_NOT_MEASURING = {"publish.py", "progress.py", "cli.py"}
+_NOT_MEASURING = {f"src/gatewaylab/{name}.py" for name in ("publish", "progress", "cli")}
 
 
 @dataclass(frozen=True)
@@ -147,8 +145,12 @@ def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Conso
     )
     for row in missing:
         console.out(f"  not measured on this machine: {row['name']} ({row['install_hint']})")
-    if missing and options.require_all:
-        raise BuildError("--require-all: " + ", ".join(row["name"] for row in missing) + " missing")
+    absent = [row["name"] for row in missing]
+    if not NGINX.available():
+        console.out(f"  not measured on this machine: nginx ({NGINX.install_hint()})")
+        absent.append("nginx")
+    if absent and options.require_all:
+        raise BuildError(f"--require-all: {', '.join(absent)} missing")
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -174,10 +176,13 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
             add("cell", cell.source)
     for folder in ("src/gatewaylab", "demo_apps"):
         for file in sorted((book.root / folder).rglob("*.py")):
-            if file.name not in _NOT_MEASURING:
-                add(str(file.relative_to(book.root)), file.read_bytes())
+            name = file.relative_to(book.root).as_posix()
+            if name not in _NOT_MEASURING:
+                add(name, file.read_bytes())
     add("lock", (book.root / "requirements.txt").read_bytes())
     add("systems", json.dumps([[row["name"], row["version"]] for row in table]))
+    add("nginx", NGINX.version() or "")
+    add("python", f"{sys.version} {environment.gil_enabled()}")
     add("kinds", json.dumps({k: v.kind for k, v in catalogue_of(book, path.stem).items()}))
     add("profile", profile)
     add("machine", environment.machine_kind())
@@ -191,7 +196,11 @@ def catalogue_of(book: Book, notebook: str) -> dict[str, Entry]:
 
 
 def accepted(book: Book, notebook: str) -> evidence.Evidence | None:
-    """The accepted evidence of a notebook; None when there is none that can be read."""
+    """The accepted evidence of a notebook; None when there is none.
+
+    Raises:
+        ResultError: there is some, and it cannot be read.
+    """
     path = book.evidence / f"{notebook}.json"
     if not path.exists():
         return None
@@ -212,14 +221,16 @@ def measure(
         key = staleness_key(book, path, options.profile, table)
         old = _accepted_or_none(book, path.stem, console)
         chosen = not options.only or path.stem in options.only
-        if chosen and (options.fresh or old is None or old.key != key):
+        if chosen and (options.fresh or old is None or old.key != key or old.refused):
             stale.append((path, key, old))
-        elif old is not None:
+        elif old is not None and old.key == key:
             _reword(book, old)
+        elif old is not None:
+            console.out(f"{path.stem}: shown as it was measured before the last change")
     if not stale:
         console.out("nothing to measure: every notebook's evidence is current")
     expected = [_expected_seconds(path, options.profile, old) for path, _, old in stale]
-    for i, (path, key, _) in enumerate(stale):
+    for i, (path, key, old) in enumerate(stale):
         later = sum(expected[i + 1 :])
         console.out(
             f"[{i + 1}/{len(stale)}] measuring {path.stem} · "
@@ -228,6 +239,9 @@ def measure(
         file = book.staging(path.stem) / "progress"
         with Watch(console, path.stem, file, expected=expected[i], later=later):
             fresh = execute(book, path, key, options.profile)
+        if fresh.refused and old is not None and old.key == key and not old.refused:
+            console.out(f"    too noisy for {', '.join(fresh.refused)}: the old evidence is kept")
+            continue
         evidence.accept(fresh, book.evidence)
         shutil.rmtree(book.staging(path.stem), ignore_errors=True)
         for record in fresh.claims:
@@ -276,7 +290,7 @@ def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
     surroundings = {
         **os.environ,
         evidence.STAGING_VARIABLE: str(staging),
-        PROFILE_VARIABLE: profile,
+        evidence.PROFILE_VARIABLE: profile,
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     try:
@@ -285,12 +299,20 @@ def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
         raise BuildError(f"{path.stem} failed:\n{error}") from error
     except CellTimeoutError as error:
         raise BuildError(f"{path.stem}: a cell ran longer than {CELL_TIMEOUT} s") from error
-    except DeadKernelError as error:
-        raise BuildError(f"{path.stem}: its kernel died; run the build again to resume") from error
+    except (DeadKernelError, RuntimeError) as error:
+        raise BuildError(
+            f"{path.stem}: its kernel died or never came up ({error}); "
+            f"run the build again to resume"
+        ) from error
     _no_stderr(path.stem, notebook)
     ended = datetime.now(UTC)
     parts = evidence.Staging(staging).parts()
-    stated, declared = {c.id for c in parts["claims"]}, set(catalogue_of(book, path.stem))
+    stated = {claim.id for claim in parts["claims"]}
+    declared = {
+        identifier
+        for identifier, entry in catalogue_of(book, path.stem).items()
+        if entry.kind not in {"cited", "opinion"}  # those need no measurement
+    }
     if stated != declared:
         raise BuildError(
             f"{path.stem} states {sorted(stated)} and book/claims.toml declares "

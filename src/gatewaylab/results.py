@@ -14,7 +14,6 @@ import contextlib
 import math
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -421,8 +420,3 @@ def load(kind: type[Model], path: Path) -> Model:
         raise ResultError(f"{path} cannot be read: {error}") from error
     except ValidationError as error:
         raise ResultError(f"{path} is not a valid {kind.__name__}: {error}") from error
-
-
-def total(samples: Sequence[Samples]) -> int:
-    """How many samples several trials hold together."""
-    return sum(len(s) for s in samples)

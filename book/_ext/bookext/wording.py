@@ -44,7 +44,9 @@ def effect(value: Effect, form: str = "") -> str:
 
 
 def quantity(value: ValueRecord, form: str = "") -> str:
-    """A published value with its unit, a no-break space between them."""
+    """A published value with its unit, a no-break space between them; in words if refused."""
+    if value.value is None:
+        return REFUSED
     text = number(value.value, form or value.format)
     return f"{text}\u00a0{value.unit}" if value.unit else text
 

@@ -1,0 +1,59 @@
+"""A real notebook kernel that dies with every kind of server running."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from gatewaylab import _procfs
+from gatewaylab.servers import SERVERS
+from tests.support.owner import ROOT
+
+pytestmark = pytest.mark.live
+
+CODE = """
+import json
+import os
+from contextlib import ExitStack
+from gatewaylab import _procfs
+from gatewaylab.process import serve
+from gatewaylab.servers import server
+
+stack, pids = ExitStack(), []
+for name in NAMES:
+    running = stack.enter_context(serve(server(name, app="raw")))
+    pids += [*running.pids(), *running.guard_pids()]
+print(json.dumps([os.getpid(), *[(pid, _procfs.start_time(pid)) for pid in pids]]))
+"""
+
+
+def test_no_server_of_any_kind_outlives_a_killed_notebook_kernel() -> None:
+    names = [name for name, spec in SERVERS.items() if spec.available()]
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
+    told: list[str] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["msg_type"] in {"stream", "error"}:
+            told.append(str(message["content"].get("text", message["content"])))
+
+    try:
+        code = f"NAMES = {names}\n{CODE}"
+        reply = client.execute_interactive(code, timeout=90, output_hook=hear)
+        assert reply["content"]["status"] == "ok", told
+        kernel, *found = json.loads("".join(told))
+        processes = [(int(pid), int(started)) for pid, started in found]
+        assert len(processes) >= 2 * len(names)
+        os.kill(kernel, signal.SIGKILL)
+        begun = time.monotonic()
+        while left := [pid for pid, at in processes if _procfs.start_time(pid) == at]:
+            assert time.monotonic() - begun <= 5.0, f"still there: {left}"
+            time.sleep(0.02)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -1,0 +1,40 @@
+"""The book's notebooks on a machine so noisy that every trial is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gatewaylab import compare, evidence, publish
+from gatewaylab.compare import Setup
+from gatewaylab.results import Trial
+from gatewaylab.servers import project_root
+from tests import builders
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize("name", ["slow-requests-and-slots", "blocking-in-a-coroutine"])
+def test_noise_leaves_inconclusive_claims_and_no_number(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(label: str, one: Setup, block: int, seed: int, window: object) -> Trial:
+        return builders.trial(label, block, [0.1], refusals=("steal",))
+
+    monkeypatch.setattr(compare, "_trial", refuse)
+    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    monkeypatch.chdir(project_root())
+    book = publish.Book(project_root())
+    names: dict[str, object] = {}
+    for cell in publish.read_notebook(book.root / f"notebooks/{name}.md").cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, name, "exec"), names)
+    parts = evidence.Staging(tmp_path).parts()
+    timed = [c for c in parts["claims"] if c.effect is not None and c.effect.comparison in NAMES]
+    assert timed
+    assert all(claim.verdict == "inconclusive" for claim in timed)
+    assert all(value.value is None for value in parts["values"].values())
+
+
+NAMES = {"blocking", "coroutine", "one-core"}
