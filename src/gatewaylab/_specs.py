@@ -135,7 +135,7 @@ _SPECS = (
         "60 s", "#AA3377", "p", commands.daphne, dashed=True, workers=False,
         bind_options=frozenset({"-b", "--bind", "-p", "--port", "-u", "--unix-socket", "--fd",
             "-e", "--endpoint"})),
-    ServerSpec("granian-asgi", "granian ASGI", _A, "coroutine", None, "granian", "granian",
+    ServerSpec("granian-asgi", "granian ASGI", _A, "coroutine", 1024, "granian", "granian",
         "30 s", "#66CCEE", "h", commands.granian_asgi, dashed=True,
         bind_options=_GRANIAN_BINDS),
     ServerSpec("gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",
