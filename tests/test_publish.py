@@ -3,6 +3,10 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +229,27 @@ def test_every_notebook_of_the_book_can_be_read() -> None:
         assert notebook.metadata.kernelspec.name == "python3"
         assert set(notebook.metadata.expected_seconds) == set(publish.PROFILES)
         assert json.dumps(publish.catalogue_of(real, path.stem), default=str) != "{}"
+
+
+def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
+    book: Book,
+) -> None:
+    (book.root / "notebooks/some.md").write_text(_notebook("import time; time.sleep(60)"))
+    accept(builders.evidence(key="old"), book.evidence)
+    code = (
+        "from pathlib import Path; import sys\n"
+        "from gatewaylab import publish\n"
+        f"book = publish.Book(Path({str(book.root)!r}))\n"
+        "print('ready', flush=True)\n"
+        "try: publish.execute(book, book.root / 'notebooks/some.md', 'new', 'quick')\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(4)  # the kernel is up and in the cell
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=20)
+    assert said == "interrupted\n"
+    assert read(book.evidence / "some.json").key == "old"

@@ -7,16 +7,19 @@ and an interrupted build keeps what it had.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -284,8 +287,8 @@ def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
         kernel_name="python3",
         record_timing=False,  # timings in the metadata would change the cache's hash
         resources={"metadata": {"path": str(book.root)}},
-        # Its warning that the loopback channel is not encrypted would clutter every build.
-        extra_arguments=["--log-level=ERROR"],
+        # Warnings of the kernel's own machinery, not of the notebook, would clutter every build.
+        extra_arguments=["--log-level=CRITICAL"],
     )
     surroundings = {
         **os.environ,
@@ -294,15 +297,14 @@ def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     try:
-        client.execute(env=surroundings)
+        _run(client, surroundings)
     except CellExecutionError as error:
         raise BuildError(f"{path.stem} failed:\n{error}") from error
     except CellTimeoutError as error:
         raise BuildError(f"{path.stem}: a cell ran longer than {CELL_TIMEOUT} s") from error
     except (DeadKernelError, RuntimeError) as error:
         raise BuildError(
-            f"{path.stem}: its kernel died or never came up ({error}); "
-            f"run the build again to resume"
+            f"{path.stem}: its kernel died or never came up ({error}); run the build again to go on"
         ) from error
     _no_stderr(path.stem, notebook)
     ended = datetime.now(UTC)
@@ -328,6 +330,24 @@ def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
         executed=json.loads(nbformat.writes(notebook)),
         **parts,
     )
+
+
+def _run(client: nbclient.NotebookClient, surroundings: dict[str, str]) -> None:
+    """Execute in a thread, so that an interrupt reaches this one and ends the kernel at once.
+
+    In the main thread nbclient would take the signal itself and fail in one of several ways. The
+    servers that the kernel has started end with it; their guards see to that.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        execution = pool.submit(
+            lambda: asyncio.run(client.async_execute(env=surroundings))  # closes its loop
+        )
+        try:
+            execution.result()
+        except KeyboardInterrupt:
+            if client.km is not None and client.km.provisioner is not None:
+                os.kill(client.km.provisioner.pid, signal.SIGKILL)
+            raise
 
 
 def _no_stderr(name: str, notebook: nbformat.NotebookNode) -> None:
