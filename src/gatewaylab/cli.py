@@ -55,9 +55,6 @@ def main() -> None:
     except GatewaylabError as error:
         Console(stderr=True, highlight=False).print(f"gatewaylab: {error}", markup=False)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; what was accepted before is kept")
-        raise SystemExit(130) from None
 
 
 @app.command()
@@ -167,7 +164,11 @@ def build(
         require_all=require_all,
         render_only=render_only,
     )
-    page = publish.build(publish.Book(project_root()), options, console)
+    try:
+        page = publish.build(publish.Book(project_root()), options, console)
+    except KeyboardInterrupt:
+        console.out("interrupted; what was accepted before is kept, and the next build goes on")
+        raise typer.Exit(130) from None
     console.out(f"built in {time.monotonic() - began:.0f} s")
     console.out(f"open {page.as_uri()}")
 
