@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ Process = tuple[int, int]  # pid and start time
 
 def main(wanted: Sequence[Mapping[str, Any]]) -> None:
     """Serve until told otherwise, or killed."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # an interrupt ends a cell, not the kernel
     with ExitStack() as stack:
         for one in wanted:
             running = stack.enter_context(serve(server(**one), grace=GRACE))
@@ -41,18 +43,16 @@ def main(wanted: Sequence[Mapping[str, Any]]) -> None:
             }
             print(json.dumps(facts), flush=True)
         while True:
-            # An interrupt ends a cell, not the kernel: the owner lives on.
-            with contextlib.suppress(KeyboardInterrupt):
-                word = sys.stdin.readline().strip()
-                if word == "fork":
-                    child = os.fork()
-                    if child == 0:
-                        time.sleep(300)
-                    print(child, flush=True)
-                elif word == "alive":
-                    print(running.alive(), flush=True)
-                else:
-                    return
+            word = sys.stdin.readline().strip()
+            if word == "fork":
+                child = os.fork()
+                if child == 0:
+                    time.sleep(300)
+                print(child, flush=True)
+            elif word == "alive":
+                print(running.alive(), flush=True)
+            else:
+                return
 
 
 GRACE = 3.0
