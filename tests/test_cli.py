@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def test_bad_input_is_one_sentence_and_status_1(
     said = capsys.readouterr().err
     assert "this machine only" in said
     assert "Traceback" not in said
+
+
+def test_the_instrument_works_without_the_packages_of_the_book(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "gatewaylab.publish", raising=False)
+    monkeypatch.setitem(sys.modules, "nbclient", None)
+    code = "import sys; sys.modules['nbclient'] = None; import gatewaylab.cli"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    assert _run(monkeypatch, "build") == 1
+    assert "scripts/build" in capsys.readouterr().err
 
 
 def test_load_prints_a_summary_and_saves_raw_samples(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from enum import StrEnum
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from gatewaylab import __version__, arrivals, load, publish
-from gatewaylab.errors import GatewaylabError, InputError
+from gatewaylab import __version__, arrivals, load
+from gatewaylab.errors import BuildError, GatewaylabError, InputError
 from gatewaylab.results import LoadRecord, save
 from gatewaylab.servers import project_root, servers_table
 
@@ -72,7 +74,14 @@ def servers(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("server", "interface", "a slot is a", "default slots", "version", "here")
+    table = Table(
+        Column("server", min_width=23),
+        "interface",
+        "a slot is a",
+        "default slots",
+        "version",
+        "here",
+    )
     for row in rows:
         slots = "no bound" if row["default_slots"] is None else str(row["default_slots"])
         table.add_row(
@@ -157,6 +166,7 @@ def build(
 ) -> None:
     """Measure what is stale and make the site in _build/html."""
     began = time.monotonic()
+    publish = _publishing()
     options = publish.Options(
         profile=profile.value,
         fresh=fresh,
@@ -180,8 +190,20 @@ def readme_figure(
     ),
 ) -> None:
     """Draw the README's figure from the accepted evidence."""
+    publish = _publishing()
     publish.readme_figure(publish.Book(project_root()), path)
     console.out(f"wrote {path}")
+
+
+def _publishing() -> ModuleType:
+    """The pipeline, imported only when it is asked for.
+
+    It needs the book's packages, which someone who installed the instrument alone has not got.
+    """
+    try:
+        return importlib.import_module("gatewaylab.publish")
+    except ModuleNotFoundError as error:
+        raise BuildError(f"{error}; the book is built from a clone: scripts/build") from error
 
 
 if __name__ == "__main__":
