@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -74,14 +75,8 @@ def servers(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table(
-        Column("server", min_width=23),
-        "interface",
-        "a slot is a",
-        "default slots",
-        "version",
-        "here",
-    )
+    server = Column("server", no_wrap=True)
+    table = Table(server, "interface", "slot", "slots", "version", "here", box=box.SIMPLE)
     for row in rows:
         slots = "no bound" if row["default_slots"] is None else str(row["default_slots"])
         table.add_row(
