@@ -14,10 +14,10 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from gatewaylab import publish
+from gatewaylab import execution, publish
 from gatewaylab.errors import BuildError
 from gatewaylab.evidence import accept, read
-from gatewaylab.publish import Book, Options, build, execute, measure, staleness_key
+from gatewaylab.publish import Book, Options, build, measure, observe, staleness_key
 from gatewaylab.servers import project_root
 from tests import builders
 
@@ -134,19 +134,19 @@ def test_a_failing_notebook_fails_the_build_and_keeps_the_old_evidence(
     path = book.root / "notebooks/some.md"
     path.write_text(_notebook(code))
     with pytest.raises(BuildError, match=says):
-        execute(book, path, "new", "quick")
+        observe(book, path, "new", "quick")
     assert read(book.evidence / "some.json").key == "old"
 
 
 def test_a_hanging_cell_is_bounded_by_its_timeout(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish, "CELL_TIMEOUT", 1)
+    monkeypatch.setattr(execution, "CELL_TIMEOUT", 1)
     path = book.root / "notebooks/some.md"
     stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
     path.write_text(_notebook(stubborn))
     with pytest.raises(BuildError, match="longer than 1 s"):
-        execute(book, path, "new", "quick")
+        observe(book, path, "new", "quick")
 
 
 def test_a_new_wording_reaches_accepted_evidence_without_measuring(book: Book) -> None:
@@ -225,7 +225,7 @@ def test_every_notebook_of_the_book_can_be_read() -> None:
     real = Book(project_root())
     assert real.notebooks()
     for path in real.notebooks():
-        notebook = publish.read_notebook(path)
+        notebook = execution.read_notebook(path)
         assert notebook.metadata.kernelspec.name == "python3"
         assert set(notebook.metadata.expected_seconds) == set(publish.PROFILES)
         assert json.dumps(publish.catalogue_of(real, path.stem), default=str) != "{}"
@@ -241,7 +241,7 @@ def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
         "from gatewaylab import publish\n"
         f"book = publish.Book(Path({str(book.root)!r}))\n"
         "print('ready', flush=True)\n"
-        "try: publish.execute(book, book.root / 'notebooks/some.md', 'new', 'quick')\n"
+        "try: publish.observe(book, book.root / 'notebooks/some.md', 'new', 'quick')\n"
         "except KeyboardInterrupt: print('interrupted')\n"
     )
     command = [sys.executable, "-c", code]

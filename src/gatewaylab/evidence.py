@@ -29,6 +29,9 @@ STAGING_VARIABLE = "GATEWAYLAB_STAGING"
 #: Set by the build to the number of blocks that was asked for, ``quick`` or ``full``.
 PROFILE_VARIABLE = "GATEWAYLAB_PROFILE"
 
+#: Set by ``gatewaylab sabotage``: every claim meets its sabotage in the place of its effect.
+SABOTAGE_VARIABLE = "GATEWAYLAB_SABOTAGE"
+
 Verdict = Literal["supported", "refuted", "inconclusive", "not measured"]
 CommonVerdict = Literal["true", "true with a nuance", "outdated", "false"]
 Kind = Literal["ratio", "equivalence", "behaviour", "count", "bound", "cited", "opinion"]

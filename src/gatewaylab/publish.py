@@ -7,47 +7,41 @@ and an interrupted build keeps what it had.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import nbclient
 import nbformat
 import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from myst_nb.core.read import read_myst_markdown_notebook
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from rich.console import Console
 
 from gatewaylab import environment, evidence
 from gatewaylab.claims import Entry, catalogue
 from gatewaylab.errors import BuildError, ResultError
+from gatewaylab.execution import execute, read_notebook
 from gatewaylab.figures import Panel, waterfall
 from gatewaylab.progress import Watch, clock
 from gatewaylab.servers import NGINX, servers_table
 
 PROFILES = ("quick", "full")
 
-#: No cell takes longer: the longest comparison of the full profile needs about a third of it.
-CELL_TIMEOUT = 1800
-
 #: Parts of the instrument that cannot change a measured number; editing them measures nothing.
-_NOT_MEASURING = {f"src/gatewaylab/{name}.py" for name in ("publish", "progress", "cli")}
+_NOT_MEASURING = {
+    f"src/gatewaylab/{name}.py" for name in ("execution", "publish", "progress", "cli")
+}
 
 
 @dataclass(frozen=True)
@@ -156,11 +150,6 @@ def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Conso
         raise BuildError(f"--require-all: {', '.join(absent)} missing")
 
 
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """A text notebook as the renderer will read it, so that both see the same code cells."""
-    return nbformat.from_dict(read_myst_markdown_notebook(path.read_text(encoding="utf-8")))
-
-
 def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str, Any]]) -> str:
     """SHA-256 over all that can change what a notebook measures (decision 0005).
 
@@ -241,7 +230,7 @@ def measure(
         )
         file = book.staging(path.stem) / "progress"
         with Watch(console, path.stem, file, expected=expected[i], later=later):
-            fresh = execute(book, path, key, options.profile)
+            fresh = observe(book, path, key, options.profile)
         if fresh.refused and old is not None and old.key == key and not old.refused:
             console.out(f"    too noisy for {', '.join(fresh.refused)}: the old evidence is kept")
             continue
@@ -270,46 +259,15 @@ def _expected_seconds(path: Path, profile: str, old: evidence.Evidence | None) -
     return float(declared.get(profile, 120))
 
 
-def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence:
-    """Run one notebook in a kernel of its own and collect what it recorded.
+def observe(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence:
+    """What a fresh run of one notebook saw.
 
     Raises:
-        BuildError: a cell raised, hung or lost its kernel. The staging folder keeps the parts.
+        BuildError: it failed, or states other claims than are declared for it. The staging folder
+            keeps the parts.
     """
-    staging = book.staging(path.stem)
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    notebook = read_notebook(path)
-    begun = datetime.now(UTC)
-    client = nbclient.NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        kernel_name="python3",
-        record_timing=False,  # timings in the metadata would change the cache's hash
-        resources={"metadata": {"path": str(book.root)}},
-        # Warnings of the kernel's own machinery, not of the notebook, would clutter every build.
-        extra_arguments=["--log-level=CRITICAL"],
-    )
-    surroundings = {
-        **os.environ,
-        evidence.STAGING_VARIABLE: str(staging),
-        evidence.PROFILE_VARIABLE: profile,
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    try:
-        _run(client, surroundings)
-    except CellExecutionError as error:
-        raise BuildError(f"{path.stem} failed:\n{error}") from error
-    except CellTimeoutError as error:
-        raise BuildError(f"{path.stem}: a cell ran longer than {CELL_TIMEOUT} s") from error
-    except (DeadKernelError, RuntimeError) as error:
-        raise BuildError(
-            f"{path.stem}: its kernel died or never came up ({error}); run the build again to go on"
-        ) from error
-    _no_stderr(path.stem, notebook)
-    ended = datetime.now(UTC)
-    parts = evidence.Staging(staging).parts()
-    stated = {claim.id for claim in parts["claims"]}
+    run = execute(path, root=book.root, staging=book.staging(path.stem), profile=profile)
+    stated = {claim.id for claim in run.parts["claims"]}
     declared = {
         identifier
         for identifier, entry in catalogue_of(book, path.stem).items()
@@ -324,37 +282,12 @@ def execute(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
         notebook=path.stem,
         key=key,
         profile=profile,
-        measured_at=begun.isoformat(timespec="seconds"),
-        finished_at=ended.isoformat(timespec="seconds"),
+        measured_at=run.begun.isoformat(timespec="seconds"),
+        finished_at=run.ended.isoformat(timespec="seconds"),
         environment=environment.record(book.root),
-        executed=json.loads(nbformat.writes(notebook)),
-        **parts,
+        executed=json.loads(nbformat.writes(run.notebook)),
+        **run.parts,
     )
-
-
-def _run(client: nbclient.NotebookClient, surroundings: dict[str, str]) -> None:
-    """Execute in a thread, so that an interrupt reaches this one and ends the kernel at once.
-
-    In the main thread nbclient would take the signal itself and fail in one of several ways. The
-    servers that the kernel has started end with it; their guards see to that.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        execution = pool.submit(
-            lambda: asyncio.run(client.async_execute(env=surroundings))  # closes its loop
-        )
-        try:
-            execution.result()
-        except KeyboardInterrupt:
-            if client.km is not None and client.km.provisioner is not None:
-                os.kill(client.km.provisioner.pid, signal.SIGKILL)
-            raise
-
-
-def _no_stderr(name: str, notebook: nbformat.NotebookNode) -> None:
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if output.get("output_type") == "stream" and output.get("name") == "stderr":
-                raise BuildError(f"{name} wrote to stderr:\n{output['text'][:2000]}")
 
 
 def _reword(book: Book, old: evidence.Evidence) -> None:

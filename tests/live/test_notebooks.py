@@ -8,6 +8,7 @@ import pytest
 
 from gatewaylab import compare, evidence, publish
 from gatewaylab.compare import Setup
+from gatewaylab.execution import read_notebook
 from gatewaylab.results import Trial
 from gatewaylab.servers import project_root
 from tests import builders
@@ -27,7 +28,7 @@ def test_noise_leaves_inconclusive_claims_and_no_number(
     monkeypatch.chdir(project_root())
     book = publish.Book(project_root())
     names: dict[str, object] = {}
-    for cell in publish.read_notebook(book.root / f"notebooks/{name}.md").cells:
+    for cell in read_notebook(book.root / f"notebooks/{name}.md").cells:
         if cell.cell_type == "code":
             exec(compile(cell.source, name, "exec"), names)
     parts = evidence.Staging(tmp_path).parts()
