@@ -8,6 +8,7 @@ import pytest
 from gatewaylab import claims, evidence
 from gatewaylab.claims import Rule, behaviour, catalogue, claim
 from gatewaylab.errors import ClaimError, InputError
+from gatewaylab.readings import quantity
 from gatewaylab.results import Effect
 from tests.builders import effect
 
@@ -47,6 +48,19 @@ def test_no_difference_needs_the_whole_interval_inside_the_range(
     assert EQUIVALENT.decide(measured) == verdict
 
 
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [
+        (effect(1.1, 1.0, 1.2), "supported"),
+        (effect(1.9, 1.5, 2.5), "inconclusive"),
+        (effect(6.0, 5.0, 7.0), "refuted"),
+        (effect(1.0, 1.0, 1.0, refused=("steal",)), "inconclusive"),
+    ],
+)
+def test_a_bound_needs_the_whole_interval_below_it(measured: Effect, verdict: str) -> None:
+    assert Rule("at most", 1.6).decide(measured) == verdict
+
+
 def test_a_behaviour_holds_only_when_every_repetition_holds() -> None:
     always = Rule("always")
     assert always.decide(behaviour("x", [True] * 5, probe="p")) == "supported"
@@ -66,7 +80,7 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     entries = "\n".join(
         f'[{name}]\ntitle="t"\nstatement="s"\nkind="{kind}"\ncommon_verdict="true"\n'
         f'nuance="n"\nnotebook="some"\nsources=[]\n'
-        for name, kind in (("R", "ratio"), ("B", "behaviour"), ("O", "opinion"))
+        for name, kind in (("R", "ratio"), ("B", "behaviour"), ("O", "opinion"), ("M", "bound"))
     )
     book = tmp_path / "book"
     book.mkdir()
@@ -105,6 +119,26 @@ def test_a_sabotage_that_goes_unnoticed_raises(declared: Path) -> None:
         claim("R", HOLDS, at_least=2.0, sabotage=HOLDS)
 
 
+def test_in_a_sabotage_run_the_sabotage_stands_in_and_the_claim_is_refuted(
+    declared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(evidence.SABOTAGE_VARIABLE, "1")
+    with pytest.raises(ClaimError, match="the data refute R"):
+        claim("R", HOLDS, at_least=2.0, sabotage=FAILS)
+    kept = evidence.Staging(declared / "staging").parts()["claims"]
+    assert [(one.verdict, one.effect) for one in kept] == [("refuted", FAILS)]
+
+
+def test_a_bound_is_stated_of_a_ratio_or_of_a_quantity(declared: Path) -> None:
+    assert claim("M", FAILS, at_most=2.0, sabotage=HOLDS).record.verdict == "supported"
+    some = quantity("memory", [1.0, 1.1, 1.2, 1.0, 1.1, 1.3], unit="MiB", probe="p")
+    much = quantity("memory", [9.0, 9.1, 9.2, 9.0, 9.1, 9.3], unit="MiB", probe="p")
+    (declared / "staging" / "claim-M.json").unlink()
+    stated = claim("M", some, at_most=2.0, sabotage=much)
+    assert stated.record.verdict == "supported"
+    assert "1.1 MiB (1–1.3; 6 readings); required: at most 2" in str(stated)
+
+
 def test_a_claim_whose_sabotage_is_not_caught_is_not_supported(declared: Path) -> None:
     doubtful = effect(2.0, 1.5, 2.5)
     assert claim("R", HOLDS, at_least=2.0, sabotage=doubtful).record.verdict == "inconclusive"
@@ -130,6 +164,9 @@ def test_missing_systems_make_it_not_measured_and_say_which(declared: Path) -> N
         ("R", {}, "theory"),
         ("R", {"theory": 0.9}, "no effect"),
         ("O", {}, "not stated by a measurement"),
+        ("M", {}, "give `at_most`"),
+        ("M", {"at_least": 2.0}, "give `at_most`"),
+        ("R", {"at_most": 2.0, "at_least": 2.0}, "nothing beside it"),
     ],
 )
 def test_a_badly_declared_claim_says_what_to_do(

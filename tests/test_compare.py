@@ -11,7 +11,7 @@ from gatewaylab import compare as module
 from gatewaylab import evidence
 from gatewaylab.arrivals import ConstantRate, Poisson
 from gatewaylab.compare import AGAIN, ATTEMPTS, SPARE_BLOCKS, Outcome, Setup, compare, setup
-from gatewaylab.errors import InputError
+from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.results import Trial
 from gatewaylab.servers import server
 from gatewaylab.tables import Table, latencies, shown
@@ -152,6 +152,28 @@ def test_a_block_with_a_trial_given_up_is_made_good_by_a_spare_one(
     effect = outcome.ratio("slow", "fast")
     assert (effect.blocks, effect.refused) == (6, ())
     assert effect.n == 12  # of the common blocks only
+
+
+def test_wrong_data_stop_the_comparison_and_are_not_measured_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def measure(label: str, one: Setup, block: int, seed: int, window: object) -> Trial:
+        asked.append(label)
+        bad = ("errors: 3 requests ended in 'status', which nobody expects (0 allowed)",)
+        return builders.trial(label, block, [0.1], refusals=bad if len(asked) == 2 else ())
+
+    monkeypatch.setattr(module, "_trial", measure)
+    with pytest.raises(InvalidTrialError, match="3 requests ended in 'status'"):
+        compare("name", SETUPS, blocks=6)
+    assert len(asked) == 2
+
+
+def test_an_error_that_belongs_to_the_experiment_must_be_one_that_exists() -> None:
+    assert setup(server("uvicorn"), arrivals=Poisson(1)).errors == ("deadline",)
+    with pytest.raises(InputError, match="known: deadline, connect"):
+        setup(server("uvicorn"), arrivals=Poisson(1), errors={"timeout"})
 
 
 def test_a_name_that_is_no_file_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatewaylab.errors import ClaimError
 from gatewaylab.evidence import (
+    SABOTAGE_VARIABLE,
     ClaimRecord,
     CommonVerdict,
     Kind,
@@ -35,6 +37,14 @@ EQUIVALENT = (math.exp(EQUIVALENCE[0]), math.exp(EQUIVALENCE[1]))
 
 #: A behaviour is repeated at least this often before it counts.
 FEWEST_REPETITIONS = 5
+
+#: The effects that a claim of each measured kind may rest on.
+_EFFECTS: dict[str, tuple[str, ...]] = {
+    "ratio": ("ratio",),
+    "equivalence": ("ratio",),
+    "bound": ("ratio", "quantity"),
+    "behaviour": ("behaviour",),
+}
 
 MARKS: dict[str, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
 
@@ -58,17 +68,18 @@ class Rule:
     """What an effect must satisfy.
 
     ``at least``: the 95 % interval lies above the threshold and above the comparison's own A/A
-    noise; refuted when it lies below the threshold. ``equivalent``: the 90 % interval lies in
+    noise; refuted when it lies below the threshold. ``at most``: the interval lies below the
+    threshold; refuted when it lies above it. ``equivalent``: the 90 % interval lies in
     :data:`EQUIVALENT`; refuted when the 95 % interval lies outside it. ``always``: every
     repetition held; refuted when one did not.
     """
 
-    kind: Literal["at least", "equivalent", "always"]
+    kind: Literal["at least", "at most", "equivalent", "always"]
     threshold: float | None = None
 
     def __str__(self) -> str:
-        if self.kind == "at least":
-            return f"at least {self.threshold:.3g}"
+        if self.threshold is not None:
+            return f"{self.kind} {self.threshold:.3g}"
         if self.kind == "equivalent":
             return f"within {EQUIVALENT[0]:g} and {EQUIVALENT[1]:g}"
         return "in every repetition"
@@ -82,6 +93,11 @@ class Rule:
             if effect.low > max(self.threshold, effect.floor):
                 return "supported"
             return "refuted" if effect.high < self.threshold else "inconclusive"
+        if self.kind == "at most":
+            assert self.threshold is not None
+            if effect.high < self.threshold:
+                return "supported"
+            return "refuted" if effect.low > self.threshold else "inconclusive"
         if self.kind == "equivalent":
             low, high = EQUIVALENT
             if low <= effect.low90 and effect.high90 <= high:
@@ -171,7 +187,12 @@ def describe(effect: Effect) -> str:
     if effect.kind == "behaviour":
         return f"{effect.what}: {sum(effect.values):.0f} of {effect.blocks} repetitions"
     interval = f"{_number(effect.low)}–{_number(effect.high)}"
-    basis = f"{effect.n} requests in {effect.blocks} blocks, A/A within {_number(effect.floor)}"
+    if effect.kind == "quantity":
+        number = f"{_number(effect.estimate)} {effect.unit}".rstrip()
+        return f"{effect.what}: {number} ({interval}; {effect.n} readings)"
+    # A comparison of trials has many requests a block; one of readings has one pair.
+    seen = "requests" if effect.n > effect.blocks else "pairs of readings"
+    basis = f"{effect.n} {seen} in {effect.blocks} blocks, A/A within {_number(effect.floor)}"
     return f"{effect.what}: {_number(effect.estimate)} ({interval}; {basis})"
 
 
@@ -184,16 +205,20 @@ def claim(
     effect: Effect | None,
     *,
     at_least: float | None = None,
+    at_most: float | None = None,
     theory: float | None = None,
     sabotage: Effect | None,
     missing: Sequence[str] = (),
 ) -> Stated:
     """State a claim and have it decided.
 
+    While ``gatewaylab sabotage`` runs, the sabotage takes the place of the effect, so the claim
+    must come out refuted here just as it would in a build.
+
     Args:
         identifier: its entry in ``book/claims.toml``.
         effect: what was measured; None together with ``missing`` when it could not be.
-        at_least: the threshold of a ratio.
+        at_least: the threshold of a ratio. at_most: that of a bound, or of a ratio.
         theory: the ratio that the model predicts for this very plan. It gives the threshold:
             half of the prediction on the log scale, ``sqrt(theory)``.
         sabotage: the same effect on a system changed so that the claim must fail.
@@ -206,15 +231,17 @@ def claim(
     if identifier not in entries:
         raise ClaimError(f"{identifier} has no entry in book/claims.toml; declare it there first")
     entry = entries[identifier]
-    rule = _rule(identifier, entry.kind, at_least, theory)
+    rule = _rule(identifier, entry.kind, at_least, at_most, theory)
     verdict: Verdict = "not measured"
     tried: SabotageRecord | None = None
     if effect is not None:
         if sabotage is None:
             raise ClaimError(f"{identifier} has no sabotage: a claim must be able to fail")
         tried = SabotageRecord(what=sabotage.what, effect=sabotage, verdict=rule.decide(sabotage))
-        if {effect.kind, sabotage.kind} != {"behaviour" if rule.kind == "always" else "ratio"}:
+        if effect.kind != sabotage.kind or effect.kind not in _EFFECTS[entry.kind]:
             raise ClaimError(f"{identifier} is declared as {entry.kind}; its effects are not")
+        if os.environ.get(SABOTAGE_VARIABLE):
+            effect = sabotage
         verdict = rule.decide(effect)
         if verdict == "supported" and tried.verdict != "refuted":
             verdict = "inconclusive"  # a test that does not catch its sabotage shows nothing
@@ -249,13 +276,23 @@ def claim(
     return stated
 
 
-def _rule(identifier: str, kind: Kind, at_least: float | None, theory: float | None) -> Rule:
+def _rule(
+    identifier: str,
+    kind: Kind,
+    at_least: float | None,
+    at_most: float | None,
+    theory: float | None,
+) -> Rule:
     if kind == "behaviour":
         return Rule("always")
     if kind == "equivalence":
         return Rule("equivalent")
-    if kind != "ratio":
+    if kind not in _EFFECTS:
         raise ClaimError(f"{identifier}: a claim of kind {kind} is not stated by a measurement")
+    if at_most is not None and at_least is None and theory is None:
+        return Rule("at most", at_most)
+    if at_most is not None or kind == "bound":
+        raise ClaimError(f"{identifier} is a {kind}: give `at_most`, and nothing beside it")
     if theory is not None:
         if math.isnan(theory):
             return Rule("at least", math.inf)  # no trial to predict: the effect is refused, too
@@ -271,5 +308,5 @@ def _rule(identifier: str, kind: Kind, at_least: float | None, theory: float | N
             )
         return Rule("at least", half if at_least is None else at_least)
     if at_least is None:
-        raise ClaimError(f"{identifier} is a ratio: give `theory` or `at_least`")
+        raise ClaimError(f"{identifier} is a ratio: give `theory`, `at_least` or `at_most`")
     return Rule("at least", at_least)

@@ -8,6 +8,7 @@
     │   ├── ServerMissingError   the system is not installed on this machine
     │   └── ServerStartError     it was started and did not become ready
     ├── LoadError                the generator failed, so there is no trial
+    ├── InvalidTrialError        a trial's data are wrong, whatever the machine did
     ├── ResultError              a stored result is not what it says it is
     ├── RefusedError             the instrument declines to state a number
     ├── ClaimError               a claim is badly declared, or the data refute it
@@ -86,6 +87,13 @@ class ServerStartError(ServerError):
 
 class LoadError(GatewaylabError):
     """The load generator failed; there is no trial, and there is no zero either."""
+
+
+class InvalidTrialError(GatewaylabError):
+    """A trial broke a rule of validity: wrong answers, a lost worker, an impossible time.
+
+    It is not repeated, because looking for a run that hides the fault would select the data.
+    """
 
 
 class ResultError(GatewaylabError):

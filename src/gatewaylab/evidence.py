@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from gatewaylab.environment import Environment
 from gatewaylab.errors import InputError, ResultError
-from gatewaylab.results import Comparison, Effect, load, save, write_atomically
+from gatewaylab.results import Comparison, Effect, Readings, load, save, write_atomically
 from gatewaylab.servers import servers_table
 
 #: Set by the build to the staging folder of the notebook that is being executed.
@@ -34,7 +34,7 @@ SABOTAGE_VARIABLE = "GATEWAYLAB_SABOTAGE"
 
 Verdict = Literal["supported", "refuted", "inconclusive", "not measured"]
 CommonVerdict = Literal["true", "true with a nuance", "outdated", "false"]
-Kind = Literal["ratio", "equivalence", "behaviour", "count", "bound", "cited", "opinion"]
+Kind = Literal["ratio", "equivalence", "behaviour", "bound", "cited", "opinion"]
 
 
 class _Record(BaseModel):
@@ -139,6 +139,7 @@ class Evidence(_Record):
     values: dict[str, ValueRecord]
     systems: tuple[SystemRecord, ...]
     comparisons: tuple[Comparison, ...]
+    readings: tuple[Readings, ...] = ()
     environment: Environment
     executed: dict[str, Any]
 
@@ -164,6 +165,10 @@ class Staging:
     def comparison(self, comparison: Comparison) -> None:
         """Keep a comparison with its raw samples."""
         self._once(comparison, f"comparison-{comparison.name}")
+
+    def readings(self, readings: Readings) -> None:
+        """Keep the values of a comparison of plain numbers."""
+        self._once(readings, f"readings-{readings.name}")
 
     def claim(self, record: ClaimRecord) -> None:
         """Keep a claim; a second one of the same id would be a contradiction."""
@@ -192,6 +197,7 @@ class Staging:
         return {
             "claims": tuple(every(ClaimRecord, "claim")),
             "comparisons": tuple(every(Comparison, "comparison")),
+            "readings": tuple(every(Readings, "readings")),
             "systems": tuple(every(SystemRecord, "system")),
             "values": {
                 path.stem.removeprefix("value-"): load(ValueRecord, path)

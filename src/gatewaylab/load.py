@@ -193,14 +193,10 @@ def stream(target: Target, request: Request, *, timeout: float = 30.0) -> list[f
         InputError: the target is not on loopback.
         LoadError: the request failed, or its status is not an expected one.
     """
-    host, port = address(target)
-    name = f"[{host}]" if ":" in host else host
-    transport = httpx.HTTPTransport(uds=None if port else host)
-    base = f"http://{name}:{port}" if port else "http://localhost"
     seen: list[float] = []
     events = 0
     text = b""
-    with httpx.Client(transport=transport, base_url=base, timeout=timeout) as client:
+    with _client(target, timeout) as client:
         begin = time.monotonic()
         try:
             with client.stream(
@@ -225,6 +221,40 @@ def stream(target: Target, request: Request, *, timeout: float = 30.0) -> list[f
         except httpx.HTTPError as error:
             raise LoadError(f"streaming {request.path} failed: {error!r}") from error
     return seen
+
+
+def constant_body(target: Target, request: Request, *, timeout: float = 30.0) -> bytes | None:
+    """The body that a request is answered with, asked twice; None if the two differ.
+
+    Raises:
+        InputError: the target is not on loopback.
+        LoadError: the request failed, or its status is not an expected one.
+    """
+    bodies = set()
+    with _client(target, timeout) as client:
+        for _ in range(2):
+            try:
+                response = client.request(
+                    request.method,
+                    request.path,
+                    headers=list(request.headers),
+                    content=request.body or None,
+                )
+            except httpx.HTTPError as error:
+                raise LoadError(f"asking for {request.path} failed: {error!r}") from error
+            if response.status_code not in (request.expected or range(200, 300)):
+                raise LoadError(f"{request.path} answered with {response.status_code}")
+            bodies.add(response.content)
+    return bodies.pop() if len(bodies) == 1 else None
+
+
+def _client(target: Target, timeout: float) -> httpx.Client:
+    """A client for looking at single answers."""
+    host, port = address(target)
+    name = f"[{host}]" if ":" in host else host
+    base = f"http://{name}:{port}" if port else "http://localhost"
+    transport = httpx.HTTPTransport(uds=None if port else host)
+    return httpx.Client(transport=transport, base_url=base, timeout=timeout)
 
 
 def summary(
@@ -309,6 +339,6 @@ def _check(
 
 
 __all__ = [
-    "HTTPX_MAX_RATE", "TRANSPORTS", "Request", "Target", "get", "post", "run", "split_url",
-    "stream", "summary",
+    "HTTPX_MAX_RATE", "TRANSPORTS", "Request", "Target", "constant_body", "get", "post", "run",
+    "split_url", "stream", "summary",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
-"""How disturbed a trial was, and the rules by which the instrument refuses to publish it.
+"""How disturbed a trial was, and whether the instrument refuses it.
 
 :class:`Watch` reads the machine around a trial; :func:`refusals` is a pure function of what was
-read and what was seen. The bounds are starting values from experience with shared machines:
-throughput alone does not reveal a busy neighbour, the pressure and foreign-CPU readings do.
+read and what was seen, by the :data:`RULES`. Throughput alone does not reveal a busy neighbour;
+the pressure and foreign-CPU readings do.
 """
 
 from __future__ import annotations
@@ -15,34 +15,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gatewaylab.errors import RefusedError
-from gatewaylab.results import ERRORS, GeneratorReport, Samples, quantile_of
-
-#: Largest share of planned requests that may be missing.
-MAX_UNSENT = 0.01
-#: Send lag p99 may reach this, or this share of the effect that is looked for.
-MAX_LAG, MAX_LAG_OF_EFFECT = 0.001, 0.05
-#: Share of its core that the generator may use, and of the null-server ceiling it may send.
-MAX_GENERATOR_CPU, MAX_OF_CEILING = 0.60, 0.50
-#: Share of the time that the generator may be runnable without running.
-MAX_RUN_QUEUE = 0.02
-#: What the probes may read: shares, except ``foreign_cpu`` in cores.
-MAX_HEALTH = {"spin_gap": 0.03, "psi_some": 0.10, "steal": 0.01, "foreign_cpu": 0.15}
-#: Relative slack of the physical laws.
-SLACK = 0.05
-#: An event loop's timer may fire up to a millisecond early, and rounding adds to that.
-_EARLY = 0.002
+from gatewaylab import _procfs
+from gatewaylab._rules import MAX_HEALTH, RULES, Rule, Seen
+from gatewaylab.results import GeneratorReport, Samples
 
 _GAP = 20e-6
-_NAMES = {
-    "spin_gap": "spin gap: a busy loop lost",
-    "psi_some": "CPU pressure: some task waited for",
-    "steal": "steal: the host took",
-    "foreign_cpu": "foreign CPU: other processes used",
-}
 
 
 class Watch:
@@ -50,8 +27,9 @@ class Watch:
 
     Attributes:
         health: after the block, by name: ``psi_some``, ``steal`` and ``spin_gap`` as shares of
-            the time, ``foreign_cpu`` in cores, ``window_seconds``. A reading that the system does
-            not offer is left out.
+            the time, ``foreign_cpu`` in cores, ``window_seconds``, and of the processes in ``own``
+            how many ended (``workers_gone``) or stood still at the end (``workers_stopped``). A
+            reading that the system does not offer is left out.
 
     Args:
         own: process ids (or a function that gives them) whose trees belong to the run, beside
@@ -68,6 +46,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._gap = settled_gap(self._spin) if self._spin else math.nan
+        self._workers = self._roots()
         self._begin = self._read()
         return self
 
@@ -79,7 +58,7 @@ class Watch:
     ) -> None:
         begin, end = self._begin, self._read()
         passed = end["at"] - begin["at"]
-        self.health = {"window_seconds": passed}
+        self.health = {"window_seconds": passed, **self._missed()}
         if "pressure" in begin and "pressure" in end:
             self.health["psi_some"] = (end["pressure"] - begin["pressure"]) / passed
         if "all" in begin and "all" in end:
@@ -97,9 +76,19 @@ class Watch:
             reading["pressure"] = pressure_total(text)
         with contextlib.suppress(OSError, ValueError):
             reading |= machine_times(Path("/proc/stat").read_text())
-            roots = self._own() if callable(self._own) else self._own
-            reading["own"] = tree_cpu({os.getpid(), *roots})
+            reading["own"] = tree_cpu({os.getpid(), *self._roots()})
         return reading
+
+    def _roots(self) -> set[int]:
+        return set(self._own() if callable(self._own) else self._own)
+
+    def _missed(self) -> dict[str, float]:
+        """How many processes of the run are not what they were at the start."""
+        states = [_procfs.state(pid) for pid in self._workers]
+        return {
+            "workers_gone": float(sum(state in {None, "Z", "X"} for state in states)),
+            "workers_stopped": float(sum(state in {"T", "t"} for state in states)),
+        }
 
 
 def pressure_total(text: str) -> float:
@@ -236,174 +225,34 @@ def refusals(
     if seconds is None:
         last = float(samples.scheduled_at.max()) if len(samples) else warmup
         seconds = max(last - warmup, 1e-9)
-    measured = samples.rows(samples.scheduled_at >= warmup)
-    found = [
-        *_generator(report, health, warmup + seconds),
-        *_lag(measured, effect_seconds),
-        *_health(health, cpu_bound),
-        *_errors(samples, expected_errors),
-        *_order(samples),
-    ]
-    if quantile is not None:
-        try:
-            quantile_of(measured.latency, quantile)
-        except RefusedError as refusal:
-            found.append(f"samples: {refusal}")
-    if hold is not None:
-        found += _hold(samples, hold)
-    if slots is not None:
-        found += _slots(samples, warmup, seconds, slots, hold)
-    if steady and not _met(samples, expected_errors):
-        found += _little(samples, warmup, seconds)
-    return tuple(found)
+    seen = Seen(
+        report=report,
+        samples=samples,
+        health=health,
+        warmup=warmup,
+        seconds=seconds,
+        effect_seconds=effect_seconds,
+        expected_errors=expected_errors,
+        quantile=quantile,
+        hold=hold,
+        slots=slots,
+        cpu_bound=cpu_bound,
+        steady=steady,
+    )
+    return tuple(message for rule in RULES for message in rule.check(seen))
 
 
-def _generator(
-    report: GeneratorReport, health: Mapping[str, float], duration: float
-) -> Iterable[str]:
-    missing = (report.planned - report.sent) / max(report.planned, 1)
-    if missing > MAX_UNSENT:
-        yield (
-            f"sent: {report.sent} of {report.planned} planned requests, "
-            f"{missing:.1%} missing is above {MAX_UNSENT:.0%}"
-        )
-    cpu = report.cpu_seconds / report.wall_seconds if report.wall_seconds else math.nan
-    if not cpu <= MAX_GENERATOR_CPU:
-        yield (
-            f"client-bound: the generator used {cpu:.0%} of its core, above {MAX_GENERATOR_CPU:.0%}"
-        )
-    waited = report.run_queue_seconds / report.wall_seconds if report.wall_seconds else math.nan
-    if waited > MAX_RUN_QUEUE:  # NaN where the system does not tell
-        yield (
-            f"run queue: the generator waited {waited:.1%} of the time for its core, "
-            f"above {MAX_RUN_QUEUE:.0%}"
-        )
-    ceiling, rate = health.get("null_ceiling"), report.sent / duration
-    if ceiling is not None and not rate <= MAX_OF_CEILING * ceiling:
-        yield (
-            f"client-bound: {rate:.0f} requests/s is above {MAX_OF_CEILING:.0%} of the "
-            f"{ceiling:.0f} that a server which does nothing was sent"
-        )
+def breaks_validity(refusal: str) -> bool:
+    """Whether a message of :func:`refusals` says that the data are wrong.
 
-
-def _lag(measured: Samples, effect: float | None) -> Iterable[str]:
-    lag = measured.send_lag[~np.isnan(measured.send_lag)]
-    if len(lag) == 0:
-        yield "send lag: no request of the measured window was sent"
-        return
-    bound = max(MAX_LAG, MAX_LAG_OF_EFFECT * effect) if effect is not None else MAX_LAG
-    high = _p99(lag)
-    if high > bound:
-        yield f"send lag: p99 is {1e3 * high:.2f} ms, above {1e3 * bound:.2f} ms"
-
-
-def _health(health: Mapping[str, float], cpu_bound: bool) -> Iterable[str]:
-    for name, bound in MAX_HEALTH.items():
-        value = health.get(name)
-        if value is None or (cpu_bound and name == "psi_some"):
-            continue
-        if not value <= bound:
-            if name == "foreign_cpu":
-                yield f"{_NAMES[name]} {value:.2f} cores, above {bound:.2f}"
-            else:
-                yield f"{_NAMES[name]} {value:.1%} of the time, above {bound:.0%}"
-
-
-def _errors(samples: Samples, expected: bool | Collection[str]) -> Iterable[str]:
-    if expected is True:
-        return
-    allowed = () if expected is False else expected
-    for code, kind in enumerate(ERRORS):
-        count = int(np.count_nonzero(samples.error == code))
-        if code and count and kind not in allowed:
-            yield f"errors: {count} requests ended in {kind!r}, which nobody expects (0 allowed)"
-
-
-def _met(samples: Samples, expected: bool | Collection[str]) -> bool:
-    """Whether errors that were expected did occur, so that what is in flight may grow."""
-    kinds = {ERRORS[code] for code in np.unique(samples.error) if code}
-    return bool(kinds) if expected is True else expected is not False and bool(kinds & {*expected})
-
-
-def _order(samples: Samples) -> Iterable[str]:
-    with np.errstate(invalid="ignore"):
-        steps = (
-            ("was sent before its schedule", samples.sent_at - samples.scheduled_at),
-            ("was answered before it was sent", samples.first_byte_at - samples.sent_at),
-            ("ended before it began to arrive", samples.finished_at - samples.first_byte_at),
-            ("reached the app before it was sent", samples.started_at - samples.sent_at),
-        )
-        for what, step in steps:
-            # The clock is one for all processes; the headers round to a microsecond.
-            if len(step) and (step < -5e-6).any():
-                by = -1e6 * float(np.nanmin(step))
-                yield f"time order: a request {what}, by {by:.0f} µs (0 allowed)"
-
-
-def _hold(samples: Samples, hold: float) -> Iterable[str]:
-    answered = (samples.error == 0) & ~np.isnan(samples.finished_at)
-    took = (samples.finished_at - samples.sent_at)[answered]
-    early = took < hold - _EARLY
-    if early.any():
-        yield (
-            f"impossible latency: {int(early.sum())} answers came sooner than the hold, the "
-            f"fastest after {1e3 * took.min():.2f} ms, below {1e3 * hold:.2f} ms"
-        )
-
-
-def _slots(
-    samples: Samples, warmup: float, seconds: float, slots: int, hold: float | None
-) -> Iterable[str]:
-    end = warmup + seconds
-    with np.errstate(invalid="ignore"):
-        inside = (samples.finished_at >= warmup) & (samples.finished_at < end)
-    inside &= samples.error == 0
-    if hold:
-        # One more each: what ends in the window may have begun before it.
-        most = slots * (seconds / hold * (1 + SLACK) + 1)
-        if inside.sum() > most:
-            yield (
-                f"throughput: {int(inside.sum())} answers in {seconds:g} s, above the {most:.1f} "
-                f"that {slots} slots held {1e3 * hold:g} ms can give"
-            )
-    service = samples.service[inside & ~np.isnan(samples.service)]
-    if len(service):
-        most = slots * (seconds * (1 + SLACK) + float(service.max()))
-        if service.sum() > most:
-            yield (
-                f"slots: the app reports {service.sum():.3f} s of service in {seconds:g} s, above "
-                f"the {most:.3f} s that {slots} slots have"
-            )
-
-
-def _little(samples: Samples, warmup: float, seconds: float) -> Iterable[str]:
-    """N = X·R, with N from the time in flight and X·R from what ended in the window.
-
-    The two differ by what straddles the window's edges. In a steady state those parts cancel but
-    for chance, for which three standard deviations are allowed; a queue that grows does not.
+    Otherwise the machine was disturbed, or the load was not the planned one; such a trial may be
+    repeated, while repeating one with wrong data would only look for a run that hides it.
     """
-    end = warmup + seconds
-    begun = samples.scheduled_at
-    gone = np.where(np.isnan(samples.finished_at), np.inf, samples.finished_at)
-    ended: NDArray[np.bool_] = (gone >= warmup) & (gone < end)
-    in_flight = float(np.clip(np.minimum(gone, end) - np.maximum(begun, warmup), 0, None).sum())
-    if in_flight == 0:
-        return
-    if not ended.any():
-        yield f"Little's law: {in_flight / seconds:.2f} requests in flight and none ended (0 %)"
-        return
-    sojourn = (gone - begun)[ended]
-    across = ((begun < warmup) & (gone > warmup)).sum() + ((begun < end) & (gone >= end)).sum()
-    allowed = SLACK * in_flight + 3 * float(sojourn.mean()) * (math.sqrt(across) + 1)
-    off = abs(in_flight - float(sojourn.sum()))
-    if off > allowed:
-        yield (
-            f"Little's law: {in_flight / seconds:.2f} in flight on average, but throughput times "
-            f"latency is {sojourn.sum() / seconds:.2f}, off by {off / in_flight:.0%}, above "
-            f"{allowed / in_flight:.0%}: the window is not steady"
-        )
+    name = refusal.partition(":")[0]
+    return any(rule.validity and rule.name == name for rule in RULES)
 
 
-def _p99(values: NDArray[np.float64]) -> float:
-    ordered = np.sort(values)
-    return float(ordered[max(0, math.ceil(0.99 * len(ordered) - 1e-9) - 1)])
+__all__ = [
+    "MAX_HEALTH", "RULES", "Rule", "Seen", "Watch", "breaks_validity", "machine_times",
+    "pressure_total", "refusals", "settled_gap", "spin_gap", "tree_cpu",
+]  # fmt: skip

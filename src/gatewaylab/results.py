@@ -31,6 +31,9 @@ from pydantic import (
 from gatewaylab._columns import Integers, Seconds
 from gatewaylab.errors import InputError, RefusedError, ResultError
 
+#: Suffix of the label under which a twin's second trial is kept.
+AGAIN = " (again)"
+
 #: The error of a sample, by the index that :attr:`Samples.error` stores.
 ERRORS = ("", "deadline", "connect", "reset", "protocol", "status", "body")
 
@@ -300,7 +303,7 @@ class Comparison(_Frozen):
             raise ValueError("a label is declared twice")
         if self.twin not in self.labels:
             raise ValueError(f"the twin {self.twin!r} is not one of the labels")
-        known = {*self.labels, f"{self.twin} (again)"}
+        known = {*self.labels, self.twin + AGAIN}
         for trial in (*self.trials, *self.rejected):
             if trial.label not in known:
                 raise ValueError(f"a trial is labelled {trial.label!r}, which is not declared")
@@ -315,14 +318,47 @@ class Comparison(_Frozen):
         return sorted((t for t in self.trials if t.label == label), key=lambda t: t.block)
 
 
+class Readings(_Frozen):
+    """Numbers that are read one at a time, in randomised, interleaved blocks.
+
+    For what is not a trial of requests: CPU per request of a tool, what a tool reports, memory.
+
+    Attributes:
+        name: file-safe name, unique in its notebook.
+        what: the quantity in words. unit: of the values.
+        labels, twin, blocks, seed: as in :class:`Comparison`.
+        values: by label, by block; the twin's second value is labelled ``twin + " (again)"``.
+        refused: the rules that refused a reading, with how often each did.
+    """
+
+    name: str
+    what: str
+    unit: str
+    labels: tuple[str, ...]
+    twin: str
+    blocks: Annotated[int, Field(ge=1)]
+    seed: Count
+    values: dict[str, dict[int, float]]
+    refused: dict[str, int] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = {*self.labels, self.twin + AGAIN}
+        if self.twin not in self.labels or set(self.values) != known:
+            raise ValueError(f"values for {sorted(self.values)}, declared are {sorted(known)}")
+        if not all(math.isfinite(v) for row in self.values.values() for v in row.values()):
+            raise ValueError("a reading is a finite number")
+        return self
+
+
 class Effect(_Frozen):
     """A number with its uncertainty, and what it was computed from.
 
     Attributes:
-        kind: ``ratio``, ``count`` or ``behaviour``.
+        kind: ``ratio``, ``quantity`` (a number with a unit) or ``behaviour``.
         what: a sentence naming the quantity, for tables.
         estimate: the point estimate (for a behaviour: the share of repetitions that held).
-        low, high: bounds of the 95 % interval; equal to the estimate for counts.
+        low, high: bounds of the 95 % interval.
         low90, high90: bounds of the 90 % interval, for equivalence.
             Bounds and estimate may be infinite (censoring); NaN only stands in a refused effect.
         floor: the A/A ratio's distance from 1 in the same comparison, as a factor ≥ 1.
@@ -330,10 +366,11 @@ class Effect(_Frozen):
         n: samples, blocks: replications, seed: of the comparison.
         values: the per-block (per-repetition) values.
         comparison: name of the comparison, or of the probe.
+        unit: of a quantity.
         refused: why no number may be stated; empty for an accepted effect.
     """
 
-    kind: Literal["ratio", "count", "behaviour"]
+    kind: Literal["ratio", "quantity", "behaviour"]
     what: str
     estimate: Number
     low: Number
@@ -347,6 +384,7 @@ class Effect(_Frozen):
     seed: Count
     values: tuple[Number, ...]
     comparison: str
+    unit: str = ""
     refused: tuple[str, ...] = ()
 
     @model_validator(mode="after")

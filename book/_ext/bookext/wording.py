@@ -37,10 +37,9 @@ def effect(value: Effect, form: str = "") -> str:
     if value.kind == "behaviour":
         return f"{sum(value.values):.0f} of {value.blocks} repetitions"
     low, high = number(value.low, form), number(value.high, form)
-    times = "\u00a0×" if value.kind == "ratio" else ""
-    if value.kind == "count" and value.low == value.high:
-        return number(value.estimate, form)
-    return f"{number(value.estimate, form)}{times} ({low}–{high})"
+    unit = "×" if value.kind == "ratio" else value.unit
+    shown = f"{number(value.estimate, form)}\u00a0{unit}".rstrip("\u00a0")
+    return f"{shown} ({low}–{high})"
 
 
 def quantity(value: ValueRecord, form: str = "") -> str:
@@ -55,7 +54,10 @@ def basis(value: Effect) -> str:
     """What an effect rests on: samples, blocks, seed."""
     if value.kind == "behaviour":
         return f"{value.blocks} repetitions"
-    return f"{value.n} requests in {value.blocks} blocks, seed {value.seed}"
+    if value.kind == "quantity":
+        return f"{value.n} readings"
+    seen = "requests" if value.n > value.blocks else "pairs of readings"
+    return f"{value.n} {seen} in {value.blocks} blocks, seed {value.seed}"
 
 
 def result(record: ClaimRecord) -> str:
