@@ -5,7 +5,18 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from gatewaylab.errors import InputError
-from gatewaylab.figures import Panel, canvas, events, lanes, model_line, show, strip, waterfall
+from gatewaylab.figures import (
+    Panel,
+    canvas,
+    events,
+    lanes,
+    levels,
+    model_line,
+    show,
+    strip,
+    visitors,
+    waterfall,
+)
 from gatewaylab.results import Samples
 from tests import builders
 
@@ -107,3 +118,23 @@ def test_the_model_line_carries_every_measured_point_with_its_label() -> None:
     model_line(ax, [1, 2], [9.0, 3.0], [(1, 9.0, 8.0, 10.0, "one worker", "#4477AA")])
     assert "one worker" in [text.get_text() for text in ax.texts]
     assert show(figure, alt="a", caption="c").svg.startswith("<svg")
+
+
+def test_every_visitor_is_a_stem_as_high_as_the_wait() -> None:
+    figure, (ax,) = canvas()
+    visitors(ax, builders.samples([0.1, 0.02]), color="#4477AA", stall=(0.0, 0.1))
+    (stems,) = ax.collections
+    tops = [np.asarray(path.vertices)[1] for path in stems.get_paths()]
+    np.testing.assert_allclose(tops, [[0.0, 100.0], [0.01, 20.0]])
+    assert "the server stands still" in show(figure, alt="a", caption="c").svg
+
+
+def test_the_levels_of_the_first_row_are_drawn_on_through_the_others() -> None:
+    _, (ax,) = canvas()
+    rows = {"truth": {"p50": 0.0, "p99": 500.0}, "tool": {"p50": 0.1, "p99": 2.0}}
+    levels(ax, rows, colors={"truth": "#000000", "tool": "#EE6677"})
+    dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
+    verticals = [float(np.asarray(line.get_xdata())[0]) for line in dotted]
+    assert verticals == [0.05, 500.0]  # a logarithm has no zero
+    assert [text.get_text() for text in ax.texts] == ["p50", "p99"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["truth", "tool"]

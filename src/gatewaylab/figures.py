@@ -334,3 +334,67 @@ def model_line(
     ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     ax.set_xlabel("slots")
     ax.set_ylabel(f"median latency, {unit}")
+
+
+def visitors(
+    ax: Axes, samples: Samples, *, color: str, stall: tuple[float, float] | None = None
+) -> None:
+    """Every request as a stem: where it stands is when it was due, its height is its latency.
+
+    Args:
+        stall: begin and end of a time in which the server stood still, in the samples' seconds;
+            it is shaded.
+    """
+    if stall is not None:
+        ax.axvspan(*stall, color=WAITING, alpha=0.22, linewidth=0)
+        ax.annotate(
+            "the server stands still",
+            (sum(stall) / 2, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=9.5,
+        )
+    latency = 1e3 * samples.latency
+    ax.vlines(samples.scheduled_at, 0, latency, color=color, linewidth=1.1)
+    ax.plot(samples.scheduled_at, latency, "o", color=color, markersize=2.6)
+    ax.set_ylim(bottom=0)
+    ax.set_xlim(left=0)
+    ax.set_ylabel("waited, ms")
+
+
+def levels(
+    ax: Axes,
+    rows: Mapping[str, Mapping[str, float]],
+    *,
+    colors: Mapping[str, str],
+    unit: str = "ms",
+    smallest: float = 0.05,
+) -> None:
+    """One row a source, one marker a level of its latencies, on a logarithmic axis.
+
+    The first row is the truth: its levels are drawn on as lines through all the others.
+
+    Args:
+        rows: by label, the values by name of the level; every row has the same levels.
+        smallest: in ``unit``; what lies below is drawn there, because a logarithm has no zero.
+    """
+    truth = next(iter(rows))
+    for row, (label, values) in enumerate(rows.items()):
+        points = [max(value, smallest) for value in values.values()]
+        ax.plot([min(points), max(points)], [row, row], color=colors[label], linewidth=1.2)
+        for i, (name, point) in enumerate(zip(values, points, strict=True)):
+            marker = MARKERS[i % len(MARKERS)]
+            ax.plot(point, row, marker, color=colors[label], markersize=7.5, zorder=3)
+            if label == truth:
+                ax.axvline(point, color=WAITING, linewidth=0.9, linestyle=":", zorder=0)
+                ax.annotate(name, (point, row - 0.3), ha="center", va="bottom", fontsize=9.5)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.5, -0.95)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+    ax.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    ax.set_xlabel(f"latency, {unit}")
