@@ -1,0 +1,158 @@
+"""Other load tools on the same servers: what they cost, and what they say of a server that stalls.
+
+Each is run as its own manual has it and taken at its word; nothing it reports is corrected. It is
+a process of its own, sends to this machine only, and is ended when it does not end by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from gatewaylab._peer_reports import LEVELS, quantiles_of
+from gatewaylab._peer_tools import Report, Tally
+from gatewaylab._peers import PEERS, WORKERS, Peer, closed, reported
+from gatewaylab.arrivals import ConstantRate
+from gatewaylab.errors import InputError, LoadError
+from gatewaylab.queueing import stall_latencies
+from gatewaylab.reference import reference_server
+
+__all__ = [
+    "LEVELS", "PEERS", "WORKERS", "Cost", "Peer", "Report", "StallRow", "Tally", "closed", "costs",
+    "reported", "stall_reports",
+]  # fmt: skip
+
+#: Below this a true latency is nothing, and no error is stated relative to it.
+_NOTHING = 1e-3
+
+
+@dataclass(frozen=True)
+class StallRow:
+    """What one tool reported of a server that stood still once, beside the truth.
+
+    Attributes:
+        peer: key in `PEERS`. title, version, model: of the tool.
+        truth: quantiles in seconds for visitors who come at the constant rate, whatever the
+            server does, from the moment of the tool's first request.
+        reported: the tool's own, by the same levels.
+        error: reported / truth - 1 by level; None where the truth is below a millisecond.
+        planned: how many such visitors there are.
+        requests: how many the tool counts. served: how many the server took.
+        stall: how long the server stood still, by its own clock.
+        source: where the tool's numbers come from.
+    """
+
+    peer: str
+    title: str
+    version: str
+    model: str
+    truth: Mapping[float, float]
+    reported: Mapping[float, float]
+    error: Mapping[float, float | None]
+    planned: int
+    requests: int
+    served: int
+    stall: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One tool's closed loads, by round.
+
+    Attributes:
+        cpu_per_request: CPU seconds that it spent on a request. rate: requests/s that it got.
+    """
+
+    cpu_per_request: tuple[float, ...]
+    rate: tuple[float, ...]
+
+
+def stall_reports(
+    stall: float = 0.6,
+    at: float = 1.005,
+    rate: float = 100.0,
+    seconds: float = 3.0,
+    only: Collection[str] | None = None,
+) -> list[StallRow]:
+    """Show a stalling server to each tool that is here, and set what it says beside the truth.
+
+    Each meets a fresh reference server that answers at once, but stands still for ``stall``
+    seconds, ``at`` seconds after its first request (half-way between two visitors by default, so
+    that a millisecond does not decide whom it meets). A visitor who comes during the stall waits
+    for the rest of it; that is the whole truth, as the server has no other delay worth naming.
+    Where a tool does not say when it began, the server's timer does, to about a millisecond.
+
+    Args:
+        only: the tools to ask, by their keys in :data:`PEERS`; all that are here if None.
+
+    Raises:
+        InputError: an unknown tool, or the stall does not lie within the run, or an argument makes no sense.
+        LoadError: a tool failed.
+    """
+    if not (stall > 0 and at >= 0 and at + stall < seconds):
+        raise InputError(f"a stall of {stall!r} s after {at!r} s does not lie within {seconds!r} s")
+    if unknown := {*(only or ())} - {*PEERS}:
+        raise InputError(f"no load tool {sorted(unknown)}; there are: {', '.join(PEERS)}")
+    plan = ConstantRate(rate).plan(seconds, 0)
+    tool_core, server_core = _cores()
+    rows = []
+    for name, peer in PEERS.items():
+        version = peer.version()
+        if version is None or (only is not None and name not in only):
+            continue
+        with reference_server("stall", hold=stall, at=at, pin=server_core) as server:
+            said = reported(peer, server.url, rate, seconds, tool_core)
+            did = server.report()
+        if not did["stalls"]:
+            raise LoadError(f"the server never stalled while {peer.title} asked it")
+        begin, end = did["stalls"][0]
+        start = at if said.began is None else begin - said.began
+        truth = quantiles_of(stall_latencies(plan, start, end - begin, 0.0, None))
+        rows.append(
+            StallRow(
+                peer=name, title=peer.title, version=version, model=peer.model,
+                truth=truth, reported={level: said.quantiles[level] for level in LEVELS},
+                error={
+                    level: said.quantiles[level] / truth[level] - 1
+                    if truth[level] > _NOTHING else None
+                    for level in LEVELS
+                },
+                planned=len(plan), requests=said.requests, served=did["requests"],
+                stall=end - begin, source=said.source,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def costs(rounds: int = 5, seconds: float = 1.0, connections: int = 8) -> dict[str, Cost]:
+    """Let the tools that are here ask the same null server in turn, as fast as they can.
+
+    The server has one core and the tool another, where there are two. Each round begins with
+    another tool, so that none always follows the same one.
+
+    Raises:
+        InputError: an argument makes no sense.
+        LoadError: a tool failed.
+    """
+    if rounds < 1:
+        raise InputError(f"rounds must be at least 1, not {rounds!r}")
+    names = [name for name, peer in PEERS.items() if peer.available()]
+    tallies: dict[str, list[Tally]] = {name: [] for name in names}
+    tool_core, server_core = _cores()
+    with reference_server("null", trace=False, pin=server_core) as server:
+        for turn in range(rounds):
+            first = turn % len(names)
+            for name in names[first:] + names[:first]:
+                tallies[name].append(closed(name, server.url, connections, seconds, tool_core))
+    return {
+        name: Cost(tuple(one.cpu_per_request for one in of), tuple(one.rate for one in of))
+        for name, of in tallies.items()
+    }
+
+
+def _cores() -> tuple[int | None, int | None]:
+    """A core for the tool and another for the server; None twice where there is only one."""
+    mine = sorted(os.sched_getaffinity(0))
+    return (mine[0], mine[-1]) if len(mine) > 1 else (None, None)
