@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from gatewaylab.evidence import (
     ValueRecord,
 )
 from gatewaylab.results import Effect
+from gatewaylab.states import StateRecord
 
 CLAIMS = """
 [C05]
@@ -162,7 +164,10 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shelf(root: Path) -> Shelf:
-    return Shelf(root / "_build" / "evidence", root / "book" / "claims.toml", root / "notebooks")
+    build = root / "_build"
+    return Shelf(
+        build / "evidence", root / "book" / "claims.toml", root / "notebooks", build / "state"
+    )
 
 
 # What a number looks like
@@ -338,7 +343,7 @@ PAGES = {
     "book/claims": "# Ledger\n\n## All\n\n```{claims-ledger}\n```\n",
     "book/method": "# Method\n\nWords and $x^2$.\n\n$$\ny = x\n$$\n",
     "book/how": (
-        "# How\n\n```{systems-table}\n```\n\n```{trials-table}\n```\n\n"
+        "# How\n\n```{states-table}\n```\n\n```{systems-table}\n```\n\n```{trials-table}\n```\n\n"
         "```{environment-record}\n```\n"
     ),
     "notebooks/slots": (
@@ -362,6 +367,7 @@ def book(root: Path) -> Path:
         "exclude_patterns = ['_build', '.*']\n"
         "myst_enable_extensions = ['dollarmath']\n"
         "nitpicky = True\n"
+        "bookext_measured = 'book/how'\n"
     )
     return root
 
@@ -414,6 +420,7 @@ def test_raw_data_and_claims_are_published(book: Path, monkeypatch: pytest.Monke
     assert json.loads((data / "slots.json").read_text())["notebook"] == "slots"
     published = json.loads((data / "claims.json").read_text())["claims"]
     assert [c["verdict"] for c in published] == ["supported", "not measured", "not measured"]
+    assert [c["state"] for c in published] == ["accepted", None, "missing"]
     (run,) = json.loads((data / "environment.json").read_text())["runs"]
     assert (run["notebook"], run["profile"]) == ("slots", "quick")
     assert run["environment"]["cores"] >= 1
@@ -460,6 +467,249 @@ def test_without_any_evidence_no_number_is_printed(
     for name in ("index", "notebooks/slots", "book/how"):
         assert wording.NOT_MEASURED in html(app, name).lower()
     assert "6.1" not in html(app, "book/claims")
+
+
+# What a page says of the state of its evidence
+
+ATTEMPT = "2026-11-23T10:20:00+00:00"
+BANNER = re.compile(
+    r'<div class="state-banner ([^"]*)" role="note" aria-label="[^"]+">(.*?)</div>', re.S
+)
+
+
+def put_state(root: Path, state: str, notebook: str = "slots", **more: Any) -> None:
+    fields: dict[str, Any] = {"notebook": notebook, "state": state, "since": ATTEMPT}
+    folder = root / "_build" / "state"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = StateRecord.model_validate({**fields, **more})
+    (folder / f"{notebook}.json").write_text(record.model_dump_json() + "\n")
+
+
+def banners(app: SphinxTestApp, name: str) -> list[tuple[str, str]]:
+    """The class and the text of each banner of a page."""
+    found = BANNER.findall(html(app, name))
+    plain = ((state, re.sub(r"<[^>]+>", "", text)) for state, text in found)
+    return [(state, " ".join(text.split())) for state, text in plain]
+
+
+OLD = "22 November 2026 on A Processor with CPython 3.11 (all versions)."
+SHOWN = f"The numbers shown are those of {OLD}"
+CHANGED = "The code, a version or the machine has changed since."
+LEFT_OUT = "Figures and other outputs are left out, because the code beside them has changed."
+LAST = "The last attempt to measure {it}, 23 November 2026 10:20 UTC,"
+FAR = "C05 lies far above its earlier numbers"
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "says", "own_page_adds"),
+    [
+        (
+            "stale",
+            {"current": False, "at": "2026-11-22T08:00:00+00:00"},
+            f"Older numbers. The numbers{{of it}} come from the measurement of {OLD} {CHANGED}",
+            "",
+        ),
+        (
+            "stale",
+            {"current": False, "figures": False},
+            f"Older numbers. The numbers{{of it}} come from the measurement of {OLD} {CHANGED}",
+            f" {LEFT_OUT}",
+        ),
+        (
+            "unstable",
+            {"at": ATTEMPT, "reasons": ("C05: CPU pressure",)},
+            f"Too noisy. {LAST} was refused (C05: CPU pressure). {SHOWN}",
+            "",
+        ),
+        (
+            "unstable",
+            {"at": ATTEMPT, "reasons": (f"held: {FAR}",)},
+            f"Held back. {LAST} is held back: {FAR}. It counts when a second one agrees. {SHOWN}",
+            "",
+        ),
+        (
+            "rejected",
+            {"at": ATTEMPT, "reasons": ("the data refute C05",), "current": False},
+            f"Rejected. {LAST} was rejected (the data refute C05). {SHOWN} {CHANGED}",
+            "",
+        ),
+    ],
+)
+def test_numbers_that_are_not_plainly_accepted_stand_under_a_banner(
+    book: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    more: dict[str, Any],
+    says: str,
+    own_page_adds: str,
+) -> None:
+    put_state(book, state, **more)
+    app, _ = build(book, monkeypatch)
+    assert app.warning.getvalue() == ""
+    own = says.replace("{of it}", "").replace("{it}", "this chapter") + own_page_adds
+    front = says.replace("{of it}", " of Slots").replace("{it}", "Slots")
+    assert banners(app, "notebooks/slots") == [(f"state-{state}", own)]
+    assert banners(app, "index") == [(f"state-{state}", front)]
+    # Right after the title, and above the older numbers, which stay.
+    shown = html(app, "index")
+    assert shown.index("</h1>") < shown.index('"state-banner') < shown.index("6.1\u00a0×")
+    assert banners(app, "book/method") == []
+    stamp = html(app, "notebooks/slots").partition('class="measured-stamp"')[2].partition("</p>")[0]
+    assert f'class="state-badge state-{state}"' in stamp
+    assert "Measured 22 November 2026 on A Processor" in stamp
+    assert f'class="state-badge state-{state}"' in html(app, "book/how")
+    published = json.loads(Path(app.outdir, "data", "claims.json").read_text())["claims"]
+    assert published[0]["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("state", "reasons", "says"),
+    [
+        ("missing", (), "Not measured. Slots has not been measured on this machine: no number"),
+        ("rejected", ("a cell raised ValueError",), "so no number is shown"),
+        ("unstable", ("held: C05 lies far above its earlier numbers",), "so no number is shown"),
+    ],
+)
+def test_without_earlier_evidence_every_page_says_so_and_has_no_number(
+    book: Path, monkeypatch: pytest.MonkeyPatch, state: str, reasons: tuple[str, ...], says: str
+) -> None:
+    (book / "_build" / "evidence" / "slots.json").unlink()
+    at = None if state == "missing" else ATTEMPT
+    put_state(book, state, reasons=reasons, at=at)
+    app, _ = build(book, monkeypatch)
+    assert app.warning.getvalue() == ""
+    ((style, text),) = banners(app, "index")
+    assert style == f"state-{state}"
+    assert says in text
+    assert wording.NOT_MEASURED in html(app, "index")
+    for file in Path(app.outdir).rglob("*.html"):
+        text = file.read_text(encoding="utf-8")
+        assert "claim-strip" not in text
+        assert not re.search(r"\b6\.1\b|5\.8–6\.4|0\.12\b", text), file
+    assert not Path(app.outdir, "data", "slots.json").exists()
+
+
+def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = effect(7.77, 7.11, 7.99, floor=7.33, refused=("steal: too much",))
+    undecided = claim(
+        verdict="inconclusive",
+        effect=refused,
+        theory=float("nan"),
+        threshold=float("inf"),
+        rule="at least inf",
+    )
+    put(book, evidence(claims=(undecided,)))
+    (book / "book" / "method.md").write_text("# Method\n\n{measured}`C05.theory`\n")
+    app, _ = build(book, monkeypatch)
+    ((style, text),) = banners(app, "index")
+    assert style == "state-unstable"
+    assert text == (
+        "Too noisy. The measurement of Slots was disturbed (C05: steal). What was refused is left "
+        f"out; the rest is of {OLD}"
+    )
+    for file in Path(app.outdir).rglob("*.html"):
+        assert not re.search(r"7\.77|7\.11|7\.99|7\.33", file.read_text(encoding="utf-8")), file
+        assert not re.search(r"\bnan\b|\binf\b", file.read_text(encoding="utf-8")), file
+    assert wording.REFUSED in html(app, "index")
+    assert wording.REFUSED in html(app, "book/method")
+
+
+def test_one_banner_names_every_notebook_and_the_gravest_first(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_state(book, "rejected", at=ATTEMPT, reasons=("<b>odd</b>",))
+    app, _ = build(book, monkeypatch)
+    ((style, text),) = banners(app, "book/claims")
+    assert style == "state-rejected"
+    assert text.index("measure Slots") < text.index("Later has not been measured")
+    assert "<b>odd" not in html(app, "book/claims")
+
+
+def test_notebooks_that_are_alike_share_a_sentence(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(book, evidence(notebook="later", claims=()))
+    for stem in ("third", "fourth"):
+        (book / "notebooks" / f"{stem}.md").write_text(
+            f"---\norphan: true\n---\n# {stem.title()}\n"
+        )
+    for stem in ("slots", "later"):
+        put_state(book, "stale", stem, current=False)
+    app, _ = build(book, monkeypatch)
+    ((_, text),) = banners(app, "book/claims")
+    assert text == (
+        "Older numbers. The numbers of Later and Slots come from the measurement of "
+        f"{OLD} {CHANGED} Not measured. Fourth and Third have not been measured on this machine: "
+        "no number is shown."
+    )
+
+
+def test_a_claim_of_a_notebook_that_is_not_written_yet_is_not_measured(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "notebooks" / "later.md").unlink()
+    (book / "book" / "index.md").write_text(
+        "# Front\n\n{claim}`C13`\n" + TREE.replace("../notebooks/later\n", "")
+    )
+    app, _ = build(book, monkeypatch)
+    assert app.warning.getvalue() == ""
+    ((_, text),) = banners(app, "index")
+    assert text == "Not measured. later has not been measured on this machine: no number is shown."
+
+
+def test_a_page_that_only_cites_needs_no_banner(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_state(book, "stale", current=False)
+    (book / "book" / "method.md").write_text("# Method\n\n{claim}`C07`\n")
+    app, _ = build(book, monkeypatch)
+    assert banners(app, "book/method") == []
+
+
+def test_the_table_of_states_says_when_and_why(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_state(book, "rejected", at=ATTEMPT, reasons=("the data refute C05",), current=False)
+    app, _ = build(book, monkeypatch)
+    table = html(app, "book/how").partition('class="book-table states')[2].partition("</table>")[0]
+    rows = [
+        " ".join(re.sub(r"<[^>]+>", " ", row[row.index(">") + 1 :]).split())
+        for row in table.split("<tr")[2:]
+    ]
+    assert rows == [
+        "Later not measured – – – –",
+        "Slots rejected 2026-11-22 08:00 UTC A Processor × 2 3:00 min "
+        "attempt of 2026-11-23 10:20 UTC: the data refute C05; "
+        "the code, a version or the machine has changed since",
+    ]
+
+
+def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(book, monkeypatch)
+    put_state(book, "stale", current=False)
+    app, read = build(book, monkeypatch)
+    assert read == {"book/index", "book/claims", "book/how", "notebooks/slots"}
+    assert len(banners(app, "index")) == 1
+    _, read = build(book, monkeypatch)
+    assert read == set()
+    put_state(book, "accepted")
+    path = book / "_build" / "state" / "slots.json"
+    later = path.stat().st_mtime_ns + 10**10
+    os.utime(path, ns=(later, later))
+    app, read = build(book, monkeypatch)
+    assert read == {"book/index", "book/claims", "book/how", "notebooks/slots"}
+    assert banners(app, "index") == []
+
+
+@pytest.mark.parametrize("text", ["{", '{"notebook": "slots", "state": "missing", "since": ""}'])
+def test_evidence_speaks_for_itself_where_its_state_file_does_not(
+    root: Path, shelf: Shelf, text: str
+) -> None:
+    shelf.states.mkdir()
+    shelf.state_path("slots").write_text(text)
+    assert shelf.state("slots").state == "accepted"
 
 
 def test_search_index_knows_the_front_page_by_its_new_name_also_after_a_rebuild(

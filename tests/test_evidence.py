@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from gatewaylab import evidence
 from gatewaylab.errors import InputError, ResultError
 from gatewaylab.evidence import Staging, ValueRecord, accept, cite, read
+from gatewaylab.results import Readings
 from tests import builders
 
 
@@ -138,6 +139,16 @@ def test_outside_a_build_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     cite("k", 1.0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_series_are_comparisons_and_readings() -> None:
+    comparison = builders.comparison("c", [builders.trial("a", 0, [0.1])], labels=["a"])
+    readings = Readings(
+        name="r", what="memory", unit="B", labels=("a",), twin="a", blocks=1, seed=1,
+        values={"a": {0: 1.0}, "a (again)": {0: 1.0}},
+    )  # fmt: skip
+    found = builders.evidence(comparisons=(comparison,), readings=(readings,))
+    assert [one.name for one in found.series] == ["c", "r"]
 
 
 def test_the_schema_names_every_field() -> None:

@@ -24,8 +24,8 @@ from gatewaylab._http1 import Answer, ProtocolError
 from gatewaylab.arrivals import Arrivals, Closed, ConstantRate, Poisson
 from gatewaylab.errors import InputError, LoadError
 from gatewaylab.load import Request, get, post, run, split_url, stream, summary
+from gatewaylab.reference import reference_server
 from gatewaylab.results import ERRORS, GeneratorReport, Samples
-from tests.support.null_server import null_server
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nok\n"
@@ -177,6 +177,48 @@ def test_a_counted_answer_does_not_end_with_its_connection() -> None:
 def test_what_is_not_one_http1_answer_is_a_protocol_error(raw: bytes) -> None:
     with pytest.raises(ProtocolError):
         Answer("GET", keep_body=False).feed(raw)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status", "body"),
+    [
+        (("200", 3, "0.125"), ("200", 3, "9.875"), 200, b"ok\n"),
+        (("200", 3, "0.125"), ("500", 3, "0.125"), 500, b"ok\n"),
+        (("200", 3, "0.125"), ("200", 5, "0.125"), 200, b"okay\n"),
+    ],
+)
+def test_a_head_that_differs_in_digits_alone_is_read_anew_where_they_matter(
+    first: tuple[str, int, str], second: tuple[str, int, str], status: int, body: bytes
+) -> None:
+    head = "HTTP/1.1 {} OK\r\nContent-Length: {}\r\nServer-Timing: app;dur={}\r\n\r\n"
+    answer = Answer("GET", keep_body=True)
+    assert answer.feed(head.format(*first).encode() + b"ok\n")
+    for size in (1, 10_000):
+        raw = head.format(*second).encode() + body
+        answer.reset()
+        pieces = [raw[i : i + size] for i in range(0, len(raw), size)]
+        assert [answer.feed(piece) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+        assert (answer.status, answer.body, answer.keep) == (status, body, True)
+        assert answer.head.endswith(second[2].encode())
+
+
+def test_a_kept_connection_that_will_close_after_a_similar_head_is_noticed() -> None:
+    answer = Answer("GET", keep_body=False)
+    old = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nDate: 11\r\nContent-Length: 0\r\n\r\n"
+    new = b"HTTP/1.1 200 OK\r\nConnection: close\r\nDate: 12\r\nContent-Length: 0\r\n\r\n"
+    for raw, keep in ((old, True), (new, False), (new.replace(b"12", b"13"), False), (old, True)):
+        answer.reset()
+        assert answer.feed(raw)
+        assert answer.keep == keep
+
+
+def test_no_more_heads_are_remembered_than_are_of_use() -> None:
+    answer = Answer("GET", keep_body=False)
+    for n in range(200):
+        answer.reset()
+        name = "x" * (n + 1)
+        assert answer.feed(f"HTTP/1.1 200 OK\r\n{name}: 1\r\nContent-Length: 0\r\n\r\n".encode())
+    assert len(answer._shapes) <= 32
 
 
 # The raw transport.
@@ -476,7 +518,7 @@ def test_closed_clients_survive_failures_without_spinning() -> None:
 
 @pytest.mark.parametrize("arrivals", [ConstantRate(50), Closed(2, think=0.04)])
 def test_httpx_brings_the_same_columns(arrivals: Arrivals) -> None:
-    with null_server("null") as server:
+    with reference_server("null") as server:
         samples, report = short(server.url, arrivals=arrivals, transport="httpx", seconds=0.4)
     assert errors_of(samples) == {""}
     assert report.transport == "httpx"

@@ -14,9 +14,9 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from gatewaylab import execution, publish
-from gatewaylab.errors import BuildError
-from gatewaylab.evidence import accept, read
+from gatewaylab import execution, publish, rendering, states
+from gatewaylab.errors import BuildError, ResultError
+from gatewaylab.evidence import Evidence, accept, read
 from gatewaylab.publish import Book, Options, build, measure, observe, staleness_key
 from gatewaylab.servers import project_root
 from tests import builders
@@ -166,6 +166,7 @@ def test_unreadable_evidence_is_measured_again(book: Book) -> None:
     (book.evidence / "some.json").write_text("{")
     measure(book, Options(), TABLE, console)
     assert "unusable" in out.getvalue()
+    assert (book.build / "unusable" / "some.json").read_text() == "{"
     assert read(book.evidence / "some.json").claims
 
 
@@ -174,7 +175,7 @@ def test_the_renderer_gets_outputs_only_for_the_code_that_made_them(book: Book) 
     measure(book, Options(), TABLE, console)
 
     def cached() -> list[Any]:
-        publish._fill_cache(book)
+        rendering.fill_cache(book)
         (path,) = book.cache.glob("executed/*/base.ipynb")
         return list(nbformat.read(path, 4).cells[0].outputs)
 
@@ -253,3 +254,271 @@ def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
         said, _ = process.communicate(timeout=20)
     assert said == "interrupted\n"
     assert read(book.evidence / "some.json").key == "old"
+
+
+# States
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("raise ValueError(7.77)", "a cell raised ValueError"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its kernel died"),
+        (CLAIM.replace("[True]", "[False]"), "the data refute C01"),
+        (CLAIM.replace("[False]", "[True]"), "the sabotage of C01 went unnoticed"),
+        (
+            "from gatewaylab.errors import InvalidTrialError\n"
+            "raise InvalidTrialError('c: x gave wrong data: errors: 777 requests; slots: 7.77')",
+            "a cell raised InvalidTrialError (errors, slots)",
+        ),
+    ],
+)
+def test_a_page_is_told_why_without_any_number_of_the_run(book: Book, code: str, says: str) -> None:
+    (book.root / "notebooks/some.md").write_text(_notebook(code))
+    rejected, _ = _measure(book)
+    (reason,) = _state(book).reasons
+    assert reason.startswith(says)
+    assert "777" not in reason
+    assert "7.77" not in reason
+    assert rejected["some"]
+
+
+def _whole(key: str, at: str = "2026-01-02T00:00:00+00:00", **changes: Any) -> Evidence:
+    return builders.evidence(key=key, measured_at=at, **changes)
+
+
+def _noisy(key: str) -> Evidence:
+    effect = builders.effect(7.77, 7.0, 8.0, refused=("steal: the host took 9.0 %",))
+    record = builders.claim_record(verdict="inconclusive")
+    claims = (record.model_copy(update={"effect": effect}),)
+    return _whole(key, "2026-01-02T01:00:00+00:00", claims=claims)
+
+
+def _refuted(key: str) -> Evidence:
+    claims = (builders.claim_record(verdict="refuted"),)
+    return _whole(key, "2026-01-02T01:00:00+00:00", claims=claims)
+
+
+def _state(book: Book, notebook: str = "some") -> states.StateRecord:
+    found = states.read(book.state(notebook))
+    assert found is not None
+    return found
+
+
+class Runs:
+    """Stands for the kernel: gives each notebook's run what the test says, and notes the calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.next: Any = _whole
+        monkeypatch.setattr(publish, "observe", self._observe)
+
+    def _observe(self, book: Book, path: Path, key: str, profile: str) -> Evidence:
+        self.calls.append(path.stem)
+        outcome = self.next[path.stem] if isinstance(self.next, dict) else self.next
+        if isinstance(outcome, BaseException):
+            raise outcome
+        found: Evidence = outcome(key)
+        return found.model_copy(update={"notebook": path.stem, "profile": profile})
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    return Runs(monkeypatch)
+
+
+def _measure(book: Book, **options: Any) -> tuple[dict[str, str], str]:
+    console, out = _console()
+    return measure(book, Options(**options), TABLE, console), out.getvalue()
+
+
+@pytest.mark.parametrize("old", ["none", "same key", "other key"])
+@pytest.mark.parametrize(
+    ("run", "state", "reasons"),
+    [
+        (_whole, "accepted", ()),
+        (_noisy, "unstable", ("C05: steal",)),
+        (_refuted, "rejected", ("the data refute C05",)),
+        (
+            BuildError("some: a cell ran longer than 1 s"),
+            "rejected",
+            ("a cell ran longer than 1 s",),
+        ),
+        (ResultError("recorded 7.77"), "rejected", ("what it recorded is not valid",)),
+    ],
+)
+def test_every_run_over_every_old_evidence_leaves_a_true_state(
+    book: Book, runs: Runs, run: Any, state: str, reasons: tuple[str, ...], old: str
+) -> None:
+    if old != "none":
+        accept(builders.evidence(key=_key(book) if old == "same key" else "old"), book.evidence)
+    runs.next = run
+    rejected, said = _measure(book, fresh=True)
+    found = _state(book)
+    assert (found.state, found.reasons) == (state, reasons)
+    assert f"some: {state}" in said
+    assert set(rejected) == ({"some"} if state == "rejected" else set())
+    path = book.evidence / "some.json"
+    kept = state == "accepted" or (state == "unstable" and old == "none")
+    if kept:
+        assert read(path).measured_at > "2026-01-02"
+    elif old == "none":
+        assert not path.exists()
+    else:
+        assert read(path).measured_at == "2026-01-01T00:00:00+00:00"
+    assert found.current == (kept or old != "other key")
+
+
+@pytest.mark.parametrize("run", [_noisy, _refuted])
+def test_an_attempt_that_failed_is_remembered_and_made_again(
+    book: Book, runs: Runs, run: Any
+) -> None:
+    _measure(book)
+    runs.next = run
+    _measure(book, fresh=True)
+    failed = _state(book)
+    assert failed.state in {"unstable", "rejected"}
+    (book.root / "book/claims.toml").touch()
+    console, _ = _console()
+    assert publish.review(book, book.notebooks()[0], TABLE, console) == failed
+    runs.next = lambda key: _whole(key, "2026-01-03T00:00:00+00:00")
+    _measure(book)
+    assert _state(book).state == "accepted"
+    _measure(book)
+    assert runs.calls == ["some"] * 3  # and an accepted one is left alone
+
+
+def test_noise_that_spoils_a_first_run_is_tried_again_by_the_next_build(
+    book: Book, runs: Runs
+) -> None:
+    runs.next = _noisy
+    _measure(book)
+    assert _state(book).state == "unstable"
+    _measure(book)
+    assert runs.calls == ["some", "some"]
+
+
+def test_a_held_run_is_accepted_by_the_build_that_finds_it_again(book: Book, runs: Runs) -> None:
+    def at(estimate: float) -> Any:
+        effect = builders.effect(estimate, estimate / 1.01, estimate * 1.01)
+        record = builders.claim_record().model_copy(update={"effect": effect})
+        time = f"2026-01-02T00:00:{len(runs.calls):02d}+00:00"
+        return lambda key: _whole(key, time, claims=(record,))
+
+    for estimate in (5.8, 5.9, 6.0, 6.1, 6.2, 60.0):
+        runs.next = at(estimate)
+        _measure(book, fresh=True)
+    assert _state(book).reasons == ("held: C05 lies far above its earlier numbers",)
+    runs.next = at(60.0)
+    _measure(book)
+    assert _state(book).state == "accepted"
+    effect = read(book.evidence / "some.json").claims[0].effect
+    assert effect is not None
+    assert effect.estimate == 60.0
+
+
+def test_another_code_makes_evidence_stale_and_another_profile_does_not(
+    book: Book, runs: Runs
+) -> None:
+    _measure(book)
+    console, _ = _console()
+    path = book.notebooks()[0]
+    (book.root / "demo_apps/app.py").write_text("x = 2\n")
+    assert publish.review(book, path, TABLE, console).state == "stale"
+    (book.root / "demo_apps/app.py").write_text("x = 1\n")
+    assert publish.review(book, path, TABLE, console).state == "accepted"
+    _measure(book, profile="full")
+    assert publish.review(book, path, TABLE, console).state == "accepted"
+    assert runs.calls == ["some", "some"]
+
+
+@pytest.fixture
+def two(book: Book) -> Book:
+    """A second notebook, after the first."""
+    (book.root / "_toc.yml").write_text(
+        "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n- file: notebooks/other\n"
+    )
+    other = CLAIM.replace("C01", "C02")
+    (book.root / "notebooks/other.md").write_text(_notebook(other).replace("# Some", "# Other"))
+    entry = ENTRY.format(id="C02", statement="s2").replace('"some"', '"other"')
+    with (book.root / "book/claims.toml").open("a") as declared:
+        declared.write(entry)
+    return book
+
+
+def test_a_notebook_that_was_not_chosen_says_that_its_evidence_is_stale(
+    two: Book, runs: Runs
+) -> None:
+    _measure(two)
+    (two.root / "demo_apps/app.py").write_text("x = 2\n")
+    _measure(two, only=("other",))
+    assert (_state(two).state, _state(two, "other").state) == ("stale", "accepted")
+
+
+def test_a_rejected_notebook_does_not_keep_the_next_from_being_measured(
+    two: Book, runs: Runs
+) -> None:
+    runs.next = {"some": BuildError("some failed:\nTraceback 7.77"), "other": _whole}
+    rejected, _ = _measure(two)
+    assert rejected == {"some": "Traceback 7.77"}
+    assert (_state(two).state, _state(two, "other").state) == ("rejected", "accepted")
+
+
+def test_an_interrupted_build_leaves_true_states(two: Book, runs: Runs) -> None:
+    _measure(two)
+    (two.root / "demo_apps/app.py").write_text("x = 2\n")
+    runs.next = {"some": _whole, "other": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        _measure(two)
+    assert (_state(two).state, _state(two, "other").state) == ("accepted", "stale")
+    (two.evidence / "other.json").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        _measure(two)
+    assert _state(two, "other").state == "missing"
+
+
+def test_an_unusable_state_file_is_told_and_found_out_anew(book: Book, runs: Runs) -> None:
+    book.state("some").parent.mkdir(parents=True)
+    book.state("some").write_text("{")
+    _, said = _measure(book)
+    assert "the state of some is unusable" in said
+    assert _state(book).state == "accepted"
+
+
+def _as_site(book: Book) -> None:
+    extension = project_root() / "book" / "_ext"
+    (book.root / "_config.yml").write_text(
+        "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
+        f"sphinx:\n  local_extensions: {{bookext: {extension}}}\n"
+        "  config: {nb_execution_raise_on_error: true, bookext_method: i}\n"
+    )
+    front = "# Front\n\n{claim}`C01` {claim}`C02`\n\n```{states-table}\n```\n"
+    cards = "```{claim-card} C01\n```\n\n```{claim-card} C02\n```\n\n```{trials-table}\n```\n"
+    (book.root / "i.md").write_text(f"{front}\n{cards}\n## Ledger\n\n```{{claims-ledger}}\n```\n")
+
+
+@pytest.mark.timeout(240)
+def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(
+    two: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
+    failing = "print(1111 * 1111)\nraise ValueError(f'saw {1111 * 1111}')"
+    (two.root / "notebooks/some.md").write_text(_notebook(failing))
+    _as_site(two)
+    console, out = _console()
+    with pytest.raises(BuildError, match=r"(?s)1 notebook was rejected.*some: .*ValueError"):
+        build(two, Options(), console)
+    assert "some: rejected (a cell raised ValueError)" in out.getvalue()
+    assert "other: accepted" in out.getvalue()
+    page = (two.html / "notebooks/some.html").read_text()
+    assert "<strong>Rejected.</strong>" in page
+    assert "a cell raised ValueError" in page
+    assert 'class="cell_output' not in page
+    assert "state-banner" not in (two.html / "notebooks/other.html").read_text()
+    assert 'class="cell_output' in (two.html / "notebooks/other.html").read_text()
+    assert "5 of 5 repetitions" in (two.html / "index.html").read_text()
+    for file in two.html.rglob("*"):
+        assert not file.is_file() or b"1234321" not in file.read_bytes(), file
+    # The next rendering still says so, and fails nobody.
+    publish.build(two, Options(render_only=True), console)
+    assert "<strong>Rejected.</strong>" in (two.html / "index.html").read_text()

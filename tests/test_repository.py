@@ -104,6 +104,7 @@ def test_continuous_integration_only_calls_scripts() -> None:
         "scripts/test",
         "scripts/build",
         "scripts/test",
+        "scripts/lab",
     ]
     assert ["scripts/build", "--system", "--profile", "quick", "--require-all"] in commands
 

@@ -34,7 +34,8 @@ def main() -> None:
         os.sched_setaffinity(0, {job.pin})
     _allow_descriptors()
     columns, tally = run(job)
-    sys.stdout.buffer.write(columns.encode(tally))
+    for part in columns.parts(tally):
+        sys.stdout.buffer.write(part)
     sys.stdout.buffer.flush()
 
 

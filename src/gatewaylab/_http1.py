@@ -1,7 +1,8 @@
 """Just enough HTTP/1.1 to send one request and know when its answer is whole.
 
 The plain case (a head and a Content-Length) is checked by hand: a full parser calls back once a
-header, which costs more than everything else that the client does. Chunked bodies go through
+header, which costs more than everything else that the client does. A head that a connection has
+seen before, but for digits that do not matter, is not looked into again. Chunked bodies go through
 httptools. Framing rules: RFC 9112, section 6.
 """
 
@@ -12,6 +13,11 @@ from collections.abc import Sequence
 import httptools
 
 MAX_HEAD = 65_536
+
+#: Heads that differ in digits alone (a date, a service time) have one shape.
+_SHAPE = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
+#: Shapes that a connection remembers, and how long a head may be that is worth it.
+_SHAPES, _SHAPED = 32, 2_048
 
 _HEAD, _COUNTED, _CHUNKED, _UNTIL_CLOSE = range(4)
 
@@ -56,6 +62,7 @@ class Answer:
         "_left",
         "_mode",
         "_parser",
+        "_shapes",
         "_whole",
         "body",
         "head",
@@ -68,6 +75,7 @@ class Answer:
         self._keep_body = keep_body
         self._known = (b"", 0, False)
         self._known_length = -1
+        self._shapes: dict[bytes, tuple[bytes, int, int, bytes, int, int]] = {}
         self.body = b""
         self.head = b""
         self.keep = False
@@ -101,6 +109,17 @@ class Answer:
                     self._left = self._known_length
                     self._mode = _COUNTED
                     return self._count(data[end + 4 :])
+                shape = self._shapes.get(head.translate(_SHAPE))
+                if shape is not None:
+                    start, at, to, digits, length, status = shape
+                    # The digits that matter are the same too: version, status and length.
+                    if head[:12] == start and head[at:to] == digits:
+                        self.head, self.status, self.keep = head, status, True
+                        if len(data) - end - 4 == length and not self._keep_body:
+                            return True
+                        self._left = length
+                        self._mode = _COUNTED
+                        return self._count(data[end + 4 :])
                 return self._begin(data, end)
             if len(data) > MAX_HEAD or not data.startswith(b"HTTP/1."[: len(data)]):
                 raise ProtocolError("no HTTP/1 response head")
@@ -161,6 +180,13 @@ class Answer:
         self._mode = _COUNTED
         self._left = self._known_length = int(digits)
         self._known = (head, status, self.keep)
+        if self.keep and end <= _SHAPED:
+            if len(self._shapes) == _SHAPES:
+                self._shapes.clear()
+            at += 17
+            to = at + len(head[at:].partition(b"\r\n")[0])
+            shape = (head[:12], at, to, head[at:to], self._left, status)
+            self._shapes[head.translate(_SHAPE)] = shape
         return self._count(rest)
 
     def _count(self, data: bytes) -> bool:

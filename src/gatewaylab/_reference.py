@@ -24,7 +24,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httptools
@@ -76,6 +76,10 @@ class Server:
         body = json.dumps(did).encode()
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
+    def draw(self) -> float:
+        """A log-normal service time of mean ``hold``."""
+        return self._random.lognormvariate(self._mu, self._sigma)
+
     # One method a mode: the asker and when its request had arrived.
 
     def null(self, asker: Protocol, arrived: float) -> None:
@@ -90,8 +94,7 @@ class Server:
         asker.later(self.hold + _SPARE, arrived)
 
     def slots(self, asker: Protocol, arrived: float) -> None:
-        hold = self._random.lognormvariate(self._mu, self._sigma) if self._sigma else self.hold
-        self._queue.put((asker, arrived, hold))
+        self._queue.put((asker, arrived, self.draw() if self._sigma else self.hold))
 
     def stall(self, asker: Protocol, arrived: float) -> None:
         if self.requests == 1:
@@ -209,11 +212,8 @@ async def _serve(given: argparse.Namespace) -> None:
     await running.serve_forever()
 
 
-def main() -> None:
-    """Serve until killed, or until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner is interrupted, and then ends us
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line's options; :mod:`gatewaylab.reference` checks their values."""
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", choices=MODES)
     for name in ("hold", "at", "warm", "sigma"):
@@ -221,7 +221,15 @@ def main() -> None:
     for name, default in (("slots", 1), ("first", 0), ("seed", 0), ("parent", 0), ("pin", -1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--trace", action="store_true")
-    given = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Serve until killed, or until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner is interrupted, and then ends us
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    given = parsed()
     if os.getppid() != given.parent:
         raise SystemExit("the owner was gone before the server began")
     if given.pin >= 0:

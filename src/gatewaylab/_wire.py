@@ -10,6 +10,8 @@ import math
 import re
 import time
 from array import array
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, BinaryIO
 
@@ -19,11 +21,28 @@ OK, DEADLINE, CONNECT, RESET, PROTOCOL, STATUS, BODY = range(7)
 FLOAT_COLUMNS = ("scheduled_at", "sent_at", "first_byte_at", "finished_at", "service", "started_at")
 INTEGER_COLUMNS = ("status", "error", "worker")
 
-_HEADERS = {
-    "service": re.compile(rb"\r\nserver-timing:[^\r\n]*?\bapp;dur=([0-9.]+)", re.IGNORECASE),
-    "started": re.compile(rb"\r\nx-started:[ \t]*([0-9.]+)", re.IGNORECASE),
-    "worker": re.compile(rb"\r\nx-worker:[ \t]*([^\r\n]+)", re.IGNORECASE),
-}
+#: A head is a stranger's text: neither ``1.2.3`` nor 400 digits may count as a number.
+_NUMBER = rb"([0-9]{1,20}(?:\.[0-9]{0,20})?)(?![0-9.])"
+#: As the apps write them, one after the other, which is how most servers pass them on.
+_USUAL = re.compile(
+    rb"\r\nserver-timing: app;dur=([0-9]{1,20}\.[0-9]{3})"
+    rb"\r\nx-worker: ([0-9/]+)"
+    rb"\r\nx-started: ([0-9]{1,20}\.[0-9]{6})(?:\r|$)",
+    re.IGNORECASE,
+)
+#: In any order, among others. Slower, but still half of the time that three searches take.
+_HEADERS = re.compile(
+    rb"\r\n(?:server-timing:[^\r\n]*?\bapp;dur="
+    + _NUMBER
+    + rb"|x-started:[ \t]*"
+    + _NUMBER
+    + rb"|x-worker:[ \t]*([^\r\n]+))",
+    re.IGNORECASE,
+)
+#: Heads that wait to be read. A run of fewer answers reads none while it sends.
+KEPT_HEADS = 131_072
+#: Heads that such a run reads together: a pause of five microseconds.
+_AT_ONCE = 8
 _GROWTH = 65_536
 
 
@@ -107,6 +126,56 @@ class Tally:
     monotonic_start: float = 0.0
 
 
+class Heads:
+    """What the answers' heads say of the application: when it began, how long it took, who it was.
+
+    Reading a head takes half a microsecond, so it is put off until the run is over. Only a run of
+    very many answers reads some on the way, or the heads would fill the memory.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.service = array("d", [math.nan]) * rows
+        self.started_at = array("d", [math.nan]) * rows
+        self.worker = array("i", [-1]) * rows
+        self._names: dict[bytes, int] = {}
+        self._waiting: deque[tuple[int, bytes]] = deque()
+
+    def __setitem__(self, row: int, head: bytes) -> None:
+        self._waiting.append((row, head))
+        if len(self._waiting) > KEPT_HEADS:
+            self._read(_AT_ONCE)
+
+    def extend(self, rows: int) -> None:
+        """Room for so many more rows."""
+        self.service.extend(array("d", [math.nan]) * rows)
+        self.started_at.extend(array("d", [math.nan]) * rows)
+        self.worker.extend(array("i", [-1]) * rows)
+
+    def settle(self) -> list[str]:
+        """Read what still waits; returns the workers' names in the order of their numbers."""
+        self._read(len(self._waiting))
+        return [name.decode("latin-1") for name in self._names]
+
+    def _read(self, count: int) -> None:
+        service, started_at, worker = self.service, self.started_at, self.worker
+        names, take = self._names, self._waiting.popleft
+        for _ in range(count):
+            row, head = take()
+            if usual := _USUAL.search(head):
+                took, name, began = usual.groups()
+                service[row] = float(took) / 1e3
+                started_at[row] = float(began)
+                worker[row] = names.setdefault(name, len(names))
+                continue
+            for took, began, name in _HEADERS.findall(head):
+                if took:
+                    service[row] = float(took) / 1e3
+                elif began:
+                    started_at[row] = float(began)
+                else:
+                    worker[row] = names.setdefault(name.strip(), len(names))
+
+
 class Columns:
     """Preallocated raw columns; times are absolute, NaN until they happen.
 
@@ -123,7 +192,7 @@ class Columns:
         self.finished_at = array("d", [math.nan]) * rows
         self.status = array("i", [0]) * rows
         self.error = array("i", [0]) * rows
-        self.heads: list[bytes | None] = [None] * rows
+        self.heads = Heads(rows)
 
     def add(self, scheduled_at: float) -> int:
         """A new row (closed model), as its index."""
@@ -135,29 +204,22 @@ class Columns:
             zeros = array("i", [0]) * _GROWTH
             self.status.extend(zeros)
             self.error.extend(zeros)
-            self.heads.extend([None] * _GROWTH)
+            self.heads.extend(_GROWTH)
         self.scheduled_at[row] = scheduled_at
         self.rows = row + 1
         return row
 
+    def parts(self, tally: Tally) -> Iterator[bytes | memoryview]:
+        """All that was seen, piece by piece for :func:`decode`; a column is not copied."""
+        workers = self.heads.settle()
+        yield _framed({"rows": self.rows, "workers": workers, "tally": asdict(tally)})
+        for name in FLOAT_COLUMNS + INTEGER_COLUMNS:
+            holder = self.heads if name in ("service", "started_at", "worker") else self
+            yield memoryview(getattr(holder, name))[: self.rows].cast("B")
+
     def encode(self, tally: Tally) -> bytes:
-        """All that was seen, as bytes for :func:`decode`; reads the kept heads first."""
-        rows = self.rows
-        service, started, worker, workers = _trace(self.heads[:rows])
-        columns: dict[str, array[float] | array[int]] = {
-            "scheduled_at": self.scheduled_at[:rows],
-            "sent_at": self.sent_at[:rows],
-            "first_byte_at": self.first_byte_at[:rows],
-            "finished_at": self.finished_at[:rows],
-            "status": self.status[:rows],
-            "error": self.error[:rows],
-            "service": service,
-            "started_at": started,
-            "worker": worker,
-        }
-        head = {"rows": rows, "workers": workers, "tally": asdict(tally)}
-        order = FLOAT_COLUMNS + INTEGER_COLUMNS
-        return _framed(head) + b"".join(columns[name].tobytes() for name in order)
+        """The same in one piece."""
+        return b"".join(self.parts(tally))
 
 
 def decode(answer: bytes) -> tuple[dict[str, memoryview], list[str], Tally]:
@@ -209,31 +271,3 @@ def run_queue(pid: int | str = "self") -> float:
 def _framed(head: dict[str, Any]) -> bytes:
     text = json.dumps(head).encode()
     return len(text).to_bytes(8, "big") + text
-
-
-def _trace(
-    heads: list[bytes | None],
-) -> tuple[array[float], array[float], array[int], list[str]]:
-    service = array("d", [math.nan]) * len(heads)
-    started = array("d", [math.nan]) * len(heads)
-    worker = array("i", [-1]) * len(heads)
-    workers: dict[bytes, int] = {}
-    for row, head in enumerate(heads):
-        if head is None:
-            continue
-        if found := _HEADERS["service"].search(head):
-            service[row] = _number(found[1]) / 1e3
-        if found := _HEADERS["started"].search(head):
-            started[row] = _number(found[1])
-        if found := _HEADERS["worker"].search(head):
-            worker[row] = workers.setdefault(found[1].strip(), len(workers))
-    return service, started, worker, [name.decode("latin-1") for name in workers]
-
-
-def _number(text: bytes) -> float:
-    """The number in a header, which is a stranger's text: NaN for ``1.2.3`` and for 400 digits."""
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan

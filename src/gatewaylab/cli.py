@@ -8,7 +8,7 @@ import time
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -188,6 +188,124 @@ def readme_figure(
     publish = _publishing()
     publish.readme_figure(publish.Book(project_root()), path)
     console.out(f"wrote {path}")
+
+
+@app.command()
+def sabotage(
+    notebook: Annotated[
+        list[str] | None, typer.Argument(help="Names of notebooks; all of them without any.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Only as many notebooks as fit, at least one.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which ones --minutes chooses; by default, by the day.")
+    ] = None,
+) -> None:
+    """Let every claim meet a system under which it must fail; status 1 unless all do."""
+    rehearsal, book = _rehearsal()
+    try:
+        found = rehearsal.sabotage(
+            book, only=tuple(notebook or ()), minutes=minutes, seed=seed, console=console
+        )
+    except KeyboardInterrupt:
+        console.out("interrupted; no evidence was touched")
+        raise typer.Exit(130) from None
+    if not rehearsal.all_caught(found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def stability(
+    rebuilds: Annotated[int, typer.Option(min=1, help="How often to measure the whole book.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The record; without it, book/records/stability.json.")
+    ] = None,
+) -> None:
+    """Measure the whole book several times, accepting nothing; status 1 if a verdict flips.
+
+    A record of the same code and machine is continued.
+    """
+    rehearsal, book = _rehearsal()
+    try:
+        record = rehearsal.stability(book, rebuilds=rebuilds, out=out, console=console)
+    except KeyboardInterrupt:
+        console.out("interrupted; finished rebuilds are kept, and the same command goes on")
+        raise typer.Exit(130) from None
+    rehearsal.show(record, console)
+    if not record.steady:
+        raise typer.Exit(1)
+
+
+def _rehearsal() -> tuple[ModuleType, Any]:
+    """The rehearsals, and the book that they are about."""
+    book = _publishing().Book(project_root())
+    return importlib.import_module("gatewaylab.rehearsal"), book
+
+
+@app.command()
+def aa(
+    comparisons: Annotated[int, typer.Option(min=1, help="How many, of six blocks each.")] = 240,
+    out: Annotated[
+        Path | None, typer.Option(help="The record, saved now and then on the way.")
+    ] = None,
+) -> None:
+    """Compare a server with itself, over and over; status 1 if over 5 % differ, or none is left."""
+    calibration = importlib.import_module("gatewaylab.calibration")
+
+    def tell(record: Any) -> None:
+        left = record.seconds / record.comparisons * (comparisons - record.comparisons)
+        console.out(
+            f"{record.comparisons} of {comparisons}: {record.interval_excludes_one} differ; "
+            f"{record.refused_trials} of {record.trials + record.refused_trials} trials refused; "
+            f"about {left:.0f} s left"
+        )
+
+    try:
+        record = calibration.false_positives(comparisons, out=out, progress=tell)
+    except KeyboardInterrupt:
+        console.out("interrupted; what was saved is kept")
+        raise typer.Exit(130) from None
+    console.out(
+        f"{record.interval_excludes_one} of {len(record.ratios)} intervals exclude 1 "
+        f"({record.interval_rate:.1%}; {record.expected:.1%} expected, 5 % allowed); the rules of "
+        f"the claims erred in {record.rule_false_positives}; {record.without_number} comparisons "
+        f"were too noisy for a number"
+    )
+    if not record.passed:
+        raise typer.Exit(1)
+
+
+@app.command("selfcheck")
+def selfcheck_command(
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Names of checks; all of them without any.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Hold the instrument against exactly known servers; status 1 unless every line is green."""
+    selfcheck = importlib.import_module("gatewaylab.selfcheck")
+    told = Console(stderr=True, highlight=False)
+    lines = selfcheck.run(name or None, progress=told.out)
+    if as_json:
+        typer.echo(json.dumps([line.as_dict() for line in lines], indent=2))
+    else:
+        verdict = Column("verdict", min_width=12)
+        table = Table("check", "truth", "measured", "error", "allowed", verdict, box=box.SIMPLE)
+        for line in lines:
+            truth, measured = _shown(line.truth, line.unit), _shown(line.measured, line.unit)
+            error, allowed = (_shown(v, line.error_unit) for v in (line.error, line.allowed))
+            table.add_row(line.name, truth, measured, error, allowed, line.verdict)
+        console.print(table)
+        for line in lines:
+            for reason in line.why:
+                console.out(f"{line.name}: {reason}")
+    if any(line.verdict != "green" for line in lines):
+        raise typer.Exit(1)
+
+
+def _shown(value: float | str | None, unit: str) -> str:
+    return "–" if value is None else value if isinstance(value, str) else f"{value:.4g} {unit}"
 
 
 def _publishing() -> ModuleType:

@@ -62,6 +62,32 @@ class Design:
         """The seed of the arrival plan that all configurations of one block share."""
         return int(self._random(block, 1).integers(2**31))
 
+    def run(self, measure: Callable[[str, int], bool]) -> None:
+        """Have every label measured in every block, in that block's order.
+
+        Nothing here looks at a measured value: what is repeated, and how many blocks there are,
+        depends on the machine's noise alone, so that no interval is too narrow for having been
+        looked at twice.
+
+        Args:
+            measure: called with a label and a block; false means that noise spoilt it. Then it
+                comes again at the end of its block, :data:`ATTEMPTS` times in all, and for a
+                block that stays incomplete up to :data:`SPARE_BLOCKS` others are appended.
+        """
+        complete = 0
+        for block in range(self.blocks + SPARE_BLOCKS):
+            if complete == self.blocks:
+                return
+            accepted = 0
+            queue = [(label, 1) for label in self.order(block)]
+            while queue:
+                label, attempt = queue.pop(0)
+                if measure(label, block):
+                    accepted += 1
+                elif attempt < ATTEMPTS:
+                    queue.append((label, attempt + 1))
+            complete += accepted == len(self.labels)
+
     def _random(self, *path: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *path])
 
@@ -124,29 +150,20 @@ def compare(
     trials: list[Trial] = []
     rejected: list[Trial] = []
     with progress(name, len(plan.labels) * plan.blocks) as step:
-        complete = 0
-        for block in range(plan.blocks + SPARE_BLOCKS):
-            if complete == plan.blocks:
-                break
-            accepted = 0
-            queue = [(label, 1) for label in plan.order(block)]
-            while queue:
-                label, attempt = queue.pop(0)
-                one = setups[label.removesuffix(AGAIN) if label not in setups else label]
-                found = _trial(label, one, block, plan.seed_of(block), window)
-                if not found.refusals:
-                    trials.append(found)
-                    accepted += 1
-                    step()
-                    continue
-                if wrong := [r for r in found.refusals if noise.breaks_validity(r)]:
-                    raise InvalidTrialError(
-                        f"{name}: {label!r} in block {block} gave wrong data: {'; '.join(wrong)}"
-                    )
-                rejected.append(found)
-                if attempt < ATTEMPTS:
-                    queue.append((label, attempt + 1))
-            complete += accepted == len(plan.labels)
+
+        def measure(label: str, block: int) -> bool:
+            one = setups[label if label in setups else label.removesuffix(AGAIN)]
+            found = _trial(label, one, block, plan.seed_of(block), window)
+            if wrong := [r for r in found.refusals if noise.breaks_validity(r)]:
+                raise InvalidTrialError(
+                    f"{name}: {label!r} in block {block} gave wrong data: {'; '.join(wrong)}"
+                )
+            (rejected if found.refusals else trials).append(found)
+            if not found.refusals:
+                step()
+            return not found.refusals
+
+        plan.run(measure)
     comparison = Comparison(
         name=name,
         labels=tuple(setups),

@@ -144,9 +144,9 @@ class Evidence(_Record):
     executed: dict[str, Any]
 
     @property
-    def refused(self) -> tuple[str, ...]:
-        """The claims for which the instrument declined to state a number."""
-        return tuple(c.id for c in self.claims if c.effect is not None and c.effect.refused)
+    def series(self) -> tuple[Comparison | Readings, ...]:
+        """All that was measured in blocks: comparisons of trials, and of plain readings."""
+        return (*self.comparisons, *self.readings)
 
     def claim(self, identifier: str) -> ClaimRecord:
         """The claim of that id, or :class:`ResultError`."""

@@ -56,6 +56,15 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     return nbformat.from_dict(read_myst_markdown_notebook(path.read_text(encoding="utf-8")))
 
 
+def expected_seconds(path: Path, profile: str, last: evidence.Evidence | None) -> float:
+    """How long a notebook will take: as long as last time, else what its header says."""
+    if last is not None and last.profile == profile:
+        begun, ended = map(datetime.fromisoformat, (last.measured_at, last.finished_at))
+        return (ended - begun).total_seconds()
+    declared = read_notebook(path).metadata.get("expected_seconds", {})
+    return float(declared.get(profile, 120))
+
+
 def execute(
     path: Path,
     *,
@@ -148,8 +157,12 @@ def _no_stderr(name: str, notebook: nbformat.NotebookNode) -> None:
 
 
 def _errors(notebook: nbformat.NotebookNode) -> list[str]:
-    return [
-        f"{output['ename']}: {output['evalue']}".partition("\n")[0]
-        for output in _outputs(notebook)
-        if output.get("output_type") == "error"
-    ]
+    return [told for cell in notebook.cells if (told := error_of(cell)) is not None]
+
+
+def error_of(cell: nbformat.NotebookNode) -> str | None:
+    """The first line of the error that a cell ended with; None if it did not."""
+    for output in cell.get("outputs", ()):
+        if output.get("output_type") == "error":
+            return f"{output['ename']}: {output['evalue']}".partition("\n")[0]
+    return None

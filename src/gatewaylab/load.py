@@ -156,8 +156,8 @@ def _results(answer: bytes, job: Job, plan: NDArray[np.float64]) -> tuple[Sample
         for name, data in buffers.items()
     }
     for name in FLOAT_COLUMNS:
-        if name != "service":
-            columns[name] = columns[name] - zero
+        # Service is a length, not a moment. A copy of it, too, or it would keep all the bytes.
+        columns[name] = columns[name] - (0.0 if name == "service" else zero)
     # The plan itself, without the rounding of adding and subtracting the clock's reading.
     columns["scheduled_at"] = plan if not job.clients else np.maximum(columns["scheduled_at"], 0.0)
     error, finished = columns["error"].copy(), columns["finished_at"]

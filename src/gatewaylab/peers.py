@@ -88,7 +88,8 @@ def stall_reports(
         only: the tools to ask, by their keys in :data:`PEERS`; all that are here if None.
 
     Raises:
-        InputError: an unknown tool, or the stall does not lie within the run, or an argument makes no sense.
+        InputError: an unknown tool, a stall that does not lie within the run, or another
+            argument that makes no sense.
         LoadError: a tool failed.
     """
     if not (stall > 0 and at >= 0 and at + stall < seconds):

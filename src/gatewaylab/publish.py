@@ -1,8 +1,9 @@
-"""From notebooks to a site: execute what is stale, accept its evidence, render.
+"""From notebooks to a site: execute what is not accepted, settle what each run comes to, render.
 
-Measuring and rendering are separate. The first writes evidence files and nothing else; the
-second reads accepted evidence files and nothing else, so that a change of prose measures nothing
-and an interrupted build keeps what it had.
+Measuring and rendering are separate. The first writes evidence and state files and nothing else;
+the second reads them and nothing else, so that a change of prose measures nothing and an
+interrupted build keeps what it had. A notebook that is rejected does not keep the others from
+being measured, nor the pages from being rendered; it makes the build fail at its end.
 """
 
 from __future__ import annotations
@@ -13,80 +14,46 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
+from nbclient.exceptions import CellExecutionError
+from pydantic import ValidationError
 from rich.console import Console
 
-from gatewaylab import environment, evidence
-from gatewaylab.claims import Entry, catalogue
+from gatewaylab import acceptance, environment, evidence, noise, states
+from gatewaylab.book import Book, accepted, catalogue_of, same_code
 from gatewaylab.errors import BuildError, ResultError
-from gatewaylab.execution import execute, read_notebook
-from gatewaylab.figures import Panel, waterfall
+from gatewaylab.execution import execute, expected_seconds, read_notebook
 from gatewaylab.progress import Watch, clock
+from gatewaylab.rendering import readme_figure, render
 from gatewaylab.servers import NGINX, servers_table
+from gatewaylab.states import Attempt, StateRecord
 
 PROFILES = ("quick", "full")
 
 #: Parts of the instrument that cannot change a measured number; editing them measures nothing.
 _NOT_MEASURING = {
-    f"src/gatewaylab/{name}.py" for name in ("execution", "publish", "progress", "cli")
+    f"src/gatewaylab/{name}.py"
+    for name in (
+        "acceptance",
+        "book",
+        "cli",
+        "execution",
+        "history",
+        "progress",
+        "publish",
+        "rehearsal",
+        "rendering",
+        "stability",
+        "states",
+    )
 }
-
-
-@dataclass(frozen=True)
-class Book:
-    """The project's folders, all derived from its root."""
-
-    root: Path
-
-    @property
-    def build(self) -> Path:
-        return self.root / "_build"
-
-    @property
-    def evidence(self) -> Path:
-        return self.build / "evidence"
-
-    @property
-    def html(self) -> Path:
-        return self.build / "html"
-
-    @property
-    def cache(self) -> Path:
-        return self.build / ".jupyter_cache"
-
-    def staging(self, notebook: str) -> Path:
-        return self.build / "staging" / notebook
-
-    def notebooks(self) -> list[Path]:
-        """The executable chapters in the order of the table of contents."""
-        toc = yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8"))
-        found: list[Path] = []
-
-        def walk(node: Any) -> None:
-            if isinstance(node, dict):
-                file = node.get("file")
-                if isinstance(file, str) and file.startswith("notebooks/"):
-                    found.append((self.root / file).with_suffix(".md"))
-                for value in node.values():
-                    walk(value)
-            elif isinstance(node, list):
-                for value in node:
-                    walk(value)
-
-        walk(toc)
-        return found
 
 
 @dataclass(frozen=True)
@@ -120,18 +87,34 @@ def exclusive(book: Book) -> Iterator[None]:
 
 
 def build(book: Book, options: Options, console: Console) -> Path:
-    """Measure what is stale, then render; returns the front page.
+    """Measure what is not accepted, then render; returns the front page.
 
     Raises:
-        BuildError: a system is missing under ``require_all``, a notebook failed, or the
-            rendering warned. What was accepted before is untouched.
+        BuildError: a system is missing under ``require_all``, the rendering warned, or a notebook
+            was rejected; in the last case everything else is done first. What was accepted before
+            is untouched.
     """
     with exclusive(book):
         table = servers_table()
         _preflight(table, options, console)
-        if not options.render_only:
-            measure(book, options, table, console)
-        return render(book, console)
+        rejected = {} if options.render_only else measure(book, options, table, console)
+        for path in book.notebooks():
+            console.out(told(review(book, path, table, console)))
+        try:
+            page = render(book, console)
+        except BuildError as error:
+            if rejected:
+                raise BuildError(f"{error}\n{_all(rejected)}") from error
+            raise
+        if rejected:
+            raise BuildError(_all(rejected))
+        return page
+
+
+def _all(rejected: Mapping[str, str]) -> str:
+    which = "1 notebook was" if len(rejected) == 1 else f"{len(rejected)} notebooks were"
+    texts = "\n".join(f"{name}: {why}" for name, why in rejected.items())
+    return f"{which} rejected; the pages show what was accepted before:\n{texts}"
 
 
 def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Console) -> None:
@@ -181,82 +164,133 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
     return digest.hexdigest()
 
 
-def catalogue_of(book: Book, notebook: str) -> dict[str, Entry]:
-    """The declared claims of one notebook."""
-    entries = catalogue(book.root / "book" / "claims.toml")
-    return {k: v for k, v in entries.items() if v.notebook == notebook}
-
-
-def accepted(book: Book, notebook: str) -> evidence.Evidence | None:
-    """The accepted evidence of a notebook; None when there is none.
-
-    Raises:
-        ResultError: there is some, and it cannot be read.
-    """
-    path = book.evidence / f"{notebook}.json"
-    if not path.exists():
-        return None
-    return evidence.read(path)
-
-
 def measure(
     book: Book, options: Options, table: Sequence[dict[str, Any]], console: Console
-) -> None:
-    """Execute the stale notebooks one after another and accept what each one saw."""
+) -> dict[str, str]:
+    """Execute one after another the notebooks that need it, and settle what each one saw.
+
+    Those that need it have no whole evidence for the present code, or their last attempt was not
+    accepted.
+
+    Returns:
+        The rejected notebooks, each with the whole reason.
+    """
     notebooks = book.notebooks()
     known = {path.stem for path in notebooks}
     for name in options.only:
         if name not in known:
             raise BuildError(f"no notebook {name!r}; there are: {', '.join(sorted(known))}")
-    stale = []
+    chosen = []
     for path in notebooks:
         key = staleness_key(book, path, options.profile, table)
+        last = review(book, path, table, console)  # true also if this build is interrupted
         old = _accepted_or_none(book, path.stem, console)
-        chosen = not options.only or path.stem in options.only
-        if chosen and (options.fresh or old is None or old.key != key or old.refused):
-            stale.append((path, key, old))
-        elif old is not None and old.key == key:
-            _reword(book, old)
-        elif old is not None:
-            console.out(f"{path.stem}: shown as it was measured before the last change")
-    if not stale:
-        console.out("nothing to measure: every notebook's evidence is current")
-    expected = [_expected_seconds(path, options.profile, old) for path, _, old in stale]
-    for i, (path, key, old) in enumerate(stale):
+        current = old is not None and old.key == key and last.state == "accepted"
+        if old is not None and last.current:
+            old = _reword(book, old)
+        if (not options.only or path.stem in options.only) and (options.fresh or not current):
+            chosen.append((path, key, old))
+    if not chosen:
+        console.out("nothing to measure")
+    expected = [expected_seconds(path, options.profile, old) for path, _, old in chosen]
+    rejected: dict[str, str] = {}
+    for i, (path, key, old) in enumerate(chosen):
         later = sum(expected[i + 1 :])
         console.out(
-            f"[{i + 1}/{len(stale)}] measuring {path.stem} · "
+            f"[{i + 1}/{len(chosen)}] measuring {path.stem} · "
             f"about {clock(expected[i] + later)} left",
         )
+        begun = datetime.now(UTC).isoformat(timespec="seconds")
         file = book.staging(path.stem) / "progress"
-        with Watch(console, path.stem, file, expected=expected[i], later=later):
-            fresh = observe(book, path, key, options.profile)
-        if fresh.refused and old is not None and old.key == key and not old.refused:
-            console.out(f"    too noisy for {', '.join(fresh.refused)}: the old evidence is kept")
-            continue
-        evidence.accept(fresh, book.evidence)
-        shutil.rmtree(book.staging(path.stem), ignore_errors=True)
-        for record in fresh.claims:
-            console.out(f"    {record.id} {record.verdict}")
+        try:
+            with Watch(console, path.stem, file, expected=expected[i], later=later):
+                fresh = observe(book, path, key, options.profile)
+            decision = acceptance.settle(fresh, old, book, console)
+        except (BuildError, ResultError) as error:
+            rejected[path.stem] = str(error).removeprefix(f"{path.stem} ").removeprefix("failed:\n")
+            failed: Attempt | None = Attempt("rejected", (_why(path.stem, error),), begun)
+        else:
+            for record in fresh.claims:
+                console.out(f"    {record.id} {record.verdict}")
+            failed = None
+            if decision.state == "rejected":
+                rejected[path.stem] = "; ".join(decision.reasons)
+                failed = Attempt("rejected", decision.reasons, fresh.measured_at)
+            elif not decision.kept:
+                failed = Attempt("unstable", decision.reasons, fresh.measured_at)
+            else:
+                shutil.rmtree(book.staging(path.stem), ignore_errors=True)
+        console.out(f"    {told(review(book, path, table, console, failed=failed, ran=True))}")
+    return rejected
+
+
+def review(
+    book: Book,
+    path: Path,
+    table: Sequence[dict[str, Any]],
+    console: Console,
+    *,
+    failed: Attempt | None = None,
+    ran: bool = False,
+) -> StateRecord:
+    """Find out what a notebook's accepted evidence is worth now, and write that down.
+
+    Args:
+        ran: the notebook has just been run; ``failed`` is that run if it was not accepted.
+            Otherwise a failed attempt is taken from the state file.
+    """
+    file = book.state(path.stem)
+    try:
+        last = states.read(file)
+    except ResultError as error:
+        console.out(f"the state of {path.stem} is unusable and found out anew: {error}")
+        last = None
+    stored = _accepted_or_none(book, path.stem, console)
+    record = states.derive(
+        path.stem,
+        stored,
+        # Its own profile: a full measurement is not stale because a quick one was asked for.
+        current=stored is None or stored.key == staleness_key(book, path, stored.profile, table),
+        figures=stored is None or same_code(path, stored),
+        failed=failed if ran else states.recalled(last, stored),
+    )
+    return states.write(file, last, record, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def told(record: StateRecord) -> str:
+    """A notebook's state in one line of the console."""
+    why = "; ".join(record.reasons)
+    if record.state == "stale":
+        why = "shown as it was measured before the last change"
+    return f"{record.notebook}: {record.state}" + (f" ({why})" if why else "")
+
+
+def _why(notebook: str, error: Exception) -> str:
+    """The reason of a rejection for the pages, without any number of the run."""
+    cause = error.__cause__
+    if isinstance(cause, CellExecutionError):
+        said = str(cause.evalue).partition("\n")[0].rstrip(":")
+        if said.startswith(("the data refute ", "the sabotage of ")):
+            return said
+        names = [r.name for r in noise.RULES if r.validity and f"{r.name}:" in said]
+        broken = f" ({', '.join(names)})" if cause.ename == "InvalidTrialError" and names else ""
+        return f"a cell raised {cause.ename}{broken}"
+    if isinstance(error, ResultError):
+        return "what it recorded is not valid"
+    return str(error).partition("\n")[0].rstrip(":").removeprefix(notebook).lstrip(": ")
 
 
 def _accepted_or_none(book: Book, notebook: str, console: Console) -> evidence.Evidence | None:
     try:
         return accepted(book, notebook)
     except ResultError as error:
+        aside = book.build / "unusable" / f"{notebook}.json"
+        aside.parent.mkdir(exist_ok=True)
+        (book.evidence / f"{notebook}.json").replace(aside)
         console.out(
-            f"the stored evidence of {notebook} is unusable and will be measured again: {error}",
+            f"the stored evidence of {notebook} is unusable and now lies in {aside}: {error}",
         )
         return None
-
-
-def _expected_seconds(path: Path, profile: str, old: evidence.Evidence | None) -> float:
-    """How long a notebook will take: as long as last time, else what its header says."""
-    if old is not None and old.profile == profile:
-        begun, ended = map(datetime.fromisoformat, (old.measured_at, old.finished_at))
-        return (ended - begun).total_seconds()
-    declared = read_notebook(path).metadata.get("expected_seconds", {})
-    return float(declared.get(profile, 120))
 
 
 def observe(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence:
@@ -265,6 +299,7 @@ def observe(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
     Raises:
         BuildError: it failed, or states other claims than are declared for it. The staging folder
             keeps the parts.
+        ResultError: what it recorded cannot be read back.
     """
     run = execute(path, root=book.root, staging=book.staging(path.stem), profile=profile)
     stated = {claim.id for claim in run.parts["claims"]}
@@ -278,19 +313,22 @@ def observe(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
             f"{path.stem} states {sorted(stated)} and book/claims.toml declares "
             f"{sorted(declared)} for it; make them agree"
         )
-    return evidence.Evidence(
-        notebook=path.stem,
-        key=key,
-        profile=profile,
-        measured_at=run.begun.isoformat(timespec="seconds"),
-        finished_at=run.ended.isoformat(timespec="seconds"),
-        environment=environment.record(book.root),
-        executed=json.loads(nbformat.writes(run.notebook)),
-        **run.parts,
-    )
+    try:
+        return evidence.Evidence(
+            notebook=path.stem,
+            key=key,
+            profile=profile,
+            measured_at=run.begun.isoformat(timespec="seconds"),
+            finished_at=run.ended.isoformat(timespec="seconds"),
+            environment=environment.record(book.root),
+            executed=json.loads(nbformat.writes(run.notebook)),
+            **run.parts,
+        )
+    except ValidationError as error:
+        raise ResultError(f"{path.stem} recorded what is not evidence: {error}") from error
 
 
-def _reword(book: Book, old: evidence.Evidence) -> None:
+def _reword(book: Book, old: evidence.Evidence) -> evidence.Evidence:
     """Bring the declared texts of accepted claims up to date; no number changes."""
     entries = catalogue_of(book, old.notebook)
     claims = []
@@ -303,94 +341,10 @@ def _reword(book: Book, old: evidence.Evidence) -> None:
     new = old.model_copy(update={"claims": tuple(claims)})
     if new.claims != old.claims:
         evidence.accept(new, book.evidence)
+    return new
 
 
-def render(book: Book, console: Console) -> Path:
-    """Make the site from accepted evidence; a warning is an error.
-
-    Raises:
-        BuildError: jupyter-book warned or failed. The half-made site is removed, because a
-            second run would not repeat the warnings of pages that did not change.
-    """
-    began = time.monotonic()
-    _fill_cache(book)
-    log = book.build / "render.log"
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book.root)]
-    with log.open("w", encoding="utf-8") as out:
-        done = subprocess.run(
-            [*command, "-W", "-n", "--keep-going", "--path-output", str(book.root)],
-            cwd=book.root,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    page = book.html / "index.html"
-    if done.returncode != 0 or not page.exists():
-        for folder in (book.html, book.build / ".doctrees"):
-            shutil.rmtree(folder, ignore_errors=True)
-        lines = log.read_text(encoding="utf-8").splitlines()
-        told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
-        raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
-    _downloads(book)
-    console.out(f"rendered in {time.monotonic() - began:.1f} s")
-    return page
-
-
-def _fill_cache(book: Book) -> None:
-    """Put each notebook's accepted outputs where the renderer looks for them.
-
-    A notebook without usable evidence is given as "executed, no outputs": rendering must never
-    start a server.
-    """
-    shutil.rmtree(book.cache, ignore_errors=True)
-    cache = get_cache(str(book.cache))
-    for path in book.notebooks():
-        notebook = read_notebook(path)
-        # What a kernel would have told; without it the code is not highlighted.
-        notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-        stored = accepted(book, path.stem)
-        if stored is not None:
-            executed = nbformat.reads(json.dumps(stored.executed), as_version=4)
-            if _code(executed) == _code(notebook):
-                _take_outputs(notebook, executed)
-        cache.cache_notebook_bundle(
-            CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True
-        )
-
-
-def _code(notebook: nbformat.NotebookNode) -> list[str]:
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> None:
-    sources = (cell for cell in executed.cells if cell.cell_type == "code")
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            source = next(sources)
-            cell.outputs, cell.execution_count = source.outputs, source.execution_count
-
-
-def readme_figure(book: Book, path: Path) -> None:
-    """Write the README's figure from accepted evidence: one trial of two set-ups, as SVG.
-
-    Raises:
-        BuildError: there is no accepted evidence of the notebook that it comes from.
-    """
-    stored = accepted(book, "slow-requests-and-slots")
-    if stored is None:
-        raise BuildError("measure first: scripts/build")
-    comparison = next(one for one in stored.comparisons if one.name == "blocking")
-    shown = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
-    panels = [Panel(name, comparison.of(name)[0], color) for name, color in shown.items()]
-    figure = waterfall(panels)
-    figure.savefig(path, format="svg", facecolor="white", metadata={"Date": None})
-
-
-def _downloads(book: Book) -> None:
-    """Beside each notebook's page, the executed notebook itself."""
-    for path in book.notebooks():
-        stored = accepted(book, path.stem)
-        if stored is not None:
-            target = book.html / "notebooks" / f"{path.stem}.ipynb"
-            target.write_text(json.dumps(stored.executed, indent=1) + "\n", encoding="utf-8")
+__all__ = [
+    "PROFILES", "Book", "Options", "accepted", "build", "catalogue_of", "exclusive", "measure",
+    "observe", "readme_figure", "render", "review", "staleness_key", "told",
+]  # fmt: skip

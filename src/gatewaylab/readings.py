@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gatewaylab import noise, stats
-from gatewaylab.compare import ATTEMPTS, SPARE_BLOCKS, design, progress
+from gatewaylab.compare import design, progress
 from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.evidence import staging
 from gatewaylab.outcome import ratio_of
@@ -71,8 +71,7 @@ def readings(
 ) -> Read:
     """Read every source once a block, in random order, the twin twice.
 
-    A reading that a stranger disturbed (foreign CPU, steal) is repeated at the end of its block,
-    at most :data:`compare.ATTEMPTS` times; blocks that stay incomplete are made good by spare ones.
+    A reading that a stranger disturbed (foreign CPU, steal) is repeated as a refused trial is.
 
     Args:
         name: unique in the notebook, usable as a file name; the seed is derived from it.
@@ -86,24 +85,19 @@ def readings(
     plan = design(name, list(sources), twin=twin, blocks=blocks)
     values: dict[str, dict[int, float]] = {label: {} for label in plan.labels}
     refused: Counter[str] = Counter()
-    complete = 0
     with progress(name, len(plan.labels) * plan.blocks) as step:
-        for block in range(plan.blocks + SPARE_BLOCKS):
-            if complete == plan.blocks:
-                break
-            accepted = 0
-            queue = [(label, 1) for label in plan.order(block)]
-            while queue:
-                label, attempt = queue.pop(0)
-                value, broken = _read(name, label, sources[label.removesuffix(AGAIN)])
-                refused.update(broken)
-                if not broken:
-                    values[label][block] = value
-                    accepted += 1
-                    step()
-                elif attempt < ATTEMPTS:
-                    queue.append((label, attempt + 1))
-            complete += accepted == len(plan.labels)
+
+        def measure(label: str, block: int) -> bool:
+            source = sources[label if label in sources else label.removesuffix(AGAIN)]
+            value, broken = _read(name, label, source)
+            refused.update(broken)
+            if broken:
+                return False
+            values[label][block] = value
+            step()
+            return True
+
+        plan.run(measure)
     found = Readings(
         name=name,
         what=what,

@@ -1,8 +1,7 @@
 """The instrument held against exact answers, and against faults put into it on purpose.
 
-Truth is a recursion over the actual plan with the service times and stalls that the server
-reports, never a formula for the long run. The generator and the server each have a core. Run on
-a quiet machine: ``pytest -m accuracy``.
+The exact answers are the lines of ``gatewaylab selfcheck``. The generator and the server each have
+a core. Run on a quiet machine: ``pytest -m accuracy``.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gatewaylab import _raw
+from gatewaylab import _raw, selfcheck
 from gatewaylab._http1 import encode
 from gatewaylab._wire import Job
 from gatewaylab.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.load import _results, get, run
 from gatewaylab.noise import MAX_HEALTH, Watch, refusals
-from gatewaylab.queueing import kiefer_wolfowitz, lindley
-from gatewaylab.results import ERRORS, GeneratorReport, Samples
-from tests.support.null_server import null_server
+from gatewaylab.queueing import stall_latencies
+from gatewaylab.reference import reference_server
+from gatewaylab.results import GeneratorReport, Samples
+from gatewaylab.selfcheck import CHECKS
 
 Floats = NDArray[np.float64]
 
@@ -102,25 +102,18 @@ def stalled_truth(samples: Samples, report: GeneratorReport, stalls: list[list[f
     return latency
 
 
-@retried_in_noise
-def test_a_stall_is_seen_in_full() -> None:
-    with null_server("stall", hold=0.6, at=1.0, pin=SERVER) as server:
-        samples, report = run(
-            server.url, get("/"), ConstantRate(200), seconds=3, warmup=0, seed=1, pin=GENERATOR
-        )
-        stalls = server.report()["stalls"]
-    assert len(samples) == 600
-    assert len(stalls) == 1
-    found = compared(samples.latency, stalled_truth(samples, report, stalls))
-    for level in ("p90", "p99", "max"):
-        assert abs(found[level][2]) <= 0.02, (level, found[level])
-    # The neighbourhood of the textbook figures: 315, 572 and 600 ms at the latest.
-    assert found["max"][1] == pytest.approx(0.6, rel=0.02)
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_line_of_the_self_check_is_green(name: str) -> None:
+    (check,) = selfcheck.run([name])
+    print(check)
+    if check.verdict == "inconclusive":
+        pytest.skip(f"inconclusive, the machine was disturbed three times: {check.why}")
+    assert check.verdict == "green", check
 
 
 def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
     """Coordinated omission: the mutant that this page exists to catch."""
-    with null_server("stall", hold=0.6, at=1.0, pin=SERVER) as server:
+    with reference_server("stall", hold=0.6, at=1.0, pin=SERVER) as server:
         samples, report = run(
             server.url, get("/"), Closed(1, think=0.005), seconds=3, warmup=0, pin=GENERATOR
         )
@@ -132,89 +125,39 @@ def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
 
 
 @retried_in_noise
-def test_one_slot_waits_as_lindley_says() -> None:
+def test_two_ways_to_the_truth_of_a_stall_agree() -> None:
+    """The library solves it on the server's own clock; here each request is walked through."""
+    with reference_server("stall", hold=0.6, at=1.002, pin=SERVER) as server:
+        samples, report = run(
+            server.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR
+        )
+        ((begin, end),) = stalls = server.report()["stalls"]
+    begin, end = begin - report.monotonic_start, end - report.monotonic_start
+    library = stall_latencies(samples.scheduled_at, begin, end - begin, samples.service)
+    assert library == pytest.approx(stalled_truth(samples, report, stalls), abs=1e-9)
+    for level in ("p90", "p99", "max"):
+        assert abs(compared(samples.latency, library)[level][2]) <= 0.01
+
+
+@retried_in_noise
+def test_a_queue_in_its_steady_state_breaks_no_law_of_physics() -> None:
     hold = 0.02
-    with null_server("slots", hold=hold, pin=SERVER) as server:
+    with reference_server("slots", hold=hold, pin=SERVER) as server:
         samples, _ = run(
             server.url, get("/"), Poisson(0.7 / hold), seconds=8, warmup=0, seed=7, pin=GENERATOR
         )
-    truth = lindley(samples.scheduled_at, samples.service) + samples.service
-    found = compared(samples.latency, truth)
-    for level, (seen, exact, relative) in found.items():
-        assert abs(relative) <= 0.05, (level, seen, exact)
-    each = samples.latency - truth
-    assert abs(np.median(each)) <= 0.002
     refused = refusals_of(samples, hold=hold, slots=1)
     assert not [m for m in refused if m.startswith(("impossible", "throughput", "slots", "time"))]
 
 
 @retried_in_noise
-def test_three_slots_wait_as_kiefer_and_wolfowitz_say() -> None:
-    hold, slots = 0.05, 3
-    rate = 0.7 * slots / hold
-    with null_server("slots", hold=hold, slots=slots, pin=SERVER) as server:
+def test_an_overloaded_queue_breaks_littles_law() -> None:
+    hold = 0.02
+    with reference_server("slots", hold=hold, pin=SERVER) as server:
         samples, _ = run(
-            server.url, get("/"), Poisson(rate), seconds=8, warmup=0, seed=11, pin=GENERATOR
+            server.url, get("/"), ConstantRate(100), seconds=2, warmup=0, pin=GENERATOR
         )
-    truth = kiefer_wolfowitz(samples.scheduled_at, samples.service, slots) + samples.service
-    for level, (seen, exact, relative) in compared(samples.latency, truth).items():
-        assert abs(relative) <= 0.05, (level, seen, exact)
-    assert abs(np.median(samples.latency - truth)) <= 0.002
-
-
-@retried_in_noise
-def test_overload_grows_at_the_rate_that_the_balance_gives() -> None:
-    hold, rate = 0.02, 100.0
-    with null_server("slots", hold=hold, pin=SERVER) as server:
-        samples, _ = run(
-            server.url, get("/"), ConstantRate(rate), seconds=2, warmup=0, pin=GENERATOR
-        )
-    slope = np.polyfit(samples.scheduled_at, samples.latency, 1)[0]
-    served = 1 / float(np.mean(samples.service))
-    assert slope == pytest.approx(rate / served - 1, rel=0.03)
-    compared(samples.latency, lindley(samples.scheduled_at, samples.service) + samples.service)
     assert any("Little's law" in message for message in refusals_of(samples, hold=hold, slots=1))
-
-
-@retried_in_noise
-def test_a_constant_delay_is_measured_without_bias() -> None:
-    with null_server("delay", hold=0.03, pin=SERVER) as server:
-        samples, report = run(
-            server.url, get("/"), Poisson(100), seconds=3, warmup=0, seed=3, pin=GENERATOR
-        )
-    bias = float(np.median(samples.latency - samples.service))
-    print(f"bias {1e3 * bias:.3f} ms, peak in flight {report.peak_in_flight}")
-    assert 0 <= bias <= 0.0005
-
-
-@retried_in_noise
-def test_requests_that_are_never_answered_are_bounds_and_not_gaps() -> None:
-    with null_server("mute", pin=SERVER) as server:
-        samples, report = run(
-            server.url, get("/"), ConstantRate(200), seconds=2, warmup=0, deadline=1.0,
-            pin=GENERATOR,
-        )  # fmt: skip
-        said = server.report()
-    assert len(samples) == report.sent == said["requests"] == 400
-    censored = samples.error == ERRORS.index("deadline")
-    assert censored.sum() == said["muted"] == 20
-    assert np.isinf(samples.latency[censored]).all()
-    assert quantile(samples.latency, 0.95) < 0.1
-    assert np.isinf(np.sort(samples.latency)[380])
-
-
-@retried_in_noise
-def test_requests_leave_on_time() -> None:
-    with null_server("null", pin=SERVER) as server:
-        samples, report = run(
-            server.url, get("/"), ConstantRate(2000), seconds=3, warmup=0, pin=GENERATOR
-        )
-    lag = samples.send_lag
-    table = {p: round(1e3 * quantile(lag, p), 3) for p in (0.5, 0.9, 0.99, 0.999)}
-    print(f"send lag, ms: {table}; connections {report.connections}")
-    assert report.sent == 6000
-    assert quantile(lag, 0.5) <= 0.0002
-    assert quantile(lag, 0.99) <= 0.001
 
 
 # Mutants: each must be refused.
@@ -248,7 +191,7 @@ def generator_of(owner: int) -> int | None:
 
 def test_a_generator_that_was_stopped_is_refused() -> None:
     result: list[tuple[Samples, GeneratorReport]] = []
-    with null_server("null", pin=SERVER) as server:
+    with reference_server("null", pin=SERVER) as server:
 
         def work() -> None:
             result.append(
@@ -271,7 +214,7 @@ def test_a_generator_that_was_stopped_is_refused() -> None:
 
 def test_a_generator_that_shares_its_core_is_refused() -> None:
     code = f"import os\nos.sched_setaffinity(0, {{{GENERATOR}}})\nwhile True: pass"
-    with null_server("null", pin=SERVER) as server:
+    with reference_server("null", pin=SERVER) as server:
         hog = subprocess.Popen([sys.executable, "-c", code])
         try:
             with Watch() as watch:
@@ -299,7 +242,7 @@ class _Sluggish(_raw.Loop):
 @retried_in_noise
 def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> None:
     plan = ConstantRate(200).plan(2, 0)
-    with null_server("null", pin=SERVER) as server:
+    with reference_server("null", pin=SERVER) as server:
         host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
         job = Job(
             transport="raw", host=host, port=port, request=encode("GET", host, "/", [], b""),

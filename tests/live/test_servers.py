@@ -8,6 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gatewaylab import load
+from gatewaylab.arrivals import ConstantRate
+from gatewaylab.noise import Watch, refusals
 from gatewaylab.process import Running, serve
 from gatewaylab.servers import NGINX, SERVERS, Interface, Server, server
 from tests.contract import check_http_contract, check_websocket_contract
@@ -112,3 +115,20 @@ def test_runs_as_many_workers_as_asked_for(name: str) -> None:
             if len(seen) == 2:
                 break
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_keeps_its_processes_under_a_sound_load(name: str) -> None:
+    """The rule that refuses a trial for a lost worker does not fire on what a server does anyway.
+
+    The watch begins, as a comparison's does, once the server is ready.
+    """
+    workers = 2 if SERVERS[name].workers else 1
+    with serve(here(name, app="raw", workers=workers)) as running:
+        with Watch(own=running.pids, spin=0) as watch:
+            samples, report = load.run(
+                running.target, load.get("/hello"), ConstantRate(30), seconds=2, warmup=0
+            )
+    assert report.sent == 60
+    found = refusals(report, samples, watch.health)
+    assert not [message for message in found if message.startswith(("workers", "errors"))]

@@ -7,7 +7,10 @@
     domain     anchors of claims and trials, and the links to them
     roles      {measured} and {claim}
     cards      {claim-card} and {claims-ledger}
+    banner     under the title of a page whose numbers are not plainly accepted
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
+    standing   {states-table}
+    rehearsed  {stability-record}, {aa-record}
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     rooted     the HTML builder that writes the toc's root page as index.html
@@ -25,17 +28,30 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from bookext import cards, domain, mathml, records, roles, rooted, site
+from bookext import (
+    banner,
+    cards,
+    domain,
+    mathml,
+    records,
+    rehearsed,
+    roles,
+    rooted,
+    site,
+    standing,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
+    app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
+    app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))
     app.add_config_value("bookext_claims", "book/claims.toml", "env", types=(str,))
     app.add_config_value("bookext_method", "book/method", "env", types=(str,))
     # Sphinx does not look at an extension's code; a change of it must render every page anew.
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
-    for part in (domain, roles, cards, records, mathml, rooted, site):
+    for part in (domain, roles, cards, records, standing, rehearsed, banner, mathml, rooted, site):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,8 +13,9 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
+from bookext.banner import state_badge
 from bookext.build import Piece, box, external, fields, inline, paragraph, span, table
-from bookext.domain import book_of, depends_on, depends_on_all, link
+from bookext.domain import book_of, depends_on_all, depends_on_claim, link
 from bookext.roles import anchor, badge
 from bookext.shelf import UnknownReferenceError, shelf_of
 from bookext.strip import strip
@@ -47,6 +49,14 @@ class _Directive(SphinxDirective):
         parts += [self._common(record), fields(self._facts(record), "claim-facts")]
         return parts
 
+    def badges(self, record: ClaimRecord) -> list[Piece]:
+        """The verdict, and the state of the evidence behind it unless that is accepted."""
+        pieces: list[Piece] = [badge(record, with_id=False)]
+        state = shelf_of(self.env).state(record.notebook)
+        if wording.is_measured(record) and state.state not in {"accepted", "missing"}:
+            pieces += [" ", state_badge(state)]
+        return pieces
+
     def _measured(self, record: ClaimRecord) -> nodes.paragraph:
         effect = record.effect
         if effect is None or effect.refused:
@@ -74,18 +84,20 @@ class _Directive(SphinxDirective):
     def _facts(self, record: ClaimRecord) -> list[tuple[str, Sequence[Piece]]]:
         rows: list[tuple[str, Sequence[Piece]]] = []
         effect = record.effect
-        if record.rule:
+        if record.rule and record.threshold != math.inf:  # no trial gave it a threshold
             rows.append(("Rule", [record.rule]))
-        if record.theory is not None:
+        if record.theory is not None and not math.isnan(record.theory):
             rows.append(("The model predicts", [wording.number(record.theory)]))
         if effect is not None:
             rows.append(("Rests on", [wording.basis(effect)]))
-            if effect.kind == "ratio":
+            if effect.kind == "ratio" and not effect.refused:
                 rows.append(("Noise floor (A/A)", [f"{wording.number(effect.floor)} ×"]))
         if record.sabotage is not None:
             rows.append(("Sabotage", self._sabotage(record.sabotage)))
         rows.append(("Sources", _joined([external(s.label, s.url) for s in record.sources])))
         rows.append(("Measured in", self._origin(record)))
+        if wording.is_measured(record):
+            rows.append(("Evidence", [state_badge(shelf_of(self.env).state(record.notebook))]))
         return [(name, pieces) for name, pieces in rows if pieces]
 
     def _sabotage(self, sabotage: SabotageRecord) -> list[Piece]:
@@ -133,11 +145,11 @@ class ClaimCard(_Directive):
         except UnknownReferenceError as error:
             LOGGER.warning("claim-card: %s", error, location=self.get_location())
             return []
-        depends_on(self.env, record.notebook)
+        depends_on_claim(self.env, record)
         head = paragraph(
             link(span(record.id, "claim-id"), anchor(record.id)),
             " ",
-            badge(record, with_id=False),
+            *self.badges(record),
             classes=["claim-head"],
         )
         card = box(head, *self.body(record), classes=["claim-card", wording.state(record)])
@@ -161,7 +173,7 @@ class ClaimsLedger(_Directive):
                 [link(span(r.id, "claim-id"), anchor(r.id))],
                 [*self.prose(r.title)],
                 [span(r.common_verdict, "common-verdict", _COMMON_STATE[r.common_verdict])],
-                [badge(r, with_id=False)],
+                self.badges(r),
                 [span(wording.result(r), "claim-value")],
             ]
             for r in records
@@ -177,7 +189,7 @@ class ClaimsLedger(_Directive):
         identifier = anchor(record.id)
         book_of(self.env).anchors[identifier] = (self.env.docname, identifier)
         title = nodes.title("", "", *inline([f"{record.id}: ", *self.prose(record.title)]))
-        head = paragraph(badge(record, with_id=False), classes=["claim-head"])
+        head = paragraph(*self.badges(record), classes=["claim-head"])
         card = box(head, *self.body(record), classes=["claim-card", wording.state(record)])
         section = nodes.section("", title, card, ids=[identifier], names=[identifier])
         self.state.document.note_explicit_target(section)

@@ -1,10 +1,12 @@
 """The ``book`` domain: where claims and trials are described, and links to these places.
 
-Also remembers which pages read all evidence, so that a new evidence file rebuilds them.
+Also remembers what each page reads, so that a change of evidence rebuilds it, and whose numbers
+the page that is being read has quoted so far.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from sphinx.util.nodes import make_refnode
 from sphinx.util.osutil import relative_uri
 
 from bookext.shelf import shelf_of
+from gatewaylab.evidence import ClaimRecord
 
 
 class BookDomain(Domain):
@@ -25,8 +28,8 @@ class BookDomain(Domain):
 
     name = "book"
     label = "Book"
-    initial_data: dict[str, Any] = {"anchors": {}, "readers": {}}  # noqa: RUF012
-    data_version = 1
+    initial_data: dict[str, Any] = {"anchors": {}, "readers": {}, "absent": {}}  # noqa: RUF012
+    data_version = 2
 
     @property
     def anchors(self) -> dict[str, tuple[str, str]]:
@@ -40,12 +43,19 @@ class BookDomain(Domain):
         found: dict[str, tuple[str, ...]] = self.data["readers"]
         return found
 
+    @property
+    def absent(self) -> dict[str, tuple[str, ...]]:
+        """Page → the files that it asked for and that did not exist."""
+        found: dict[str, tuple[str, ...]] = self.data["absent"]
+        return found
+
     def clear_doc(self, docname: str) -> None:
         """Forget a page that is read again or gone."""
         for anchor, (page, _) in list(self.anchors.items()):
             if page == docname:
                 del self.anchors[anchor]
         self.readers.pop(docname, None)
+        self.absent.pop(docname, None)
 
     def merge_domaindata(self, docnames: list[str], otherdata: dict[str, Any]) -> None:
         """Take over what a parallel reader found."""
@@ -53,6 +63,7 @@ class BookDomain(Domain):
             if page in docnames:
                 self.anchors[anchor] = (page, node_id)
         self.readers.update((d, s) for d, s in otherdata["readers"].items() if d in docnames)
+        self.absent.update((d, s) for d, s in otherdata["absent"].items() if d in docnames)
 
     def resolve_xref(
         self,
@@ -113,22 +124,43 @@ def link(content: nodes.Element, target: str, kind: str = "anchor") -> pending_x
 
 
 def depends_on(env: BuildEnvironment, *notebooks: str) -> None:
-    """Rebuild the page that is being read when any of these notebooks' evidence changes."""
+    """The page that is being read quotes these notebooks: rebuild it when their evidence changes.
+
+    That it quotes them is noted for its banner.
+    """
     shelf = shelf_of(env)
-    for path in (shelf.declared, *map(shelf.path, notebooks)):
-        env.note_dependency(str(path))
+    quoted(env).update(notebooks)
+    files = [path(name) for name in notebooks for path in (shelf.path, shelf.state_path)]
+    for file in (shelf.declared, *files):
+        env.note_dependency(str(file))
+
+
+def depends_on_claim(env: BuildEnvironment, record: ClaimRecord) -> None:
+    """The page that is being read shows a claim; one that was never measured quotes no notebook."""
+    depends_on(env, *(() if record.kind in {"cited", "opinion"} else (record.notebook,)))
 
 
 def depends_on_all(env: BuildEnvironment) -> None:
     """Rebuild the page that is being read when any evidence changes, appears or goes away."""
-    stems = tuple(shelf_of(env).stems())
-    depends_on(env, *stems)
-    book_of(env).readers[env.docname] = stems
+    shelf = shelf_of(env)
+    depends_on(env, *shelf.chapters())
+    book_of(env).readers[env.docname] = tuple(shelf.stems())
 
 
-def _outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
+def quoted(env: BuildEnvironment) -> set[str]:
+    """The notebooks whose evidence the page that is being read has quoted so far."""
+    found: set[str] = env.temp_data.setdefault("bookext_quoted", set())
+    return found
+
+
+def _outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> Iterable[str]:
+    domain = book_of(env)
     now = tuple(shelf_of(env).stems())
-    return [docname for docname, then in book_of(env).readers.items() if then != now]
+    found = {docname for docname, then in domain.readers.items() if then != now}
+    for docname, files in domain.absent.items():
+        if any(Path(env.srcdir, file).is_file() for file in files):
+            found.add(docname)
+    return found
 
 
 def _existing_dependencies(app: Sphinx, env: BuildEnvironment) -> None:
@@ -136,12 +168,12 @@ def _existing_dependencies(app: Sphinx, env: BuildEnvironment) -> None:
 
     Sphinx re-reads a page with a missing dependency at every build.
     """
-    readers = book_of(env).readers
+    absent = book_of(env).absent
     for docname, files in env.dependencies.items():
         missing = {f for f in files if not Path(env.srcdir, f).is_file() and _is_evidence(f)}
         if missing:
             files -= missing
-            readers.setdefault(docname, tuple(shelf_of(env).stems()))
+            absent[docname] = (*absent.get(docname, ()), *sorted(missing))
 
 
 def _is_evidence(file: str) -> bool:

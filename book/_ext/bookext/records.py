@@ -12,12 +12,14 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
+from bookext.banner import state_badge
 from bookext.build import Piece, box, fields, paragraph, span, table
 from bookext.domain import book_of, depends_on, depends_on_all, link
-from bookext.shelf import UnknownReferenceError, shelf_of
+from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
 from gatewaylab.environment import Environment
 from gatewaylab.evidence import Evidence, SystemRecord
-from gatewaylab.results import Comparison, Trial
+from gatewaylab.results import Comparison, Readings, Trial
+from gatewaylab.states import StateRecord
 
 LOGGER = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class EnvironmentRecord(SphinxDirective):
         for group in groups.values():
             environment = group[0].environment
             found.append(fields(machine(environment), "environment"))
-            found.append(_runs(group))
+            found.append(_runs(group, shelf_of(self.env)))
             versions = ((name, version) for name, version in sorted(environment.packages.items()))
             found.append(
                 table(("Package", "Version"), ([[n], [v]] for n, v in versions), "packages")
@@ -66,10 +68,10 @@ def machine(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
     ]
 
 
-def _runs(group: Sequence[Evidence]) -> nodes.table:
+def _runs(group: Sequence[Evidence], shelf: Shelf) -> nodes.table:
     rows: list[list[list[Piece]]] = []
     for evidence in group:
-        seeds = sorted({c.seed for c in evidence.comparisons})
+        seeds = sorted({c.seed for c in evidence.series})
         rows.append(
             [
                 [evidence.notebook],
@@ -77,9 +79,11 @@ def _runs(group: Sequence[Evidence]) -> nodes.table:
                 [wording.clock(evidence.measured_at)],
                 [wording.clock(evidence.finished_at)],
                 [", ".join(map(str, seeds)) or "–"],
+                [state_badge(shelf.state(evidence.notebook))],
             ]
         )
-    return table(("Notebook", "Profile", "Begun", "Finished", "Seeds"), rows, "runs")
+    head = ("Notebook", "Profile", "Begun", "Finished", "Seeds", "State")
+    return table(head, rows, "runs")
 
 
 class SystemsTable(SphinxDirective):
@@ -94,12 +98,16 @@ class SystemsTable(SphinxDirective):
         if not rows:
             return [not_measured()]
         head = ("Server", "Interface", "A slot is a", "Version", "Here")
-        return [table(head, map(_system, rows), "systems")]
+        states = {notebook: shelf_of(self.env).state(notebook) for _, notebook in rows}
+        cells = (_system(row, states[notebook]) for row, notebook in rows)
+        return [table(head, cells, "systems")]
 
 
-def _system(row: SystemRecord) -> list[list[Piece]]:
+def _system(row: SystemRecord, state: StateRecord) -> list[list[Piece]]:
     if row.measured:
         here: list[Piece] = [span("measured", "claim-badge", "verdict-supported")]
+        if state.state != "accepted":
+            here += [" ", state_badge(state)]
     else:
         here = [span(wording.NOT_MEASURED, "measured-missing")]
         if row.hint:
@@ -116,8 +124,7 @@ class TrialsTable(SphinxDirective):
         """A block for each notebook; notebooks without evidence get a remark."""
         depends_on_all(self.env)
         shelf = shelf_of(self.env)
-        stems = {path.stem for path in shelf.notebooks.glob("*.md")} | set(shelf.stems())
-        return [self._notebook(stem) for stem in sorted(stems)] or [not_measured()]
+        return [self._notebook(stem) for stem in shelf.chapters()] or [not_measured()]
 
     def _notebook(self, stem: str) -> nodes.container:
         identifier = f"trials-{stem}"
@@ -130,6 +137,9 @@ class TrialsTable(SphinxDirective):
             head = [link(span(stem), f"/notebooks/{stem}", "doc")]
         if evidence is not None:
             head += [" · ", link(span("raw data"), f"{stem}.json", "data")]
+        state = shelf_of(self.env).state(stem)
+        if state.state not in {"accepted", "missing"}:
+            head += [" ", state_badge(state)]
         block += paragraph(*head, classes=["trials-head"])
         if evidence is None:
             block += not_measured()
@@ -137,7 +147,10 @@ class TrialsTable(SphinxDirective):
         for comparison in evidence.comparisons:
             block += paragraph(*_conditions(comparison), classes=["trials-conditions"])
             block += _trials(comparison)
-        if not evidence.comparisons:
+        for readings in evidence.readings:
+            block += paragraph(*_read(readings), classes=["trials-conditions"])
+            block += _readings(readings)
+        if not evidence.series:
             block += paragraph("Behaviours only: nothing here was timed.")
         return block
 
@@ -152,6 +165,22 @@ def _conditions(comparison: Comparison) -> list[Piece]:
             f"seed {comparison.seed}"
         )
     return pieces
+
+
+def _read(readings: Readings) -> list[Piece]:
+    rules = ", ".join(f"{name} {count} times" for name, count in sorted(readings.refused.items()))
+    refused = f"; refused readings: {rules}" if rules else ""
+    return [
+        nodes.literal(readings.name, readings.name),
+        f": {readings.what}, {readings.blocks} blocks, seed {readings.seed}{refused}",
+    ]
+
+
+def _readings(readings: Readings) -> nodes.table:
+    rows: list[list[list[Piece]]] = [
+        [[label], [str(len(values))]] for label, values in readings.values.items()
+    ]
+    return table(("What was read", "Accepted readings"), rows, "trials-table")
 
 
 def _load(arrivals: Mapping[str, Any]) -> str:
@@ -207,13 +236,18 @@ class MeasuredStamp(SphinxDirective):
             LOGGER.warning("measured-stamp: %s", error, location=self.get_location())
             return []
         depends_on(self.env, stem)
+        state = shelf_of(self.env).state(stem)
+        badges: list[Piece] = []
+        if state.state not in {"accepted", "missing"}:
+            badges = [state_badge(state), " "]
         if evidence is None:
             missing = span(wording.NOT_MEASURED.capitalize(), "measured-missing")
-            return [paragraph(missing, " · ", method, classes=["measured-stamp"])]
-        blocks = max((c.blocks for c in evidence.comparisons), default=0)
+            return [paragraph(*badges, missing, " · ", method, classes=["measured-stamp"])]
+        blocks = max((c.blocks for c in evidence.series), default=0)
         rests = f", {blocks} blocks" if blocks else ""
         return [
             paragraph(
+                *badges,
                 f"Measured {wording.day(evidence.measured_at)} on {evidence.environment.cpu}"
                 f"{rests} · ",
                 link(span("raw data"), f"{stem}.json", "data"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from docutils import nodes
@@ -11,14 +12,14 @@ from sphinx.util.docutils import SphinxRole
 
 from bookext import wording
 from bookext.build import span
-from bookext.domain import depends_on, link
+from bookext.domain import depends_on, depends_on_claim, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
 from gatewaylab.evidence import ClaimRecord
 from gatewaylab.results import Effect
 
 LOGGER = logging.getLogger(__name__)
 
-CLAIM = re.compile(r"C\d+\Z")
+CLAIM = re.compile(r"[A-Z]\d+\Z")
 
 _EFFECT_FIELDS = ("estimate", "low", "high", "low90", "high90", "floor", "n", "blocks", "seed")
 _TEXT_FIELDS = ("verdict", "common_verdict", "rule", "what")
@@ -79,6 +80,8 @@ def _of_claim(record: ClaimRecord, path: str, form: str) -> str:
         value = getattr(record, first)
         if value is None and record.verdict != "not measured":
             raise UnknownReferenceError(f"{record.id} has no {first}")
+        if value is not None and not math.isfinite(value):
+            return wording.REFUSED  # it follows from the trials, and there is none
         return wording.NOT_MEASURED if value is None else wording.number(value, form)
     else:
         raise UnknownReferenceError(
@@ -132,7 +135,7 @@ class ClaimRole(SphinxRole):
         except UnknownReferenceError as error:
             LOGGER.warning("claim: %s", error, location=self.get_location())
             return [span(f"[{self.text}?]", "measured-missing")], []
-        depends_on(self.env, record.notebook)
+        depends_on_claim(self.env, record)
         return [link(badge(record), anchor(record.id))], []
 
 

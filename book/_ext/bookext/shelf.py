@@ -1,4 +1,4 @@
-"""The shelf: accepted evidence files and the claims declared in ``book/claims.toml``.
+"""The shelf: accepted evidence, its state, and the claims declared in ``book/claims.toml``.
 
 A reference that names nothing (an unknown claim, a key that a notebook did not publish) raises
 :class:`UnknownReferenceError`. A reference to something that exists but was not measured on this
@@ -8,13 +8,15 @@ machine is no error: it comes back as "no number".
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sphinx.environment import BuildEnvironment
 
+from gatewaylab import states
+from gatewaylab.errors import ResultError
 from gatewaylab.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
+from gatewaylab.states import StateRecord
 
 
 class UnknownReferenceError(Exception):
@@ -29,19 +31,42 @@ class Shelf:
         folder: of the evidence files, one a notebook.
         declared: path of the declarations of all claims.
         notebooks: folder of the executable chapters.
+        states: folder of the files that say what the evidence is worth.
     """
 
     folder: Path
     declared: Path
     notebooks: Path
+    states: Path
 
     def path(self, notebook: str) -> Path:
         """Where the evidence of ``notebook`` lies, whether or not it exists."""
         return self.folder / f"{notebook}.json"
 
+    def state_path(self, notebook: str) -> Path:
+        """Where the state of ``notebook`` lies, whether or not it exists."""
+        return self.states / f"{notebook}.json"
+
     def stems(self) -> list[str]:
         """Names of the notebooks that have evidence."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def chapters(self) -> list[str]:
+        """Names of all notebooks, with or without evidence."""
+        return sorted({path.stem for path in self.notebooks.glob("*.md")} | set(self.stems()))
+
+    def state(self, notebook: str) -> StateRecord:
+        """What the evidence of a notebook is worth; from the evidence alone if nobody says."""
+        stored = self.stored(notebook)
+        try:
+            said = states.read(self.state_path(notebook))
+        except ResultError:
+            said = None  # the build writes it anew
+        # Evidence that was brought or taken away without a build is not what the file speaks of.
+        shown = {"accepted", "stale"} if stored is None else {"missing"}
+        if said is None or said.state in shown:
+            return states.derive(notebook, stored)
+        return said
 
     def every(self) -> list[Evidence]:
         """All accepted evidence, by notebook name."""
@@ -53,12 +78,16 @@ class Shelf:
         Raises:
             UnknownReferenceError: there is no such notebook either.
         """
-        if self.path(notebook).exists():
-            return read(self.path(notebook))
-        if not (self.notebooks / f"{notebook}.md").exists():
+        stored = self.stored(notebook)
+        if stored is None and not (self.notebooks / f"{notebook}.md").exists():
             known = ", ".join(path.stem for path in sorted(self.notebooks.glob("*.md"))) or "none"
             raise UnknownReferenceError(f"no notebook {notebook!r}; there are: {known}")
-        return None
+        return stored
+
+    def stored(self, notebook: str) -> Evidence | None:
+        """The evidence of that name, if there is any."""
+        path = self.path(notebook)
+        return read(path) if path.exists() else None
 
     def declarations(self) -> dict[str, ClaimRecord]:
         """The declared claims, each as a claim that was not measured."""
@@ -117,19 +146,16 @@ class Shelf:
             raise UnknownReferenceError(f"{notebook} publishes no value {key!r}; it has: {known}")
         return evidence.values[key]
 
-    def systems(self) -> list[SystemRecord]:
-        """Each server once; a row that was measured wins over one that was not."""
-        rows: dict[str, SystemRecord] = {}
+    def systems(self) -> list[tuple[SystemRecord, str]]:
+        """Each server once, with its notebook; a row that was measured wins."""
+        rows: dict[str, tuple[SystemRecord, str]] = {}
         for evidence in self.every():
             for row in evidence.systems:
                 if row.name not in rows or row.measured:
-                    rows[row.name] = row
-        return sorted(rows.values(), key=lambda row: (row.interface != "wsgi", row.title.lower()))
-
-    def notebooks_of(self, identifiers: Iterable[str]) -> set[str]:
-        """The notebooks that state the given claims, for dependencies."""
-        claims = self.claims()
-        return {claims[i].notebook for i in identifiers if i in claims}
+                    rows[row.name] = row, evidence.notebook
+        return sorted(
+            rows.values(), key=lambda found: (found[0].interface != "wsgi", found[0].title.lower())
+        )
 
 
 def shelf_of(env: BuildEnvironment) -> Shelf:
@@ -139,4 +165,5 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
         folder=root / env.config.bookext_evidence,
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
+        states=root / env.config.bookext_states,
     )

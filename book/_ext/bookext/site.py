@@ -15,9 +15,9 @@ from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
-from bookext import icons
+from bookext import icons, wording
 from bookext.shelf import Shelf, shelf_of
-from gatewaylab.evidence import Evidence, schema
+from gatewaylab.evidence import ClaimRecord, Evidence, schema
 
 #: Where the site will be served, for example ``https://example.org/book/``; unset: unknown.
 SITE_VARIABLE = "BOOK_SITE_URL"
@@ -79,10 +79,15 @@ def publish_data(app: Sphinx, folder: Path) -> None:
             old.unlink()
     for stem in shelf.stems():
         shutil.copyfile(shelf.path(stem), folder / f"{stem}.json")
-    claims = [record.model_dump(mode="json") for record in shelf.claims().values()]
-    _write(folder / "claims.json", {"claims": claims})
+    _write(folder / "claims.json", {"claims": [_claim(shelf, c) for c in shelf.claims().values()]})
     _write(folder / "environment.json", {"runs": [_run(shelf, stem) for stem in shelf.stems()]})
     (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")
+
+
+def _claim(shelf: Shelf, record: ClaimRecord) -> dict[str, Any]:
+    """A claim with the state of its evidence; null for one that needs none."""
+    state = shelf.state(record.notebook).state if wording.is_measured(record) else None
+    return {**record.model_dump(mode="json"), "state": state}
 
 
 def _run(shelf: Shelf, stem: str) -> dict[str, Any]:
@@ -90,9 +95,11 @@ def _run(shelf: Shelf, stem: str) -> dict[str, Any]:
     evidence = shelf.evidence(stem)
     assert evidence is not None  # the shelf lists those that it has
     fields = {"notebook", "profile", "measured_at", "finished_at", "environment"}
+    state = shelf.state(stem)
     return {
         **evidence.model_dump(mode="json", include=fields),
-        "seeds": {one.name: one.seed for one in evidence.comparisons},
+        "state": state.model_dump(mode="json", include={"state", "reasons", "at", "current"}),
+        "seeds": {one.name: one.seed for one in evidence.series},
         "worst_readings": _worst(evidence),
         "trials_refused": sum(len(one.rejected) for one in evidence.comparisons),
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
+from gatewaylab.acceptance import HELD
 from gatewaylab.evidence import ClaimRecord, ValueRecord
 from gatewaylab.results import Effect
+from gatewaylab.states import StateRecord
 
 #: What stands where a number would be, had it been measured.
 NOT_MEASURED = "not measured on this machine"
@@ -81,10 +83,44 @@ def state(record: ClaimRecord) -> str:
     return "verdict-" + verdict(record).replace(" ", "-")
 
 
+def is_measured(record: ClaimRecord) -> bool:
+    """Whether a claim is one that a measurement decides."""
+    return record.kind not in {"cited", "opinion"}
+
+
+def state_of(record: StateRecord) -> str:
+    """The word for the state of a notebook's evidence."""
+    if record.state == "unstable":
+        return "held back" if is_held(record) else "too noisy"
+    return {"stale": "older numbers", "missing": "not measured"}.get(record.state, record.state)
+
+
+def is_held(record: StateRecord) -> bool:
+    """Whether the last attempt was whole and only its numbers were unlike all earlier ones."""
+    return bool(record.reasons) and all(reason.startswith(HELD) for reason in record.reasons)
+
+
+def why(record: StateRecord) -> str:
+    """Why an attempt was not accepted, in one phrase."""
+    return "; ".join(reason.removeprefix(HELD) for reason in record.reasons)
+
+
 def day(moment: str) -> str:
     """An ISO time as "22 November 2026"."""
     when = datetime.fromisoformat(moment)
     return f"{when.day} {when:%B %Y}"
+
+
+def minute(moment: str) -> str:
+    """An ISO time as "22 November 2026 08:00 UTC"."""
+    when = datetime.fromisoformat(moment)
+    return f"{day(moment)} {when:%H:%M} {when.tzname() or ''}".rstrip()
+
+
+def duration(begun: str, ended: str) -> str:
+    """The time between two ISO times as "2:57 min"."""
+    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
 
 
 def clock(moment: str) -> str:

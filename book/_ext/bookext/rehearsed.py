@@ -1,0 +1,168 @@
+"""Directives that print the committed records of long runs.
+
+``{stability-record}``: whether verdicts flip between rebuilds. ``{aa-record}``: how often equals
+are called different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+from docutils import nodes
+from pydantic import BaseModel
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from bookext import wording
+from bookext.build import Piece, paragraph, span, table
+from bookext.domain import depends_on, link
+from bookext.roles import anchor
+from bookext.shelf import shelf_of
+from gatewaylab.calibration import AARecord
+from gatewaylab.errors import ResultError
+from gatewaylab.results import load
+from gatewaylab.stability import OUTCOME_MARKS, StabilityRecord
+
+LOGGER = logging.getLogger(__name__)
+
+#: What stands in place of a record that nobody has made.
+NOT_RECORDED = "not recorded yet"
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class _RecordDirective(SphinxDirective, Generic[Record]):
+    """A record of one kind, from ``<bookext_records>/<stem>.json``."""
+
+    option_spec: ClassVar = {}
+    kind: type[Record]
+    stem: ClassVar[str]
+
+    def run(self) -> list[nodes.Node]:
+        """The record, or a remark without one; an unusable one is a warning."""
+        path = Path(self.env.srcdir, self.config.bookext_records, f"{self.stem}.json")
+        self.env.note_dependency(str(path))
+        if not path.exists():
+            return [paragraph(span(NOT_RECORDED.capitalize(), "measured-missing"), ".")]
+        try:
+            record = load(self.kind, path)
+        except ResultError as error:
+            LOGGER.warning("%s: %s", self.name, error, location=self.get_location())
+            return []
+        return self.show(record)
+
+    def show(self, record: Record) -> list[nodes.Node]:
+        """The record as nodes."""
+        raise NotImplementedError
+
+
+class Stability(_RecordDirective[StabilityRecord]):
+    """Every claim in every rebuild."""
+
+    kind = StabilityRecord
+    stem = "stability"
+
+    def show(self, record: StabilityRecord) -> list[nodes.Node]:
+        """The flips and the conditions in two sentences, then a row for each claim."""
+        depends_on(self.env)
+        declared = shelf_of(self.env).declarations()
+        head = ("Claim", "Each rebuild", "In words", "Estimates", "Highest ÷ lowest", "Flips")
+        rows = [_row(record, name, linked=name in declared) for name in record.claims]
+        return [
+            paragraph(
+                f"In {_many(len(record.rebuilds), 'rebuild')}, "
+                f"{_many(len(record.claims), 'claim')} flipped "
+                f"{_many(record.all_flips, 'time')} between supported and refuted. "
+                f"{conditions(record.at, record.machine, record.commit)}, profile "
+                f"{record.profile}, {wording.number(record.seconds / 60)} minutes in all.",
+                classes=["record-conditions"],
+            ),
+            table(head, rows, "stability-table"),
+        ]
+
+
+class Twins(_RecordDirective[AARecord]):
+    """How often a server that was compared with itself was called different."""
+
+    kind = AARecord
+    stem = "aa"
+
+    def show(self, record: AARecord) -> list[nodes.Node]:
+        """The conditions in two sentences, then a row for each way to err."""
+        numbers = len(record.ratios)
+        wrong = (
+            ("the 95 % interval excludes 1", record.interval_excludes_one, record.expected),
+            ("a claim’s rule finds a difference", record.rule_false_positives, None),
+        )
+        rows: list[list[list[Piece]]] = [
+            [
+                [what],
+                [f"{count} of {numbers}"],
+                [_percent(count / numbers) if numbers else "–"],
+                ["–" if expected is None else _percent(expected)],
+            ]
+            for what, count, expected in wrong
+        ]
+        head = ("Error", "Comparisons", "Share", "By the exact distribution")
+        return [
+            paragraph(
+                f"One server was compared with itself in {_many(record.comparisons, 'comparison')} "
+                f"of {_many(record.blocks, 'block')} ({record.trials} trials); noise left "
+                f"{_many(record.without_number, 'comparison')} without a number. "
+                f"{conditions(record.at, record.machine, record.commit)}, "
+                f"{wording.number(record.seconds / 60)} minutes in all.",
+                classes=["record-conditions"],
+            ),
+            table(head, rows, "aa-table"),
+        ]
+
+
+def _percent(share: float) -> str:
+    return f"{wording.number(100 * share, '.1f')} %"
+
+
+def _many(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def conditions(at: str, machine: str, commit: str | None) -> str:
+    """When, where and with which code, for the sentence above a record."""
+    code = f"commit {commit}" if commit else "no checkout"
+    return f"Recorded {wording.day(at)} on {machine}, {code}"
+
+
+def _row(record: StabilityRecord, name: str, *, linked: bool) -> list[Sequence[Piece]]:
+    label = span(name, "claim-id")
+    marks: list[Piece] = []
+    for verdict in record.verdicts(name):
+        mark = OUTCOME_MARKS[verdict]
+        marks += [nodes.abbreviation(mark, mark, explanation=verdict), " "]
+    words = ", ".join(f"{n} {verdict}" for verdict, n in record.counts(name).most_common())
+    spread = record.spread(name)
+    return [
+        [link(label, anchor(name)) if linked else label],
+        marks[:-1],
+        [words],
+        [span(_estimates(record, name), "claim-value")],
+        ["–" if spread is None else wording.number(spread)],
+        [str(record.flips(name))],
+    ]
+
+
+def _estimates(record: StabilityRecord, name: str) -> str:
+    ends = record.estimates(name)
+    if ends is None:
+        return "–"
+    low, high = map(wording.number, ends)
+    unit = record.unit(name)
+    return (low if low == high else f"{low}–{high}") + (f"\u00a0{unit}" if unit else "")
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.add_config_value("bookext_records", "book/records", "env", types=(str,))
+    app.add_directive("stability-record", Stability)
+    app.add_directive("aa-record", Twins)

@@ -1,0 +1,482 @@
+"""The checks of the self-check: each puts load on a server that is known exactly, and compares.
+
+Truth is a recursion over the *actual* plan with the service times and stalls that the server
+reports, never a formula for the long run. The instrument's own part is then what is left: the way
+of a request from its scheduled start to the server's account of it, and back.
+
+Quantiles of a run are taken here whatever its size. Both sides are the same requests, so nothing is
+inferred from few samples about the many that were not sent.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewaylab import load, noise
+from gatewaylab.arrivals import ConstantRate, Poisson
+from gatewaylab.queueing import allen_cunneen, kiefer_wolfowitz, lindley, stall_latencies
+from gatewaylab.reference import Lognormal, ceiling, reference_server
+from gatewaylab.results import ERRORS, GeneratorReport, Samples
+
+Floats = NDArray[np.float64]
+
+#: Critical value of the Anderson–Darling statistic at the 5 % level when the distribution is known
+#: down to its parameters (3.857 at 1 %). The stricter of the usual two: the plan's seed is fixed
+#: and its own gaps lie far below, so that chance cannot turn the line red, only the sending can.
+#: Source: M. A. Stephens, "EDF statistics for goodness of fit and some comparisons", 1974, case 0.
+AD_CRITICAL = 2.492
+
+_QUEUE_SEEDS = (1, 2, 3, 4, 5)
+_QUEUE_SECONDS = 2.8
+_LOAD = 0.7
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the self-check.
+
+    Attributes:
+        name: of the check. what: in one sentence.
+        unit: of truth and measured. error_unit: of error and allowed.
+        truth, measured: numbers, or words where the answer is not a number.
+        error: how far measured is from the truth; None where words are compared.
+        allowed: how far it may be.
+        verdict: ``green``, ``red`` or ``inconclusive`` (red each time, on a disturbed machine).
+        why: what else was wrong about a red line; the machine's readings if inconclusive.
+        samples: requests measured.
+        details: further numbers by name, with their unit, that are not judged themselves.
+    """
+
+    name: str
+    what: str
+    unit: str
+    truth: float | str
+    measured: float | str
+    error: float | None
+    allowed: float | None
+    error_unit: str
+    verdict: str
+    samples: int
+    why: tuple[str, ...] = ()
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form; a number that is not finite becomes its name, as in every result."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def judged(
+    name: str,
+    what: str,
+    *,
+    unit: str,
+    truth: float | str,
+    measured: float | str,
+    samples: int,
+    error: float | None = None,
+    allowed: float | None = None,
+    error_unit: str = "%",
+    faults: tuple[str, ...] = (),
+    details: Mapping[str, float] | None = None,
+) -> Check:
+    """The line for one measurement: green if the error is allowed and there is no other fault."""
+    good = not faults and (allowed is None or (error is not None and error <= allowed))
+    return Check(
+        name=name,
+        what=what,
+        unit=unit,
+        truth=truth,
+        measured=measured,
+        error=error,
+        allowed=allowed,
+        error_unit=error_unit,
+        verdict="green" if good else "red",
+        samples=samples,
+        why=faults,
+        details=details or {},
+    )
+
+
+def pins() -> tuple[int | None, int | None]:
+    """A core for the generator and another for the server, or none if there is only one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
+
+
+def stall() -> Check:
+    generator, server_pin = pins()
+    # The stall begins between two scheduled starts, 3 ms before the later: otherwise the one that
+    # is due when it begins may fall on either side of it.
+    with reference_server("stall", hold=0.6, at=1.002, pin=server_pin) as server:
+        samples, report = load.run(
+            server.url, load.get("/"), ConstantRate(200), seconds=3, warmup=0, pin=generator
+        )
+        stalls = server.report()["stalls"]
+    faults = _incomplete(samples, report)
+    if len(stalls) != 1:
+        faults += (f"the server stalled {len(stalls)} times, not once",)
+        truth = np.full(len(samples), np.nan)
+    else:
+        begin, end = stalls[0]
+        truth = stall_latencies(
+            samples.scheduled_at, begin - report.monotonic_start, end - begin, _services(samples)
+        )
+    levels = {"p90": 0.9, "p99": 0.99, "max": 1.0}
+    pairs = {n: (quantile(truth, p), quantile(samples.latency, p)) for n, p in levels.items()}
+    errors = {n: _percent(exact, seen) for n, (exact, seen) in pairs.items()}
+    faults += _beyond({n: e for n, e in errors.items() if n != "p99"}, 1.0)
+    return judged(
+        "stall",
+        "p99 of 200 requests/s for 3 s when the server stops for 0.6 s (p90 and max are held to "
+        "the same bound)",
+        unit="ms",
+        truth=1e3 * pairs["p99"][0],
+        measured=1e3 * pairs["p99"][1],
+        error=errors["p99"],
+        allowed=1.0,
+        samples=len(samples),
+        faults=faults,
+        details=_spread(pairs),
+    )
+
+
+def null_lag() -> Check:
+    """The median of three runs: one pause of 20 ms by the machine would fill the last hundredth."""
+    generator, server_pin = pins()
+    highs, lags = [], []
+    faults: tuple[str, ...] = ()
+    with reference_server("null", pin=server_pin) as server:
+        for _ in range(3):
+            samples, report = load.run(
+                server.url, load.get("/"), ConstantRate(2000), seconds=1, warmup=0, pin=generator
+            )
+            lag = 1e3 * samples.send_lag[~np.isnan(samples.send_lag)]
+            highs.append(quantile(lag, 0.99))
+            lags.append(lag)
+            faults += _incomplete(samples, report)
+    high, every = float(np.median(highs)), np.concatenate(lags)
+    return judged(
+        "null-lag",
+        "p99 of how late a request is sent, at 2000 requests/s to a server that does nothing: the "
+        "median of 3 runs",
+        unit="ms",
+        truth=0.0,
+        measured=high,
+        error=high,
+        allowed=1.0,
+        error_unit="ms",
+        samples=len(every),
+        faults=faults,
+        details={"p50, ms": quantile(every, 0.5), "largest p99 of a run, ms": max(highs)},
+    )
+
+
+def null_gaps() -> Check:
+    rate = 500.0
+    generator, server_pin = pins()
+    with reference_server("null", pin=server_pin) as server:
+        samples, report = load.run(
+            server.url, load.get("/"), Poisson(rate), seconds=4, warmup=0, seed=1, pin=generator
+        )
+    sent = np.sort(samples.sent_at[~np.isnan(samples.sent_at)])
+    statistic = anderson_darling(rate * np.diff(sent))
+    return judged(
+        "null-gaps",
+        "Anderson–Darling distance of the gaps between requests as sent from the exponential "
+        "distribution of a Poisson plan; allowed is the 5 % point of the known distribution",
+        unit="A²",
+        truth="exponential",
+        measured=statistic,
+        error=statistic,
+        allowed=AD_CRITICAL,
+        error_unit="A²",
+        samples=len(samples),
+        faults=_incomplete(samples, report),
+        details={"the plan itself, A²": anderson_darling(rate * np.diff(samples.scheduled_at))},
+    )
+
+
+def delay() -> Check:
+    generator, server_pin = pins()
+    with reference_server("delay", hold=0.03, pin=server_pin) as server:
+        samples, report = load.run(
+            server.url, load.get("/"), Poisson(100), seconds=2, warmup=0, seed=3, pin=generator
+        )
+    bias = 1e3 * float(np.median(samples.latency - _services(samples)))
+    faults = _incomplete(samples, report)
+    if bias < 0:
+        faults += ("latency is below the time that the server took",)
+    return judged(
+        "delay",
+        "median latency less the server's own account of its delay of 30 ms: nothing may be "
+        "missing, and the instrument may add up to half a millisecond",
+        unit="ms",
+        truth=1e3 * float(np.median(_services(samples))),
+        measured=1e3 * float(np.median(samples.latency)),
+        error=bias,
+        allowed=0.5,
+        error_unit="ms",
+        samples=len(samples),
+        faults=faults,
+    )
+
+
+def lognormal() -> Check:
+    mean = 0.01
+    generator, server_pin = pins()
+    services = Lognormal(mean=mean, sigma=0.6, seed=1)
+    with reference_server("slots", services=services, pin=server_pin) as server:
+        samples, report = load.run(
+            server.url, load.get("/"), Poisson(0.6 / mean), seconds=4, warmup=0, seed=5,
+            pin=generator,
+        )  # fmt: skip
+    truth = lindley(samples.scheduled_at, _services(samples)) + _services(samples)
+    levels = {"p50": 0.5, "p90": 0.9, "p95": 0.95}
+    pairs = {n: (quantile(truth, p), quantile(samples.latency, p)) for n, p in levels.items()}
+    faults = _beyond({n: _percent(exact, seen) for n, (exact, seen) in pairs.items()}, 5.0)
+    return judged(
+        "lognormal",
+        "mean latency in one slot with log-normal service times of mean 10 ms (p50, p90 and p95 "
+        "are held to the same bound)",
+        unit="ms",
+        truth=1e3 * float(truth.mean()),
+        measured=1e3 * float(samples.latency.mean()),
+        error=_percent(truth.mean(), samples.latency.mean()),
+        allowed=5.0,
+        samples=len(samples),
+        faults=_incomplete(samples, report) + faults,
+        details=_spread(pairs),
+    )
+
+
+def m_d_1() -> Check:
+    # Long holds, so that waiting is long against the way there and back (a few tenths of a ms).
+    return _queue("m-d-1", slots=1, hold=0.06)
+
+
+def m_d_c() -> Check:
+    return _queue("m-d-c", slots=3, hold=0.15)
+
+
+def _queue(name: str, *, slots: int, hold: float) -> Check:
+    """The run of five whose error is the median one; each plan has a seed of its own."""
+    generator, server_pin = pins()
+    rate = _LOAD * slots / hold
+    runs: list[tuple[float, float, float]] = []
+    held: list[float] = []
+    faults: tuple[str, ...] = ()
+    with reference_server("slots", slots=slots, hold=hold, pin=server_pin) as server:
+        for seed in _QUEUE_SEEDS:
+            samples, report = load.run(
+                server.url, load.get("/"), Poisson(rate), seconds=_QUEUE_SECONDS, warmup=0,
+                seed=seed, pin=generator,
+            )  # fmt: skip
+            services = _services(samples)
+            exact = float(kiefer_wolfowitz(samples.scheduled_at, services, slots).mean())
+            seen = float((samples.latency - services).mean())
+            runs.append((_percent(exact, seen), exact, seen))
+            held.extend(services)
+            faults += _incomplete(samples, report)
+    runs.sort()
+    error, exact, seen = runs[len(runs) // 2]
+    word = "slot" if slots == 1 else "slots"
+    return judged(
+        name,
+        f"mean wait for {slots} {word} held {1e3 * hold:g} ms at 70 % load, Poisson arrivals: the "
+        f"run with the median error of {len(runs)}",
+        unit="ms",
+        truth=1e3 * exact,
+        measured=1e3 * seen,
+        error=error,
+        allowed=5.0,
+        samples=len(held),
+        faults=faults,
+        details={
+            "largest error of a run, %": runs[-1][0],
+            # Pollaczek–Khinchine for one slot, Allen–Cunneen for several.
+            "closed form for the long run, ms": 1e3
+            * allen_cunneen(rate, float(np.mean(held)), slots, arrival_scv=1.0, service_scv=0.0),
+        },
+    )
+
+
+def overload() -> Check:
+    rate = 100.0
+    generator, server_pin = pins()
+    with reference_server("slots", hold=0.02, pin=server_pin) as server:
+        samples, report = load.run(
+            server.url, load.get("/"), ConstantRate(rate), seconds=1.5, warmup=0, pin=generator
+        )
+    truth = rate * float(_services(samples).mean()) - 1
+    begun, latency = samples.scheduled_at, samples.latency
+    faults = _incomplete(samples, report)
+    slope = math.nan if faults else float(np.polyfit(begun, latency, 1)[0])
+    return judged(
+        "overload",
+        "how fast latency grows when twice as much arrives as one slot can serve: λ/μ − 1 seconds "
+        "a second, with μ from the server's account",
+        unit="s/s",
+        truth=truth,
+        measured=slope,
+        error=_percent(truth, slope),
+        allowed=3.0,
+        samples=len(samples),
+        faults=faults,
+    )
+
+
+def mute() -> Check:
+    deadline = 0.5
+    generator, server_pin = pins()
+    with reference_server("mute", pin=server_pin) as server:
+        samples, report = load.run(
+            server.url, load.get("/"), ConstantRate(200), seconds=1, warmup=0, deadline=deadline,
+            pin=generator,
+        )  # fmt: skip
+        said = server.report()
+    censored = int((samples.error == ERRORS.index("deadline")).sum())
+    missing = max(report.planned, said["requests"]) - len(samples)
+    faults: tuple[str, ...] = ()
+    if missing or report.sent != report.planned:
+        faults += (
+            f"{missing} requests have no sample, {report.planned - report.sent} were not sent",
+        )
+    if len(samples) - censored != int((samples.error == 0).sum()):
+        faults += ("a request failed that the server did answer",)
+    if not math.isfinite(quantile(samples.latency, 0.5)):
+        faults += ("p50 is not finite, though 19 of 20 were answered",)
+    if not math.isinf(quantile(samples.latency, 1.0)):
+        faults += ("the slowest request has a latency, though it was never answered",)
+    return judged(
+        "mute",
+        "requests reported as 'at least the deadline' when the server never answers one in 20: "
+        "as many as it muted, and none dropped",
+        unit="requests",
+        truth=float(said["muted"]),
+        measured=float(censored),
+        error=abs(float(censored - said["muted"])),
+        allowed=0.0,
+        error_unit="requests",
+        samples=len(samples),
+        faults=faults,
+        details={"p50, ms": 1e3 * quantile(samples.latency, 0.5), "deadline, ms": 1e3 * deadline},
+    )
+
+
+def saturated() -> Check:
+    generator, server_pin = pins()
+    most = ceiling(seconds=0.2, pin=generator, server_pin=server_pin)
+    # Brief, because every late request takes a connection of its own.
+    seconds, rate = 0.05, 1.5 * most
+    with reference_server("null", pin=server_pin) as server:
+        samples, report = load.run(
+            server.url, load.get("/"), ConstantRate(rate), seconds=seconds, warmup=0, pin=generator
+        )
+    messages = noise.refusals(report, samples, {}, seconds=seconds)
+    rules = list(dict.fromkeys(message.partition(":")[0] for message in messages))
+    found = "client-bound" in rules
+    return judged(
+        "saturated",
+        "a generator that is asked for one and a half times what it can send: its trial is "
+        "refused because it was itself the limit; measured is the rule that says so",
+        unit="",
+        truth="refused",
+        measured="client-bound" if found else rules[0] if rules else "accepted",
+        samples=len(samples),
+        faults=() if found else ("no rule says that the client was the limit",),
+        details={
+            "asked for, requests/s": rate,
+            "most it can, requests/s": most,
+            "share of its core, %": 100 * report.cpu_seconds / report.wall_seconds,
+        },
+    )
+
+
+#: Every check by name, in the order of the page.
+CHECKS: dict[str, Callable[[], Check]] = {
+    "stall": stall,
+    "null-lag": null_lag,
+    "null-gaps": null_gaps,
+    "delay": delay,
+    "lognormal": lognormal,
+    "m-d-1": m_d_1,
+    "m-d-c": m_d_c,
+    "overload": overload,
+    "mute": mute,
+    "saturated": saturated,
+}
+
+
+def anderson_darling(values: Floats) -> float:
+    """The statistic A² of ``values`` against the exponential distribution of mean 1.
+
+    Infinite if a value is not above 0.
+
+    Source: T. W. Anderson, D. A. Darling, "A test of goodness of fit", 1954.
+    """
+    ordered = np.sort(values)
+    n = len(ordered)
+    if not n or ordered[0] <= 0:
+        return math.inf
+    weights = 2 * np.arange(1, n + 1) - 1
+    below, above = np.log(-np.expm1(-ordered)), -ordered[::-1]
+    return float(-n - np.sum(weights * (below + above)) / n)
+
+
+def quantile(values: Floats, p: float) -> float:
+    """The empirical quantile (inverted distribution function), of however few values."""
+    if not len(values):
+        return math.nan
+    return float(np.quantile(values, p, method="inverted_cdf"))
+
+
+def _services(samples: Samples) -> Floats:
+    """What the server said that each request took; 0 where it said nothing, which is a fault."""
+    return np.nan_to_num(samples.service, nan=0.0)
+
+
+def _incomplete(samples: Samples, report: GeneratorReport) -> tuple[str, ...]:
+    """Requests that are missing, failed, or of which the server gave no account."""
+    faults: tuple[str, ...] = ()
+    if not len(samples) == report.planned == report.sent:
+        faults += (f"{report.planned} planned, {report.sent} sent, {len(samples)} seen",)
+    if failed := int((samples.error != 0).sum()):
+        faults += (f"{failed} requests failed",)
+    if unknown := int(np.isnan(samples.service).sum()):
+        faults += (f"{unknown} answers do not say what they took",)
+    return faults
+
+
+def _percent(exact: float, seen: float) -> float:
+    return 100 * abs(float(seen) / float(exact) - 1) if exact else math.nan
+
+
+def _beyond(errors: Mapping[str, float], allowed: float) -> tuple[str, ...]:
+    return tuple(
+        f"{name} is {error:.2f} % off, above {allowed:g} %"
+        for name, error in errors.items()
+        if not error <= allowed
+    )
+
+
+def _spread(pairs: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    table = {}
+    for name, (exact, seen) in pairs.items():
+        table[f"{name} truth, ms"] = 1e3 * exact
+        table[f"{name} measured, ms"] = 1e3 * seen
+    return table
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,190 @@
+"""The directives that print committed records."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
+
+from sphinx.testing.util import SphinxTestApp
+
+from gatewaylab.calibration import AARecord, Ratio
+from gatewaylab.results import save
+from gatewaylab.stability import Rebuild, Seen, StabilityRecord
+
+CLAIM = (
+    '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="true"\nnuance="n"\n'
+    'notebook="slots"\nsources=[]\n'
+)
+PAGES = {
+    "book/index": "# Front\n\n```{toctree}\nclaims\nsteady\nmethod\n```\n",
+    "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n",
+    "book/steady": "# Steady\n\n```{stability-record}\n```\n\n```{aa-record}\n```\n",
+    "book/method": "# Method\n\nWords.\n",
+}
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "claims.toml").write_text(CLAIM)
+    for name, text in PAGES.items():
+        (tmp_path / f"{name}.md").write_text(text)
+    (tmp_path / "conf.py").write_text(
+        "extensions = ['myst_parser', 'bookext']\nroot_doc = 'book/index'\n"
+        "html_theme = 'basic'\nhtml_math_renderer = 'mathml'\n"
+        "exclude_patterns = ['_build', '.*']\nnitpicky = True\n"
+    )
+    return tmp_path
+
+
+def build(book: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, set[str]]:
+    """The page with the record, the warnings, and the pages that were read."""
+    monkeypatch.setattr("bookext.site.cut_icons", lambda out, store: None)
+    app = SphinxTestApp("html", srcdir=book, freshenv=False)
+    read: set[str] = set()
+    app.connect("source-read", lambda app, name, source: read.add(name))
+    try:
+        app.build()
+        page = Path(app.outdir, "book", "steady.html").read_text(encoding="utf-8")
+        return page, app.warning.getvalue(), read
+    finally:
+        app.cleanup()
+
+
+def steady(*verdicts: str, claim: str = "C05", commit: str | None = "abc123") -> StabilityRecord:
+    rebuilds = tuple(
+        Rebuild(
+            begun=f"2026-11-2{i}T08:00:00+00:00",
+            ended=f"2026-11-2{i}T08:12:00+00:00",
+            seconds=720,
+            claims={
+                claim: Seen.model_validate(
+                    {"verdict": verdict, "estimate": 6.0 + i / 2, "low": 5, "high": 9, "unit": "×"}
+                )
+            },
+        )
+        for i, verdict in enumerate(verdicts)
+    )
+    return StabilityRecord(
+        machine="a processor × 2", commit=commit, profile="quick", keys={}, rebuilds=rebuilds
+    )
+
+
+def put(book: Path, record: StabilityRecord) -> Path:
+    path = book / "book" / "records" / "stability.json"
+    record.write(path)
+    return path
+
+
+def test_a_record_is_printed_with_its_conditions_and_links_to_the_ledger(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(book, steady("supported", "refuted", "inconclusive"))
+    page, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert "In 3 rebuilds, 1 claim flipped 1 time between supported and refuted." in page
+    assert "Recorded 22 November 2026 on a processor × 2, commit abc123, profile quick, 36 " in page
+    assert 'href="claims.html#c05"' in page
+    assert '<abbr title="supported">✓</abbr> <abbr title="refuted">✗</abbr>' in page
+    assert "1 supported, 1 refuted, 1 inconclusive" in page
+    assert "6–7\u00a0×" in page
+    assert "1.17" in page
+
+
+def test_a_claim_that_is_no_longer_declared_is_printed_without_a_link(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(book, steady("supported", claim="C99", commit=None))
+    page, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert "C99" in page
+    assert "c99" not in page
+    assert "no checkout" in page
+
+
+def test_without_a_record_nothing_is_claimed(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert page.count("Not recorded yet") == 2
+    assert "flipped" not in page
+
+
+def test_a_damaged_record_is_a_warning(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(book, steady("supported"))
+    path.write_text(path.read_text().replace('"machine"', '"surprise"'))
+    page, warnings, _ = build(book, monkeypatch)
+    assert "stability-record" in warnings
+    assert "not a valid StabilityRecord" in warnings
+    assert "flipped" not in page
+
+
+def test_exactly_the_page_of_a_record_follows_it(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(book, monkeypatch)
+    assert build(book, monkeypatch)[2] == set()
+    path = put(book, steady("supported"))
+    page, _, read = build(book, monkeypatch)
+    assert read == {"book/steady"}
+    assert "In 1 rebuild, 1 claim flipped 0 times" in page
+    put(book, steady("supported", "supported"))
+    page, _, read = build(book, monkeypatch)
+    assert read == {"book/steady"}
+    assert "In 2 rebuilds" in page
+    assert build(book, monkeypatch)[2] == set()
+    path.unlink()
+    page, _, read = build(book, monkeypatch)
+    assert read == {"book/steady"}
+    assert page.count("Not recorded yet") == 2
+
+
+def twins(*lows: float) -> AARecord:
+    ratios = tuple(Ratio(estimate=low + 0.1, low=low, high=low + 0.2, floor=1.0) for low in lows)
+    return AARecord(
+        at="2026-11-22T08:00:00+00:00",
+        machine="a processor × 2",
+        commit="abc123",
+        python="CPython 3.11",
+        planned=len(lows) + 1,
+        comparisons=len(lows) + 1,
+        blocks=6,
+        hold=0.002,
+        rate=250,
+        window=0.15,
+        trials=72,
+        refused_trials=0,
+        without_number=1,
+        interval_excludes_one=sum(ratio.excludes_one for ratio in ratios),
+        rule_false_positives=0,
+        verdicts={},
+        expected=0.03125,
+        seconds=90,
+        ratios=ratios,
+    )
+
+
+def test_false_positives_are_printed_with_what_they_are_counted_among(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(twins(0.9, 1.01, 0.95), book / "book" / "records" / "aa.json")
+    page, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert "in 4 comparisons of 6 blocks (72 trials); noise left 1 comparison without" in page
+    assert "Recorded 22 November 2026 on a processor × 2, commit abc123, 1.5 minutes" in page
+    cells = "".join(page.split("<tbody>")[1].split("</tbody>")[0].split("\n"))
+    for text in ("1 of 3", "33.3 %", "3.1 %", "0 of 3", "0.0 %"):
+        assert f"<p>{text}</p>" in cells
+
+
+def test_without_any_number_no_share_is_printed(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(twins(), book / "book" / "records" / "aa.json")
+    page, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert "0 of 0" in page
+    assert "nan" not in page.lower()

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gatewaylab import states
+from gatewaylab.errors import ResultError
+from gatewaylab.evidence import Evidence
+from gatewaylab.states import Attempt, StateRecord, derive, recalled
+from tests import builders
+
+MEASURED = "2026-01-01T00:00:00+00:00"  # of the builder's evidence
+BEFORE, AFTER = "2025-12-31T23:59:59+00:00", "2026-01-01T02:00:00+01:00"
+NOISY = builders.claim_record(verdict="inconclusive").model_copy(
+    update={"effect": builders.effect(1.0, 1.0, 1.0, refused=("steal: much",))}
+)
+WHOLE, PARTIAL = builders.evidence(), builders.evidence(claims=(NOISY,))
+FAILED = {
+    "unstable": Attempt("unstable", ("C05: steal",), AFTER),
+    "rejected": Attempt("rejected", ("a cell raised ValueError",), AFTER),
+}
+
+
+@pytest.mark.parametrize(
+    ("stored", "current", "failed", "state"),
+    [
+        (None, True, None, "missing"),
+        (None, True, "unstable", "unstable"),
+        (None, True, "rejected", "rejected"),
+        (WHOLE, True, None, "accepted"),
+        (WHOLE, False, None, "stale"),
+        (WHOLE, True, "unstable", "unstable"),
+        (WHOLE, False, "unstable", "unstable"),
+        (WHOLE, True, "rejected", "rejected"),
+        (WHOLE, False, "rejected", "rejected"),
+        (PARTIAL, True, None, "unstable"),
+        (PARTIAL, False, None, "unstable"),
+        (PARTIAL, True, "rejected", "rejected"),
+    ],
+)
+def test_evidence_and_the_last_attempt_give_the_state(
+    stored: Evidence | None, current: bool, failed: str | None, state: str
+) -> None:
+    attempt = FAILED[failed] if failed else None
+    found = derive("some", stored, current=current, failed=attempt)
+    assert found.state == state
+    assert found.current == (stored is None or current)
+    if attempt is not None:
+        assert (found.reasons, found.at) == (attempt.reasons, attempt.at)
+    else:
+        assert found.reasons == (("C05: steal",) if stored is PARTIAL else ())
+        assert found.at == (None if stored is None else MEASURED)
+
+
+@pytest.mark.parametrize("state", ["unstable", "rejected"])
+def test_a_failed_attempt_is_remembered_until_evidence_comes_after_it(state: str) -> None:
+    last = derive("some", WHOLE, failed=FAILED[state])
+    assert recalled(last, WHOLE) == FAILED[state]
+    assert recalled(last, None) == FAILED[state]
+    newer = builders.evidence(measured_at="2026-01-01T01:00:00+00:00")
+    assert recalled(last, newer) is None  # equal moments in other zones: it was that attempt
+    assert recalled(last.model_copy(update={"at": BEFORE}), WHOLE) is None
+
+
+@pytest.mark.parametrize("stored", [None, WHOLE])
+def test_what_did_not_fail_is_found_out_anew(stored: Evidence | None) -> None:
+    assert recalled(None, stored) is None
+    assert recalled(derive("some", stored, current=False), stored) is None
+
+
+def test_an_unchanged_state_leaves_its_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    first = states.write(path, None, derive("some", WHOLE), "then")
+    os.utime(path, ns=(1, 1))
+    again = states.write(path, states.read(path), derive("some", WHOLE), "now")
+    assert (again, path.stat().st_mtime_ns) == (first, 1)
+    stale = states.write(path, states.read(path), derive("some", WHOLE, current=False), "now")
+    assert (stale.since, states.read(path)) == ("now", stale)
+
+
+def test_other_reasons_are_written_and_keep_the_time_since_when(tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    states.write(path, None, derive("some", WHOLE, failed=FAILED["rejected"]), "then")
+    other = Attempt("rejected", ("another",), AFTER)
+    states.write(path, states.read(path), derive("some", WHOLE, failed=other), "now")
+    found = states.read(path)
+    assert found is not None
+    assert (found.reasons, found.since) == (("another",), "then")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"notebook": "some", "state": "fine"}'])
+def test_an_unusable_state_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "some.json").write_text(text)
+    with pytest.raises(ResultError):
+        states.read(tmp_path / "some.json")
+
+
+def test_no_file_is_no_state(tmp_path: Path) -> None:
+    assert states.read(tmp_path / "some.json") is None
+
+
+def test_every_state_has_its_place_in_the_order() -> None:
+    assert set(states.STATES) == set(StateRecord.model_json_schema()["properties"]["state"]["enum"])
