@@ -522,3 +522,28 @@ def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(
     # The next rendering still says so, and fails nobody.
     publish.build(two, Options(render_only=True), console)
     assert "<strong>Rejected.</strong>" in (two.html / "index.html").read_text()
+
+
+def test_a_failing_renderer_does_not_hide_the_rejected_notebooks(
+    two: Book, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(book: Book, console: Console) -> Path:
+        raise BuildError("jupyter-book failed")
+
+    monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
+    monkeypatch.setattr(publish, "render", fail)
+    runs.next = {"some": BuildError("some: too slow"), "other": _refuted}
+    console, _ = _console()
+    with pytest.raises(BuildError, match=r"(?s)jupyter-book failed.*2 notebooks.*too slow.*refute"):
+        build(two, Options(), console)
+
+
+def test_an_executed_notebook_is_offered_only_while_there_is_evidence(book: Book) -> None:
+    accept(builders.evidence(), book.evidence)
+    page = book.html / "notebooks" / "some.ipynb"
+    page.parent.mkdir(parents=True)
+    rendering._downloads(book)
+    assert page.exists()
+    (book.evidence / "some.json").unlink()
+    rendering._downloads(book)
+    assert not page.exists()

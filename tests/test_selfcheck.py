@@ -302,11 +302,11 @@ def test_a_saturated_generator_that_is_refused_for_another_reason_is_red(
     monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
     def lie(samples: Samples) -> dict[str, float]:
-        return {"cpu_seconds": 0.1, "run_queue_seconds": 0.5}
+        return {"cpu_seconds": 0.1, "sent": len(samples) // 2}
 
     _falsify(monkeypatch, world, lie)
     check = _only("saturated")
-    assert (check.verdict, check.measured) == ("red", "run queue")
+    assert (check.verdict, check.measured) == ("red", "sent")
     assert check.why == ("no rule says that the client was the limit",)
 
 
@@ -332,6 +332,29 @@ def test_red_in_noise_is_made_three_times_and_is_then_inconclusive(
     assert check.why == ("psi_some 0.500, above 0.1",)
     assert check.error == pytest.approx(10.1, abs=0.1)
     assert told == ["delay (1 of 1)"] * 3
+
+
+def test_red_while_another_process_had_the_generators_core_is_inconclusive(
+    monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    def disturbed(*arguments: Any, **options: Any) -> tuple[Samples, GeneratorReport]:
+        samples, report = world.run(*arguments, **options)
+        return late(0.0015)(samples), report.model_copy(update={"run_queue_seconds": 0.015})
+
+    monkeypatch.setattr(load, "run", disturbed)
+    check = _only("null-lag")
+    assert (check.verdict, check.why) == ("inconclusive", ("run_queue 0.015, above 0.01",))
+
+
+def test_a_system_that_keeps_no_run_queue_account_excuses_nothing(
+    monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    def untold(*arguments: Any, **options: Any) -> tuple[Samples, GeneratorReport]:
+        samples, report = world.run(*arguments, **options)
+        return late(0.0015)(samples), report.model_copy(update={"run_queue_seconds": math.nan})
+
+    monkeypatch.setattr(load, "run", untold)
+    assert _only("null-lag").verdict == "red"
 
 
 def test_red_in_noise_and_then_in_quiet_is_red(
@@ -379,7 +402,7 @@ def test_a_line_is_json_even_when_a_number_is_not_finite() -> None:
     line = json.loads(json.dumps(check.as_dict(), allow_nan=False))
     assert list(line) == [
         "name", "what", "unit", "truth", "measured", "error", "allowed", "error_unit", "verdict",
-        "samples", "why", "details",
+        "samples", "run_queue", "why", "details",
     ]  # fmt: skip
     assert line["error"] == "Infinity"
     assert line["details"] == {"x, ms": "NaN"}

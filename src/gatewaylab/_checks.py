@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatewaylab import load, noise
+from gatewaylab._line import Check, judged
 from gatewaylab.arrivals import ConstantRate, Poisson
 from gatewaylab.queueing import allen_cunneen, kiefer_wolfowitz, lindley, stall_latencies
 from gatewaylab.reference import Lognormal, ceiling, reference_server
@@ -36,72 +35,6 @@ AD_CRITICAL = 2.492
 _QUEUE_SEEDS = (1, 2, 3, 4, 5)
 _QUEUE_SECONDS = 2.8
 _LOAD = 0.7
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the self-check.
-
-    Attributes:
-        name: of the check. what: in one sentence.
-        unit: of truth and measured. error_unit: of error and allowed.
-        truth, measured: numbers, or words where the answer is not a number.
-        error: how far measured is from the truth; None where words are compared.
-        allowed: how far it may be.
-        verdict: ``green``, ``red`` or ``inconclusive`` (red each time, on a disturbed machine).
-        why: what else was wrong about a red line; the machine's readings if inconclusive.
-        samples: requests measured.
-        details: further numbers by name, with their unit, that are not judged themselves.
-    """
-
-    name: str
-    what: str
-    unit: str
-    truth: float | str
-    measured: float | str
-    error: float | None
-    allowed: float | None
-    error_unit: str
-    verdict: str
-    samples: int
-    why: tuple[str, ...] = ()
-    details: Mapping[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able form; a number that is not finite becomes its name, as in every result."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
-
-
-def judged(
-    name: str,
-    what: str,
-    *,
-    unit: str,
-    truth: float | str,
-    measured: float | str,
-    samples: int,
-    error: float | None = None,
-    allowed: float | None = None,
-    error_unit: str = "%",
-    faults: tuple[str, ...] = (),
-    details: Mapping[str, float] | None = None,
-) -> Check:
-    """The line for one measurement: green if the error is allowed and there is no other fault."""
-    good = not faults and (allowed is None or (error is not None and error <= allowed))
-    return Check(
-        name=name,
-        what=what,
-        unit=unit,
-        truth=truth,
-        measured=measured,
-        error=error,
-        allowed=allowed,
-        error_unit=error_unit,
-        verdict="green" if good else "red",
-        samples=samples,
-        why=faults,
-        details=details or {},
-    )
 
 
 def pins() -> tuple[int | None, int | None]:
@@ -142,6 +75,7 @@ def stall() -> Check:
         error=errors["p99"],
         allowed=1.0,
         samples=len(samples),
+        reports=[report],
         faults=faults,
         details=_spread(pairs),
     )
@@ -150,7 +84,7 @@ def stall() -> Check:
 def null_lag() -> Check:
     """The median of three runs: one pause of 20 ms by the machine would fill the last hundredth."""
     generator, server_pin = pins()
-    highs, lags = [], []
+    highs, lags, reports = [], [], []
     faults: tuple[str, ...] = ()
     with reference_server("null", pin=server_pin) as server:
         for _ in range(3):
@@ -160,6 +94,7 @@ def null_lag() -> Check:
             lag = 1e3 * samples.send_lag[~np.isnan(samples.send_lag)]
             highs.append(quantile(lag, 0.99))
             lags.append(lag)
+            reports.append(report)
             faults += _incomplete(samples, report)
     high, every = float(np.median(highs)), np.concatenate(lags)
     return judged(
@@ -173,6 +108,7 @@ def null_lag() -> Check:
         allowed=1.0,
         error_unit="ms",
         samples=len(every),
+        reports=reports,
         faults=faults,
         details={"p50, ms": quantile(every, 0.5), "largest p99 of a run, ms": max(highs)},
     )
@@ -198,6 +134,7 @@ def null_gaps() -> Check:
         allowed=AD_CRITICAL,
         error_unit="A²",
         samples=len(samples),
+        reports=[report],
         faults=_incomplete(samples, report),
         details={"the plan itself, A²": anderson_darling(rate * np.diff(samples.scheduled_at))},
     )
@@ -224,6 +161,7 @@ def delay() -> Check:
         allowed=0.5,
         error_unit="ms",
         samples=len(samples),
+        reports=[report],
         faults=faults,
     )
 
@@ -251,6 +189,7 @@ def lognormal() -> Check:
         error=_percent(truth.mean(), samples.latency.mean()),
         allowed=5.0,
         samples=len(samples),
+        reports=[report],
         faults=_incomplete(samples, report) + faults,
         details=_spread(pairs),
     )
@@ -271,6 +210,7 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
     rate = _LOAD * slots / hold
     runs: list[tuple[float, float, float]] = []
     held: list[float] = []
+    reports: list[GeneratorReport] = []
     faults: tuple[str, ...] = ()
     with reference_server("slots", slots=slots, hold=hold, pin=server_pin) as server:
         for seed in _QUEUE_SEEDS:
@@ -283,6 +223,7 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
             seen = float((samples.latency - services).mean())
             runs.append((_percent(exact, seen), exact, seen))
             held.extend(services)
+            reports.append(report)
             faults += _incomplete(samples, report)
     runs.sort()
     error, exact, seen = runs[len(runs) // 2]
@@ -297,6 +238,7 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
         error=error,
         allowed=5.0,
         samples=len(held),
+        reports=reports,
         faults=faults,
         details={
             "largest error of a run, %": runs[-1][0],
@@ -328,6 +270,7 @@ def overload() -> Check:
         error=_percent(truth, slope),
         allowed=3.0,
         samples=len(samples),
+        reports=[report],
         faults=faults,
     )
 
@@ -358,13 +301,14 @@ def mute() -> Check:
         "mute",
         "requests reported as 'at least the deadline' when the server never answers one in 20: "
         "as many as it muted, and none dropped",
-        unit="requests",
+        unit="",
         truth=float(said["muted"]),
         measured=float(censored),
         error=abs(float(censored - said["muted"])),
         allowed=0.0,
-        error_unit="requests",
+        error_unit="",
         samples=len(samples),
+        reports=[report],
         faults=faults,
         details={"p50, ms": 1e3 * quantile(samples.latency, 0.5), "deadline, ms": 1e3 * deadline},
     )
@@ -390,6 +334,7 @@ def saturated() -> Check:
         truth="refused",
         measured="client-bound" if found else rules[0] if rules else "accepted",
         samples=len(samples),
+        reports=[report],
         faults=() if found else ("no rule says that the client was the limit",),
         details={
             "asked for, requests/s": rate,
@@ -472,11 +417,3 @@ def _spread(pairs: Mapping[str, tuple[float, float]]) -> dict[str, float]:
         table[f"{name} truth, ms"] = 1e3 * exact
         table[f"{name} measured, ms"] = 1e3 * seen
     return table
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return list(value) if isinstance(value, tuple) else value

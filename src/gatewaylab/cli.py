@@ -305,7 +305,9 @@ def selfcheck_command(
 
 
 def _shown(value: float | str | None, unit: str) -> str:
-    return "–" if value is None else value if isinstance(value, str) else f"{value:.4g} {unit}"
+    if isinstance(value, float):
+        return f"{value:.4g} {unit}".rstrip()
+    return value or "–"
 
 
 def _publishing() -> ModuleType:

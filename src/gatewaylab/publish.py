@@ -30,6 +30,7 @@ from gatewaylab import acceptance, environment, evidence, noise, states
 from gatewaylab.book import Book, accepted, catalogue_of, same_code
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.execution import execute, expected_seconds, read_notebook
+from gatewaylab.peers import PEERS
 from gatewaylab.progress import Watch, clock
 from gatewaylab.rendering import readme_figure, render
 from gatewaylab.servers import NGINX, servers_table
@@ -41,6 +42,8 @@ PROFILES = ("quick", "full")
 _NOT_MEASURING = {
     f"src/gatewaylab/{name}.py"
     for name in (
+        "_tolerant",
+        "_twins",
         "acceptance",
         "book",
         "cli",
@@ -157,6 +160,7 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
     add("lock", (book.root / "requirements.txt").read_bytes())
     add("systems", json.dumps([[row["name"], row["version"]] for row in table]))
     add("nginx", NGINX.version() or "")
+    add("peers", json.dumps({name: peer.version() for name, peer in PEERS.items()}))
     add("python", f"{sys.version} {environment.gil_enabled()}")
     add("kinds", json.dumps({k: v.kind for k, v in catalogue_of(book, path.stem).items()}))
     add("profile", profile)

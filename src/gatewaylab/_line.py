@@ -1,0 +1,92 @@
+"""One line of the self-check: what was true, what was measured, and whether that is near enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gatewaylab.results import GeneratorReport
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the self-check.
+
+    Attributes:
+        name: of the check. what: in one sentence.
+        unit: of truth and measured. error_unit: of error and allowed.
+        truth, measured: numbers, or words where the answer is not a number.
+        error: how far measured is from the truth; None where words are compared.
+        allowed: how far it may be.
+        verdict: ``green``, ``red`` or ``inconclusive`` (red each time, on a disturbed machine).
+        why: what else was wrong about a red line; the machine's readings if inconclusive.
+        samples: requests measured.
+        run_queue: share of the time (the median run's) that the generator was ready to go on and
+            another process had its core; 0 where the system does not tell.
+        details: further numbers by name, with their unit, that are not judged themselves.
+    """
+
+    name: str
+    what: str
+    unit: str
+    truth: float | str
+    measured: float | str
+    error: float | None
+    allowed: float | None
+    error_unit: str
+    verdict: str
+    samples: int
+    run_queue: float = 0.0
+    why: tuple[str, ...] = ()
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form; a number that is not finite becomes its name, as in every result."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def judged(
+    name: str,
+    what: str,
+    *,
+    unit: str,
+    truth: float | str,
+    measured: float | str,
+    samples: int,
+    reports: Sequence[GeneratorReport],
+    error: float | None = None,
+    allowed: float | None = None,
+    error_unit: str = "%",
+    faults: tuple[str, ...] = (),
+    details: Mapping[str, float] | None = None,
+) -> Check:
+    """The line for one measurement: green if the error is allowed and there is no other fault."""
+    waited = [report.run_queue_seconds / report.wall_seconds for report in reports]
+    good = not faults and (allowed is None or (error is not None and error <= allowed))
+    return Check(
+        name=name,
+        what=what,
+        unit=unit,
+        truth=truth,
+        measured=measured,
+        error=error,
+        allowed=allowed,
+        error_unit=error_unit,
+        verdict="green" if good else "red",
+        samples=samples,
+        run_queue=float(np.nan_to_num(np.median(waited))),
+        why=faults,
+        details=details or {},
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value
