@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gatewaylab import compare as module
-from gatewaylab import evidence
+from gatewaylab import evidence, load, noise
 from gatewaylab.arrivals import ConstantRate, Poisson
 from gatewaylab.compare import AGAIN, ATTEMPTS, SPARE_BLOCKS, Outcome, Setup, compare, setup
 from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.results import Trial
-from gatewaylab.servers import server
+from gatewaylab.servers import Server, server
 from gatewaylab.tables import Table, latencies, shown
 from tests import builders
 
@@ -168,6 +170,26 @@ def test_wrong_data_stop_the_comparison_and_are_not_measured_away(
     with pytest.raises(InvalidTrialError, match="3 requests ended in 'status'"):
         compare("name", SETUPS, blocks=6)
     assert len(asked) == 2
+
+
+def test_servers_that_answer_one_request_differently_are_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that is quick because it says nothing must not win."""
+
+    @contextlib.contextmanager
+    def serve(one: Server, **_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(target=one.spec.name, pids=set)
+
+    bodies = {"uvicorn": b"held 100 ms\n", "gunicorn-sync": b""}
+    monkeypatch.setattr(module, "serve", serve)
+    monkeypatch.setattr(load, "constant_body", lambda target, _: bodies[target])
+    window = module._Window(seconds=1.0, warmup=0.0, deadline=1.0, transport="raw")
+    monkeypatch.setattr(noise, "Watch", lambda **_: pytest.fail("this one is the first"))
+    with pytest.raises(pytest.fail.Exception):
+        module._trial("fast", LOOP, 0, 1, window)
+    with pytest.raises(InvalidTrialError, match="b'', not b'held 100 ms"):
+        module._trial("slow", SYNC, 0, 1, window)
 
 
 def test_an_error_that_belongs_to_the_experiment_must_be_one_that_exists() -> None:

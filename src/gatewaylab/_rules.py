@@ -103,7 +103,7 @@ def _client_bound(seen: Seen) -> Iterable[str]:
 
 
 def _ceiling(seen: Seen) -> Iterable[str]:
-    ceiling, rate = seen.health.get("null_ceiling"), seen.report.sent / seen.end
+    ceiling, rate = seen.health.get("null_ceiling"), seen.report.planned / seen.end
     if ceiling is not None and not rate <= MAX_OF_CEILING * ceiling:
         yield (
             f"ceiling: {rate:.0f} requests/s is above {MAX_OF_CEILING:.0%} of the "

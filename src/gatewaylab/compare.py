@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,6 +25,7 @@ from gatewaylab.arrivals import Closed
 from gatewaylab.environment import available_cores
 from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.evidence import PROFILE_VARIABLE, staging
+from gatewaylab.load import Request
 from gatewaylab.outcome import Outcome, Setup, predict, setup
 from gatewaylab.process import serve
 from gatewaylab.reference import ceiling
@@ -180,14 +181,22 @@ def compare(
 
 @dataclass(frozen=True)
 class _Window:
+    """What all trials of a comparison share.
+
+    Attributes:
+        answers: what each request was answered with first, when nobody hurried the server. It
+            must be answered with the same by every server, in every block, and under load.
+    """
+
     seconds: float
     warmup: float
     deadline: float
     transport: str
+    answers: dict[Request, bytes | None] = field(default_factory=dict)
 
 
 def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Trial:
-    """One fresh server, its load, and the verdict of the noise rules on both."""
+    """One fresh server, its load, and the verdict of the rules on both."""
     cores = available_cores()
     # The generator has the last core for itself, the server the others.
     server_cores = frozenset(cores[:-1]) if len(cores) > 1 else None
@@ -196,10 +205,13 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
         running = stack.enter_context(serve(one.server, pin=server_cores))
         request = one.request
         if request.expected_body is None and window.transport != "websocket":
-            # What this server answers when nobody hurries it is what it must answer under load.
-            request = dataclasses.replace(
-                request, expected_body=load.constant_body(running.target, request)
-            )
+            body = load.constant_body(running.target, request)
+            if (first := window.answers.setdefault(request, body)) != body:
+                raise InvalidTrialError(
+                    f"{label!r} answers {request.path} with another body than the first did: "
+                    f"{(body or b'varying')[:80]!r}, not {(first or b'varying')[:80]!r}"
+                )
+            request = dataclasses.replace(request, expected_body=body)
         watch = stack.enter_context(noise.Watch(own=running.pids))
         samples, report = load.run(
             running.target,
