@@ -333,6 +333,7 @@ def saturated() -> Check:
         unit="",
         truth="refused",
         measured="client-bound" if found else rules[0] if rules else "accepted",
+        error_unit="",
         samples=len(samples),
         reports=[report],
         faults=() if found else ("no rule says that the client was the limit",),

@@ -209,7 +209,7 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
             if (first := window.answers.setdefault(request, body)) != body:
                 raise InvalidTrialError(
                     f"{label!r} answers {request.path} with another body than the first did: "
-                    f"{(body or b'varying')[:80]!r}, not {(first or b'varying')[:80]!r}"
+                    f"{_brief(body)}, not {_brief(first)}"
                 )
             request = dataclasses.replace(request, expected_body=body)
         watch = stack.enter_context(noise.Watch(own=running.pids))
@@ -253,6 +253,10 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
             steady=_steady(one),
         ),
     )
+
+
+def _brief(body: bytes | None) -> str:
+    return "a varying one" if body is None else repr(body[:80])
 
 
 def _steady(one: Setup) -> bool:
