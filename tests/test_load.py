@@ -265,6 +265,29 @@ def test_chunked_answers_are_read_to_their_end() -> None:
     assert report.reconnects == 0
 
 
+def test_who_asks_for_the_connection_to_be_closed_does_not_use_it_again() -> None:
+    def polite(connection: socket.socket, request: bytes) -> bool:
+        connection.sendall(OK)  # without a word about closing, as uWSGI does
+        return False
+
+    with scripted(polite) as url:
+        request = get("/", Connection="close")
+        samples, report = run(url, request, Closed(2), seconds=0.3, warmup=0)
+    assert (samples.error == 0).all()
+    assert report.connections == len(samples) > 2
+
+
+def test_a_generator_that_fell_behind_still_ends_at_its_deadline() -> None:
+    with reference_server("null") as server:
+        began = time.monotonic()
+        _, report = run(
+            server.url, get("/"), ConstantRate(200_000), seconds=0.3, warmup=0, deadline=0.3
+        )
+        passed = time.monotonic() - began
+    assert report.wall_seconds < 1.2
+    assert passed < 8
+
+
 @pytest.mark.parametrize("answer", [CLOSING, b"HTTP/1.0 200 OK\r\n\r\nuntil the end"])
 def test_a_server_that_closes_each_time_costs_a_counted_reconnect(answer: bytes) -> None:
     with scripted(says(answer, keep=False)) as target:

@@ -44,6 +44,8 @@ from gatewaylab._wire import (
 LEAD = 0.01
 #: A connection idle for longer than this is looked at before it is used.
 _COLD = 0.05
+#: Overdue requests that are started before answers are looked at again.
+_BURST = 64
 #: A closed client whose request failed waits at least this long, or it would spin.
 _BACKOFF = 0.01
 #: A unix socket with a full backlog refuses at once; this is when it is asked again.
@@ -92,6 +94,10 @@ class Loop:
         self._connections: dict[int, _Connection] = {}
         self._idle: list[_Connection] = []
         self._backlogged: deque[int] = deque()
+        # Who asks for the connection to be closed must not use it again, whatever the server says.
+        self._reuses = not any(
+            name.lower() == "connection" and "close" in value.lower() for name, value in job.headers
+        )
         self._thinking: list[tuple[float, int, _Connection | None]] = []
         self._thoughts = 0
         self._next = 0
@@ -186,7 +192,8 @@ class Loop:
             self._alarm(min(closing, thinking[0][0]) if thinking else closing)
             return
         plan, planned, row = self._plan, self._planned, self._next
-        while row < planned and plan[row] <= monotonic():
+        burst = row + _BURST
+        while row < planned and row < burst and plan[row] <= monotonic():
             self._next = row + 1
             self._start(row, None)
             row += 1
@@ -352,7 +359,7 @@ class Loop:
             columns.error[row] = BODY
         connection.row = -1
         self._in_flight -= 1
-        if answer.keep and data and connection.unsent is None:
+        if answer.keep and self._reuses and data and connection.unsent is None:
             connection.state = _IDLE
             connection.idle_since = now
             if not job.clients:
