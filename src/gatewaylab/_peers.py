@@ -157,12 +157,12 @@ def _program_version(program: str) -> str:
 _LATE = "latency from the moment of sending"
 _PEERS = (
     Peer(
-        "lean", "lean transport", "open",
+        "lean", "this book’s generator", "open",
         "sends at each planned start, whatever is unanswered; latency from the planned start",
         False, None, None, tools.lean_tally, tools.lean_report,
     ),
     Peer(
-        "httpx", "httpx script", "closed",
+        "httpx", "httpx, in a script", "closed",
         f"{WORKERS} tasks with one client, each sleeping to its next slot; slots missed during a "
         f"slow answer are dropped; {_LATE}",
         False, None, "httpx", tools.httpx_tally, tools.httpx_report,
