@@ -389,8 +389,10 @@ def levels(
             marker = MARKERS[i % len(MARKERS)]
             ax.plot(point, row, marker, color=colors[label], markersize=7.5, zorder=3)
             if label == truth:
+                # Levels rise, and the last two are often close: their names lean apart.
+                side = {0: "left", 1: "right"}.get(len(points) - 1 - i, "center")
                 ax.axvline(point, color=WAITING, linewidth=0.9, linestyle=":", zorder=0)
-                ax.annotate(name, (point, row - 0.3), ha="center", va="bottom", fontsize=9.5)
+                ax.annotate(name, (point, row - 0.3), ha=side, va="bottom", fontsize=9.5)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.5, -0.95)
     ax.tick_params(axis="y", length=0)

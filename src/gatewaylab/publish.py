@@ -132,6 +132,10 @@ def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Conso
     if not NGINX.available():
         console.out(f"  not measured on this machine: nginx ({NGINX.install_hint()})")
         absent.append("nginx")
+    for name, peer in PEERS.items():
+        if not peer.available():
+            console.out(f"  not measured on this machine: {peer.title} ({peer.install_hint})")
+            absent.append(name)
     if absent and options.require_all:
         raise BuildError(f"--require-all: {', '.join(absent)} missing")
 

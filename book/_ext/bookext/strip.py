@@ -40,7 +40,7 @@ def strip(record: ClaimRecord) -> str | None:
     if record.theory is not None:
         t = x(record.theory)
         parts.append(f'<path class="strip-theory" d="M{t} 13l7 7-7 7-7-7z"/>')
-        parts.append(f'<text x="{t}" y="43">model</text>')
+        parts.append(_name(t, "model"))
     parts.append(f'<path class="strip-interval" d="M{x(effect.low)} 20H{x(effect.high)}"/>')
     parts.append(f'<circle class="strip-estimate" cx="{x(effect.estimate)}" cy="20" r="4.5"/>')
     return (
@@ -51,7 +51,13 @@ def strip(record: ClaimRecord) -> str | None:
 
 
 def _tick(x: float, name: str, style: str) -> str:
-    return f'<path class="{style}" d="M{x} 8V32"/><text x="{x}" y="43">{name}</text>'
+    return f'<path class="{style}" d="M{x} 8V32"/>{_name(x, name)}'
+
+
+def _name(x: float, name: str) -> str:
+    """A label below the axis, moved inwards where it would be cut off."""
+    room = 3.5 * len(name)
+    return f'<text x="{min(max(x, room), _WIDTH - room):g}" y="43">{name}</text>'
 
 
 def _alt(record: ClaimRecord) -> str:
