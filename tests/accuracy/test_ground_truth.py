@@ -1,4 +1,4 @@
-"""The instrument held against exact answers, and against faults put into it on purpose.
+"""The instrument held against exact answers; the faults put into it are in ``test_mutants``.
 
 The exact answers are the lines of ``gatewaylab selfcheck``. The generator and the server each have
 a core. Run on a quiet machine: ``pytest -m accuracy``.
@@ -8,25 +8,16 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from array import array
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gatewaylab import _raw, selfcheck
-from gatewaylab._http1 import encode
-from gatewaylab._wire import Job
+from gatewaylab import selfcheck
 from gatewaylab.arrivals import Closed, ConstantRate, Poisson
-from gatewaylab.load import _results, get, run
+from gatewaylab.load import get, run
 from gatewaylab.noise import MAX_HEALTH, Watch, refusals
 from gatewaylab.queueing import stall_latencies
 from gatewaylab.reference import reference_server
@@ -102,6 +93,20 @@ def stalled_truth(samples: Samples, report: GeneratorReport, stalls: list[list[f
     return latency
 
 
+def refusals_of(
+    samples: Samples,
+    report: GeneratorReport | None = None,
+    health: dict[str, float] | None = None,
+    **more: Any,
+) -> tuple[str, ...]:
+    report = report or GeneratorReport(
+        transport="raw", planned=len(samples), sent=len(samples), connections=1, reconnects=0,
+        peak_in_flight=1, cpu_seconds=0.0, wall_seconds=1.0, run_queue_seconds=0.0,
+        monotonic_start=0.0,
+    )  # fmt: skip
+    return refusals(report, samples, health or {}, **more)
+
+
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_line_of_the_self_check_is_green(name: str) -> None:
     (check,) = selfcheck.run([name])
@@ -158,102 +163,3 @@ def test_an_overloaded_queue_breaks_littles_law() -> None:
             server.url, get("/"), ConstantRate(100), seconds=2, warmup=0, pin=GENERATOR
         )
     assert any("Little's law" in message for message in refusals_of(samples, hold=hold, slots=1))
-
-
-# Mutants: each must be refused.
-
-
-def refusals_of(
-    samples: Samples,
-    report: GeneratorReport | None = None,
-    health: dict[str, float] | None = None,
-    **more: Any,
-) -> tuple[str, ...]:
-    report = report or GeneratorReport(
-        transport="raw", planned=len(samples), sent=len(samples), connections=1, reconnects=0,
-        peak_in_flight=1, cpu_seconds=0.0, wall_seconds=1.0, run_queue_seconds=0.0,
-        monotonic_start=0.0,
-    )  # fmt: skip
-    return refusals(report, samples, health or {}, **more)
-
-
-def generator_of(owner: int) -> int | None:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
-                if parent == owner and b"gatewaylab._generator" in (entry / "cmdline").read_bytes():
-                    return int(entry.name)
-            except OSError:
-                continue
-    return None
-
-
-def test_a_generator_that_was_stopped_is_refused() -> None:
-    result: list[tuple[Samples, GeneratorReport]] = []
-    with reference_server("null", pin=SERVER) as server:
-
-        def work() -> None:
-            result.append(
-                run(server.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR)
-            )
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        time.sleep(1.5)
-        pid = generator_of(os.getpid())
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.2)
-        os.kill(pid, signal.SIGCONT)
-        thread.join()
-    samples, report = result[0]
-    assert samples.send_lag.max() > 0.15
-    assert any(m.startswith("send lag") for m in refusals_of(samples, report))
-
-
-def test_a_generator_that_shares_its_core_is_refused() -> None:
-    code = f"import os\nos.sched_setaffinity(0, {{{GENERATOR}}})\nwhile True: pass"
-    with reference_server("null", pin=SERVER) as server:
-        hog = subprocess.Popen([sys.executable, "-c", code])
-        try:
-            with Watch() as watch:
-                samples, report = run(
-                    server.url, get("/"), ConstantRate(1000), seconds=2, warmup=0, pin=GENERATOR
-                )
-        finally:
-            hog.kill()
-            hog.wait()
-    found = refusals_of(samples, report, watch.health)
-    print(found)
-    assert any(m.startswith(("run queue", "CPU pressure", "spin gap")) for m in found)
-
-
-class _Sluggish(_raw.Loop):
-    """Sleeps 5 ms in the send path, now and then."""
-
-    def _send(self, connection: Any, row: int) -> None:
-        if row % 20 == 0:
-            time.sleep(0.005)
-        super()._send(connection, row)
-
-
-@pytest.mark.parametrize(("kind", "refused"), [(_Sluggish, True), (_raw.Loop, False)])
-@retried_in_noise
-def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> None:
-    plan = ConstantRate(200).plan(2, 0)
-    with reference_server("null", pin=SERVER) as server:
-        host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
-        job = Job(
-            transport="raw", host=host, port=port, request=encode("GET", host, "/", [], b""),
-            method="GET", path="/", headers=[], body=b"", expected=[], expected_body=None,
-            clients=0, think=0.0, duration=2.0, deadline=5.0, trace=True, pin=None,
-            parent=os.getpid(), lifeline=-1, connections=1,
-            plan=array("d", plan.tobytes()),
-        )  # fmt: skip
-        loop = kind(job)
-        loop.run()
-        loop.close()
-    samples, _ = _results(loop.columns.encode(loop.tally), job, plan)
-    lagged = [m for m in refusals_of(samples) if m.startswith("send lag")]
-    assert bool(lagged) == refused, lagged

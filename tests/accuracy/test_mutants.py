@@ -5,9 +5,9 @@ A trial is recorded once and judged twice: by all rules, and without the one tha
 =====================  ==========================================================================
 rule                   fault, and its test if that is elsewhere
 =====================  ==========================================================================
-send lag               generator stopped for 200 ms, sleep of 5 ms in its send path
-                       (``test_ground_truth``); connections capped
-CPU pressure, run      busy loop on the generator's core (``test_ground_truth``)
+send lag               generator stopped for 200 ms, sleep of 5 ms in its send path; connections
+                       capped
+CPU pressure, run      busy loop on the generator's core
 queue, spin gap
 foreign CPU            one and two strangers that compute
 client-bound           more requests than the generator can send
@@ -53,7 +53,7 @@ from gatewaylab._http1 import encode
 from gatewaylab._wire import Job
 from gatewaylab.arrivals import ConstantRate
 from gatewaylab.errors import InvalidTrialError
-from gatewaylab.load import Request, get, run
+from gatewaylab.load import Request, _results, get, run
 from gatewaylab.noise import Watch, refusals
 from gatewaylab.outcome import CENSORED, Setup, setup
 from gatewaylab.process import Running, serve
@@ -119,6 +119,94 @@ def asked(
         deadline=deadline, pin=GENERATOR,
     )  # fmt: skip
     return Recorded(samples, report, health or {}, {"warmup": warmup, "seconds": seconds, **judged})
+
+
+# A generator in trouble.
+
+
+def generator_of(owner: int) -> int | None:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
+                if parent == owner and b"gatewaylab._generator" in (entry / "cmdline").read_bytes():
+                    return int(entry.name)
+            except OSError:
+                continue
+    return None
+
+
+def test_a_generator_that_was_stopped_is_refused() -> None:
+    result: list[tuple[Samples, GeneratorReport]] = []
+    with reference_server("null", pin=SERVER) as server:
+
+        def work() -> None:
+            result.append(
+                run(server.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR)
+            )
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(1.5)
+        pid = generator_of(os.getpid())
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGCONT)
+        thread.join()
+    trial = Recorded(*result[0])
+    assert trial.samples.send_lag.max() > 0.15
+    assert_caught(trial, "send lag")
+
+
+def test_a_generator_that_shares_its_core_is_refused() -> None:
+    code = f"import os\nos.sched_setaffinity(0, {{{GENERATOR}}})\nwhile True: pass"
+    with reference_server("null", pin=SERVER) as server:
+        hog = subprocess.Popen([sys.executable, "-c", code])
+        try:
+            with Watch() as watch:
+                samples, report = run(
+                    server.url, get("/"), ConstantRate(1000), seconds=2, warmup=0, pin=GENERATOR
+                )
+        finally:
+            hog.kill()
+            hog.wait()
+    trial = Recorded(samples, report, watch.health)
+    caught = trial.names() & {"run queue", "CPU pressure", "spin gap"}
+    assert caught
+    assert_caught(trial, *caught)
+
+
+class _Sluggish(_raw.Loop):
+    """Sleeps 5 ms in the send path, now and then."""
+
+    def _send(self, connection: Any, row: int) -> None:
+        if row % 20 == 0:
+            time.sleep(0.005)
+        super()._send(connection, row)
+
+
+@pytest.mark.parametrize(("kind", "refused"), [(_Sluggish, True), (_raw.Loop, False)])
+@retried_in_noise
+def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> None:
+    plan = ConstantRate(200).plan(2, 0)
+    with reference_server("null", pin=SERVER) as server:
+        host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
+        job = Job(
+            transport="raw", host=host, port=port, request=encode("GET", host, "/", [], b""),
+            method="GET", path="/", headers=[], body=b"", expected=[], expected_body=None,
+            clients=0, think=0.0, duration=2.0, deadline=5.0, trace=True, pin=None,
+            parent=os.getpid(), lifeline=-1, connections=1,
+            plan=array("d", plan.tobytes()),
+        )  # fmt: skip
+        loop = kind(job)
+        loop.run()
+        loop.close()
+    trial = Recorded(*_results(loop.columns.encode(loop.tally), job, plan))
+    if refused:
+        assert_caught(trial, "send lag")
+    else:
+        assert "send lag" not in trial.names()
 
 
 # Strangers.
