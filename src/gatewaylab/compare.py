@@ -199,7 +199,9 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
     """One fresh server, its load, and the verdict of the rules on both."""
     cores = available_cores()
     # The generator has the last core for itself, the server the others.
-    server_cores = frozenset(cores[:-1]) if len(cores) > 1 else None
+    apart = len(cores) > 1
+    server_cores = frozenset(cores[:-1]) if apart else None
+    generator_core = cores[-1] if apart else None
     begun = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(serve(one.server, pin=server_cores))
@@ -222,10 +224,14 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
             seed=seed,
             deadline=window.deadline,
             transport=window.transport,
-            pin=cores[-1] if len(cores) > 1 else None,
+            pin=generator_core,
         )
         running.verify()  # it lived to the end, and nobody else shared its port
-    health = {**watch.health, "null_ceiling": ceiling(window.transport)}
+    health = dict(watch.health)
+    if window.transport != "websocket":  # of which there is no null server
+        health["null_ceiling"] = ceiling(
+            window.transport, pin=generator_core, server_pin=cores[0] if apart else None
+        )
     return Trial(
         label=label,
         block=block,
