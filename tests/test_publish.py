@@ -17,6 +17,7 @@ from rich.console import Console
 from gatewaylab import execution, publish, rendering, states
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.evidence import Evidence, accept, read
+from gatewaylab.peers import Peer
 from gatewaylab.publish import Book, Options, build, measure, observe, staleness_key
 from gatewaylab.servers import project_root
 from tests import builders
@@ -198,9 +199,11 @@ def test_require_all_names_what_is_missing(book: Book, monkeypatch: pytest.Monke
     absent = [{**TABLE[0], "available": False}]
     monkeypatch.setattr(publish, "servers_table", lambda: absent)
     console, out = _console()
-    with pytest.raises(BuildError, match="gunicorn-sync missing"):
+    monkeypatch.setattr(Peer, "available", lambda peer: peer.name != "hey")
+    with pytest.raises(BuildError, match="gunicorn-sync, hey missing"):
         build(book, Options(require_all=True), console)
     assert "not measured on this machine: gunicorn-sync (scripts/install)" in out.getvalue()
+    assert "not measured on this machine: hey (scripts/install --system)" in out.getvalue()
 
 
 def test_only_names_a_notebook_of_the_book(book: Book) -> None:
