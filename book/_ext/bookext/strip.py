@@ -64,7 +64,7 @@ def _alt(record: ClaimRecord) -> str:
     assert record.effect is not None
     words = [f"Measured {wording.effect(record.effect)} on a logarithmic axis, 1 is no difference"]
     if record.threshold is not None:
-        words.append(f"the rule asks for at least {wording.number(record.threshold)}")
+        words.append(f"the rule asks for {record.rule}")
     if record.kind == "equivalence":
         words.append("the band is 0.8 to 1.25")
     if record.theory is not None:
