@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import compare, evidence, publish
+from gatewaylab import compare, evidence, publish, readings
 from gatewaylab.compare import Setup
 from gatewaylab.execution import read_notebook
 from gatewaylab.results import Trial
@@ -16,7 +16,13 @@ from tests import builders
 pytestmark = pytest.mark.live
 
 
-@pytest.mark.parametrize("name", ["slow-requests-and-slots", "blocking-in-a-coroutine"])
+#: The notebooks that time nothing but comparisons and readings, and the names of these.
+NAMES = {"blocking", "coroutine", "one-core", "slots-as-they-come", "two-clients"}
+
+
+@pytest.mark.parametrize(
+    "name", ["slow-requests-and-slots", "blocking-in-a-coroutine", "why-benchmarks-disagree"]
+)
 def test_noise_leaves_inconclusive_claims_and_no_number(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -24,6 +30,7 @@ def test_noise_leaves_inconclusive_claims_and_no_number(
         return builders.trial(label, block, [0.1], refusals=("steal",))
 
     monkeypatch.setattr(compare, "_trial", refuse)
+    monkeypatch.setattr(readings, "_read", lambda *_: (1.0, ["steal"]))
     monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
     monkeypatch.chdir(project_root())
     book = publish.Book(project_root())
@@ -36,6 +43,3 @@ def test_noise_leaves_inconclusive_claims_and_no_number(
     assert timed
     assert all(claim.verdict == "inconclusive" for claim in timed)
     assert all(value.value is None for value in parts["values"].values())
-
-
-NAMES = {"blocking", "coroutine", "one-core"}
