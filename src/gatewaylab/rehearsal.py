@@ -56,13 +56,16 @@ class Caught:
 
     @property
     def counted(self) -> bool:
-        """Whether there was anything to catch; not where a system is not installed."""
-        return self.verdict != "not measured"
+        """Whether it was tried: a system was there, and quiet enough to be measured.
+
+        Noise says nothing of a claim, neither that it can fail nor that it cannot.
+        """
+        return self.verdict != "not measured" and not self.noise
 
     def __str__(self) -> str:
         line = f"{self.id} {self.what}".rstrip() + f": {self.verdict}"
         if self.noise:
-            return f"{line} (noise, twice: {'; '.join(self.noise)}), NOT CAUGHT"
+            return f"{line} (noise, twice: {'; '.join(self.noise)}), undecided"
         if self.why:
             line += f" ({self.why})"
         if not self.counted:
@@ -71,7 +74,7 @@ class Caught:
 
 
 def all_caught(found: Sequence[Caught]) -> bool:
-    """Whether every sabotage was caught; that there was none to catch proves nothing."""
+    """Whether every sabotage that was tried was caught; that none was tried proves nothing."""
     counted = [one for one in found if one.counted]
     return bool(counted) and all(one.caught for one in counted)
 
@@ -116,8 +119,11 @@ def sabotage(
     caught = sum(one.caught for one in counted)
     share = f" ({100 * caught // len(counted)} %)" if counted else ""
     console.out(f"{caught} of {len(counted)} sabotages caught{share}")
-    if len(counted) < len(found):
-        console.out(f"{len(found) - len(counted)} not measured on this machine")
+    absent = sum(one.verdict == "not measured" for one in found)
+    if absent:
+        console.out(f"{absent} not measured on this machine")
+    if undecided := len(found) - len(counted) - absent:
+        console.out(f"{undecided} undecided: the machine was too noisy, twice")
     return found
 
 
@@ -219,7 +225,7 @@ def _sabotage(chapter: Chapter, later: float, console: Console) -> list[Caught]:
         found |= {name: again[name] for name in noisy}
     for one in found.values():
         console.out(f"    {one}")
-    if all(one.caught or not one.counted for one in found.values()):
+    if all(one.caught or one.verdict == "not measured" for one in found.values()):
         chapter.clear()  # what was not caught stays, to be looked at
     return list(found.values())
 
