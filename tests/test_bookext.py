@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
 from bookext import icons, page, wording
 from bookext.roles import describe
 from bookext.shelf import Shelf, UnknownReferenceError
+from bookext.site import squeezed
 from bookext.strip import strip
 from sphinx.testing.util import SphinxTestApp
 
@@ -731,3 +732,8 @@ def test_addresses_come_from_the_environment(book: Path, monkeypatch: pytest.Mon
     sitemap = Path(app.outdir, "sitemap.xml").read_text(encoding="utf-8")
     assert "<loc>https://example.org/measured/index.html</loc>" in sitemap
     assert sitemap.count("<loc>") == len(PAGES)
+
+
+def test_a_squeezed_style_sheet_says_the_same_in_less() -> None:
+    sheet = "/* why\n   and how */\n.a > .b {\n  color: red;\n  margin: 0 auto;\n}\n"
+    assert squeezed(sheet) == ".a > .b{color: red;margin: 0 auto;}"
