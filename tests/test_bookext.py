@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
 from bookext import icons, page, wording
 from bookext.roles import describe
 from bookext.shelf import Shelf, UnknownReferenceError
-from bookext.site import squeezed
 from bookext.strip import strip
 from sphinx.testing.util import SphinxTestApp
 
@@ -734,6 +733,9 @@ def test_addresses_come_from_the_environment(book: Path, monkeypatch: pytest.Mon
     assert sitemap.count("<loc>") == len(PAGES)
 
 
-def test_a_squeezed_style_sheet_says_the_same_in_less() -> None:
-    sheet = "/* why\n   and how */\n.a > .b {\n  color: red;\n  margin: 0 auto;\n}\n"
-    assert squeezed(sheet) == ".a > .b{color: red;margin: 0 auto;}"
+def test_style_sheets_are_published_without_their_comments(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = list(Path(build(book, monkeypatch)[0].outdir, "_static").rglob("*.css"))
+    assert any(sheet.name == "basic.css" for sheet in sheets)
+    assert [s.name for s in sheets if "\n  " in s.read_text(encoding="utf-8")] == []

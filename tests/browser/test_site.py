@@ -120,7 +120,7 @@ def test_page_weight_stays_under_the_bar(
             body = response.body()
             packed = urlparse(request.url).path.endswith((".woff2", ".png"))
             total += len(body) if packed else len(gzip.compress(body, 6))
-    figures = visit.page.locator("figure.fig, svg.claim-strip").count()
+    figures = visit.page.locator("figure.fig").count()
     assert 20 * 1024 < total <= (FIGURE_BAR if figures else TEXT_BAR), f"{total / 1024:.0f} KiB"
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import pydata_sphinx_theme
+from rcssmin import cssmin
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
@@ -62,25 +62,14 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
     publish_data(app, out / "data")
     static = out / "_static"
     cut_icons(out, Path(app.doctreedir) / "bookext")
-    sheet = static / "book.css"
-    if sheet.exists():
-        sheet.write_text(squeezed(sheet.read_text(encoding="utf-8")), encoding="utf-8")
+    for sheet in static.rglob("*.css"):
+        sheet.write_text(cssmin(sheet.read_text(encoding="utf-8")), encoding="utf-8")
     for name in _UNUSED:
         shutil.rmtree(static / name) if (static / name).is_dir() else (static / name).unlink(True)
     if app.config.html_baseurl:
         write_sitemap(app, app.config.html_baseurl)
     for leftover in (*static.glob("*.html"), *static.rglob("*.js.map"), *static.rglob("*.css.map")):
         leftover.unlink()
-
-
-def squeezed(css: str) -> str:
-    """A style sheet without its comments and without space that browsers skip.
-
-    >>> squeezed("a {\n  color: red; /* why */\n}\n")
-    'a{color: red;}'
-    """
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    return re.sub(r"\s*([{};,])\s*", r"\1", re.sub(r"\s+", " ", css)).strip()
 
 
 def publish_data(app: Sphinx, folder: Path) -> None:
