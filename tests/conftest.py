@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ import pytest
 from gatewaylab import _procfs
 
 _PATIENCE = 3.0
+
+# A shell starts its background jobs deaf to SIGINT, and whatever they start inherits that; tests
+# that interrupt a build would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
