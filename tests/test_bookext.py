@@ -153,9 +153,9 @@ def put(root: Path, record: Evidence) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "claims").mkdir(parents=True)
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "book" / "claims.toml").write_text(CLAIMS)
+    (tmp_path / "book" / "claims" / "all.toml").write_text(CLAIMS)
     for stem in ("slots", "later"):
         (tmp_path / "notebooks" / f"{stem}.md").write_text(f"# {stem.title()}\n")
     put(tmp_path, evidence())
@@ -166,7 +166,7 @@ def root(tmp_path: Path) -> Path:
 def shelf(root: Path) -> Shelf:
     build = root / "_build"
     return Shelf(
-        build / "evidence", root / "book" / "claims.toml", root / "notebooks", build / "state"
+        build / "evidence", root / "book" / "claims", root / "notebooks", build / "state"
     )
 
 

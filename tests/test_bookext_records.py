@@ -29,8 +29,8 @@ PAGES = {
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "claims.toml").write_text(CLAIM)
+    (tmp_path / "book" / "claims").mkdir(parents=True)
+    (tmp_path / "book" / "claims" / "some.toml").write_text(CLAIM)
     for name, text in PAGES.items():
         (tmp_path / f"{name}.md").write_text(text)
     (tmp_path / "conf.py").write_text(

@@ -279,13 +279,13 @@ def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
     refused: tuple[str, ...],
     again: bool,
 ) -> None:
-    for folder in ("book", "notebooks", "src/gatewaylab", "demo_apps", "_build"):
+    for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps", "_build"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "requirements.txt").write_text("")
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
     )
-    (tmp_path / "book/claims.toml").write_text(ENTRY)
+    (tmp_path / "book/claims/some.toml").write_text(ENTRY)
     path = tmp_path / "notebooks/some.md"
     path.write_text("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n# Some\n")
     book = Book(tmp_path)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from gatewaylab import claims, evidence
+from gatewaylab import claims, evidence, timeline
 from gatewaylab.claims import Rule, behaviour, catalogue, claim
 from gatewaylab.errors import ClaimError, InputError
 from gatewaylab.readings import quantity
 from gatewaylab.results import Effect
+from gatewaylab.servers import project_root
 from tests.builders import effect
 
 RATIO = Rule("at least", 2.0)
@@ -82,9 +84,9 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'nuance="n"\nnotebook="some"\nsources=[]\n'
         for name, kind in (("R", "ratio"), ("B", "behaviour"), ("O", "opinion"), ("M", "bound"))
     )
-    book = tmp_path / "book"
-    book.mkdir()
-    (book / "claims.toml").write_text(entries)
+    folder = tmp_path / "book" / "claims"
+    folder.mkdir(parents=True)
+    (folder / "some.toml").write_text(entries)
     monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
     monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path / "staging"))
     return tmp_path
@@ -212,10 +214,42 @@ def test_the_catalogue_of_the_book_is_well_formed() -> None:
     assert all(source.url.startswith("https://") for e in entries.values() for source in e.sources)
 
 
+def test_each_claim_is_declared_in_the_file_of_its_notebook() -> None:
+    folder = project_root() / "book" / "claims"
+    for path in folder.glob("*.toml"):
+        named = {entry["notebook"] for entry in tomllib.loads(path.read_text("utf-8")).values()}
+        assert named == {path.stem}
+
+
 def test_a_broken_catalogue_names_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "claims.toml"
+    folder = tmp_path / "claims"
     with pytest.raises(ClaimError, match="does not exist"):
-        catalogue(path)
-    path.write_text("[C01]\ntitle = 3")
-    with pytest.raises(ClaimError, match=r"claims\.toml"):
-        catalogue(path)
+        catalogue(folder)
+    folder.mkdir()
+    (folder / "some.toml").write_text("[C01]\ntitle = 3")
+    with pytest.raises(ClaimError, match=r"some\.toml"):
+        catalogue(folder)
+
+
+def test_an_id_that_is_declared_twice_is_refused(declared: Path) -> None:
+    folder = declared / "book" / "claims"
+    (folder / "other.toml").write_text((folder / "some.toml").read_text())
+    with pytest.raises(ClaimError, match=r"some\.toml declares B, M, O, R a second time"):
+        catalogue(folder)
+
+
+def test_a_claim_about_a_system_that_nobody_started_is_refused(
+    declared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = declared / "book" / "claims" / "some.toml"
+    text = file.read_text().replace("[B]\n", '[B]\nsystems = ["nginx", "websockets"]\n')
+    file.write_text(text)
+    held, failed = (behaviour("w", [value] * 5, probe="p") for value in (True, False))
+    monkeypatch.setattr(timeline, "systems", lambda: frozenset({"uvicorn"}))
+    with pytest.raises(ClaimError, match="B names nginx among its systems"):
+        claim("B", held, sabotage=failed)
+    assert claim("B", None, sabotage=None, missing=["nginx: scripts/install --system"])
+    # a fresh folder: a claim is stated once
+    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(declared / "again"))
+    monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx"}))
+    assert claim("B", held, sabotage=failed).record.systems == ("nginx", "websockets")

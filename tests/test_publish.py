@@ -41,7 +41,7 @@ def _notebook(code: str, prose: str = "Some prose.") -> str:
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     """A book of one notebook, with one claim that holds."""
-    for folder in ("book", "notebooks", "src/gatewaylab", "demo_apps"):
+    for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("django==5.2\n")
@@ -51,7 +51,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     (tmp_path / "demo_apps" / "app.py").write_text("x = 1\n")
     (tmp_path / "src/gatewaylab/load.py").write_text("y = 1\n")
     (tmp_path / "src/gatewaylab/publish.py").write_text("z = 1\n")
-    (tmp_path / "book/claims.toml").write_text(ENTRY.format(id="C01", statement="s"))
+    (tmp_path / "book/claims/some.toml").write_text(ENTRY.format(id="C01", statement="s"))
     (tmp_path / "notebooks/some.md").write_text(_notebook(CLAIM))
     return Book(tmp_path)
 
@@ -90,7 +90,7 @@ def test_what_can_change_a_number_changes_the_key(book: Book, file: str, text: s
     [
         ("notebooks/some.md", _notebook(CLAIM, prose="Other prose.")),
         ("src/gatewaylab/publish.py", "z = 2\n"),
-        ("book/claims.toml", ENTRY.format(id="C01", statement="better worded")),
+        ("book/claims/some.toml", ENTRY.format(id="C01", statement="better worded")),
     ],
 )
 def test_what_cannot_change_a_number_does_not(book: Book, file: str, text: str) -> None:
@@ -154,7 +154,7 @@ def test_a_new_wording_reaches_accepted_evidence_without_measuring(book: Book) -
     console, _ = _console()
     measure(book, Options(), TABLE, console)
     before = read(book.evidence / "some.json")
-    (book.root / "book/claims.toml").write_text(ENTRY.format(id="C01", statement="better"))
+    (book.root / "book/claims/some.toml").write_text(ENTRY.format(id="C01", statement="better"))
     measure(book, Options(), TABLE, console)
     after = read(book.evidence / "some.json")
     assert after.claims[0].statement == "better"
@@ -381,7 +381,7 @@ def test_an_attempt_that_failed_is_remembered_and_made_again(
     _measure(book, fresh=True)
     failed = _state(book)
     assert failed.state in {"unstable", "rejected"}
-    (book.root / "book/claims.toml").touch()
+    (book.root / "book/claims/some.toml").touch()
     console, _ = _console()
     assert publish.review(book, book.notebooks()[0], TABLE, console) == failed
     runs.next = lambda key: _whole(key, "2026-01-03T00:00:00+00:00")
@@ -444,7 +444,7 @@ def two(book: Book) -> Book:
     other = CLAIM.replace("C01", "C02")
     (book.root / "notebooks/other.md").write_text(_notebook(other).replace("# Some", "# Other"))
     entry = ENTRY.format(id="C02", statement="s2").replace('"some"', '"other"')
-    with (book.root / "book/claims.toml").open("a") as declared:
+    with (book.root / "book/claims/some.toml").open("a") as declared:
         declared.write(entry)
     return book
 

@@ -57,7 +57,7 @@ def _declare(book: Book, **notebooks: Sequence[str]) -> None:
     """Declare claims and list the notebooks in the table of contents."""
     chapters = "".join(f"- file: notebooks/{name}\n" for name in notebooks)
     (book.root / "_toc.yml").write_text(f"format: jb-book\nroot: i\nchapters:\n{chapters}")
-    (book.root / "book" / "claims.toml").write_text(
+    (book.root / "book" / "claims" / "all.toml").write_text(
         "".join(
             ENTRY.format(id=name, kind="behaviour", notebook=notebook)
             for notebook, names in notebooks.items()
@@ -69,7 +69,7 @@ def _declare(book: Book, **notebooks: Sequence[str]) -> None:
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     """A book of one notebook with one claim, whose sabotage is caught."""
-    for folder in ("book", "notebooks", "src/gatewaylab", "demo_apps"):
+    for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("django==5.2\n")

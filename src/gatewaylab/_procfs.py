@@ -76,6 +76,32 @@ def cpu_seconds(pid: int, *, own: bool = True) -> float:
     return sum(map(int, fields[11 if own else 13 : 15])) / _TICK
 
 
+def memory(pid: int) -> int:
+    """Proportional set size of a process in bytes; 0 when it is gone or hidden.
+
+    Memory that n processes share counts as one n-th in each, so that a sum over all is what the
+    machine lacks. Elsewhere than on Linux, the resident set size. Source: proc_pid_smaps(5).
+    """
+    if not LINUX:
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(one.split()[1]) for one in lines if one.startswith("Pss:")), 0)
+
+
+def threads(pid: int) -> int:
+    """How many threads a process has; 0 when it is gone."""
+    try:
+        return psutil.Process(pid).num_threads()
+    except psutil.Error:
+        return 0
+
+
 def all_pids() -> list[int]:
     """Every process that this one can see."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()] if LINUX else []

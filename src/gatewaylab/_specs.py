@@ -61,6 +61,15 @@ class ServerSpec:
     bind_options: frozenset[str] = frozenset()
     files: Callable[[Launch], dict[str, str]] = lambda _launch: {}
 
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The programs it consists of, by the names that claims use."""
+        program = self.program.removesuffix("-serve")
+        return {
+            "mod_wsgi": ("apache", "mod_wsgi"),
+            "gunicorn-uvicorn-worker": ("gunicorn", "uvicorn"),
+        }.get(self.name, (program,))
+
     def command(self, launch: Launch) -> list[str]:
         """The argument list that starts this server in the foreground."""
         return self.build(find_program(self.program) or self.program, launch)

@@ -35,7 +35,7 @@ class Chapter:
     """A notebook that is about to be run.
 
     Attributes:
-        declared: its claims that a measurement decides, by ``book/claims.toml``.
+        declared: its claims that a measurement decides, by ``book/claims/``.
         expected: seconds that it will take.
     """
 

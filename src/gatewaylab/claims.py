@@ -1,6 +1,6 @@
 """Claims: a statement, the rule that decides it, its verdict, and the sabotage that must fail.
 
-Every claim is declared once in ``book/claims.toml`` (what people say, what this book says, the
+Every claim is declared once below ``book/claims/`` (what people say, what this book says, the
 sources) and stated once in a notebook, where the measured effect meets the rule.
 """
 
@@ -17,6 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gatewaylab import timeline
 from gatewaylab.errors import ClaimError
 from gatewaylab.evidence import (
     SABOTAGE_VARIABLE,
@@ -50,7 +51,7 @@ MARKS: dict[str, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "
 
 
 class Entry(BaseModel):
-    """A claim's entry in ``book/claims.toml``."""
+    """A claim's entry in ``book/claims/<its notebook>.toml``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,6 +62,7 @@ class Entry(BaseModel):
     nuance: str
     notebook: str
     sources: tuple[Source, ...]
+    systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,20 +110,29 @@ class Rule:
         return "supported" if all(value == 1.0 for value in effect.values) else "refuted"
 
 
-def catalogue(path: Path | None = None) -> dict[str, Entry]:
-    """Every declared claim, by id.
+def catalogue(folder: Path | None = None) -> dict[str, Entry]:
+    """Every declared claim, by id, in the order of ids.
+
+    Args:
+        folder: of the declarations, one file a notebook; the book's own when None.
 
     Raises:
-        ClaimError: the file is missing or an entry is malformed.
+        ClaimError: there is no such folder, an entry is malformed, or an id is declared twice.
     """
-    path = path or project_root() / "book" / "claims.toml"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {identifier: Entry.model_validate(entry) for identifier, entry in raw.items()}
-    except FileNotFoundError as error:
-        raise ClaimError(f"{path} does not exist: claims are declared there") from error
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise ClaimError(f"{path}: {error}") from error
+    folder = folder or project_root() / "book" / "claims"
+    if not folder.is_dir():
+        raise ClaimError(f"{folder} does not exist: claims are declared there")
+    found: dict[str, Entry] = {}
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            entries = {identifier: Entry.model_validate(entry) for identifier, entry in raw.items()}
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise ClaimError(f"{path}: {error}") from error
+        if twice := sorted(found.keys() & entries.keys()):
+            raise ClaimError(f"{path} declares {', '.join(twice)} a second time")
+        found |= entries
+    return dict(sorted(found.items()))
 
 
 def behaviour(what: str, held: Sequence[bool], *, probe: str, seed: int = 0) -> Effect:
@@ -216,7 +227,7 @@ def claim(
     must come out refuted here just as it would in a build.
 
     Args:
-        identifier: its entry in ``book/claims.toml``.
+        identifier: its entry below ``book/claims/``.
         effect: what was measured; None together with ``missing`` when it could not be.
         at_least: the threshold of a ratio. at_most: that of a bound, or of a ratio.
         theory: the ratio that the model predicts for this very plan. It gives the threshold:
@@ -229,9 +240,15 @@ def claim(
     """
     entries = catalogue()
     if identifier not in entries:
-        raise ClaimError(f"{identifier} has no entry in book/claims.toml; declare it there first")
+        raise ClaimError(f"{identifier} has no entry below book/claims/; declare it there first")
     entry = entries[identifier]
     rule = _rule(identifier, entry.kind, at_least, at_most, theory)
+    idle = {*entry.systems} & timeline.STARTED_HERE - timeline.systems()
+    if idle and not missing:
+        raise ClaimError(
+            f"{identifier} names {', '.join(sorted(idle))} among its systems, and nothing in this "
+            "process has started it; measure with it, or take it off the list"
+        )
     verdict: Verdict = "not measured"
     tried: SabotageRecord | None = None
     if effect is not None:
@@ -265,6 +282,7 @@ def claim(
         sources=entry.sources,
         notebook=entry.notebook,
         missing=tuple(missing),
+        systems=entry.systems,
     )
     if (stage := staging()) is not None:
         stage.claim(record)

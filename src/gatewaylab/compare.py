@@ -214,6 +214,8 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
                     f"{_brief(body)}, not {_brief(first)}"
                 )
             request = dataclasses.replace(request, expected_body=body)
+        if one.beside is not None:
+            stack.enter_context(one.beside(running))
         watch = stack.enter_context(noise.Watch(own=running.pids))
         samples, report = load.run(
             running.target,
@@ -235,7 +237,13 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
     return Trial(
         label=label,
         block=block,
-        setup={"server": one.server.as_dict(), "request": one.request.as_dict()},
+        setup={
+            "server": one.server.as_dict(),
+            "request": one.request.as_dict(),
+            "hold": one.hold,
+            "slots": one.slots,
+            "cpu_bound": one.cpu_bound,
+        },
         arrivals=one.arrivals.as_dict(),
         seed=seed,
         warmup=window.warmup,

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from gatewaylab import timeline
 from gatewaylab.environment import Environment
 from gatewaylab.errors import InputError, ResultError
 from gatewaylab.results import Comparison, Effect, Readings, load, save, write_atomically
@@ -83,6 +84,7 @@ class ClaimRecord(_Record):
     sources: tuple[Source, ...]
     notebook: str
     missing: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -121,6 +123,13 @@ class SystemRecord(_Record):
     hint: str
 
 
+class WorkRecord(_Record):
+    """Which systems a notebook had at work, and for how many seconds at least one was up."""
+
+    systems: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
 class Evidence(_Record):
     """What one notebook measured, when, where, under which key, and its executed form.
 
@@ -141,6 +150,7 @@ class Evidence(_Record):
     comparisons: tuple[Comparison, ...]
     readings: tuple[Readings, ...] = ()
     environment: Environment
+    work: WorkRecord = WorkRecord()
     executed: dict[str, Any]
 
     @property
@@ -187,6 +197,8 @@ class Staging:
         if path.exists():
             raise InputError(f"{name} is given twice in this notebook; give each its own name")
         save(part, path)
+        work = WorkRecord(systems=tuple(sorted(timeline.systems())), seconds=timeline.seconds())
+        save(work, self.folder / "work.json")
 
     def parts(self) -> dict[str, Any]:
         """All parts, validated, as the fields of :class:`Evidence`."""
@@ -199,6 +211,7 @@ class Staging:
             "comparisons": tuple(every(Comparison, "comparison")),
             "readings": tuple(every(Readings, "readings")),
             "systems": tuple(every(SystemRecord, "system")),
+            "work": next(iter(every(WorkRecord, "work*")), WorkRecord()),
             "values": {
                 path.stem.removeprefix("value-"): load(ValueRecord, path)
                 for path in sorted(self.folder.glob("value-*.json"))

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gatewaylab import _fronts, _ports, _registry
+from gatewaylab import _fronts, _ports, _procfs, _registry, timeline
 from gatewaylab._child import Guarded, passed_on
 from gatewaylab._commands import Launch, find_program
 from gatewaylab._probe import Address
@@ -109,6 +109,14 @@ class Running:
     def guard_pids(self) -> set[int]:
         """The two processes of the guard, for those who count all CPU that is not a stranger's."""
         return set() if self._guarded is None or self._closed else self._guarded.guard_pids()
+
+    def memory(self) -> int:
+        """Bytes of main memory of `pids`; what several share is counted once, in shares (PSS)."""
+        return sum(map(_procfs.memory, self.pids()))
+
+    def threads(self) -> int:
+        """Threads of all `pids` together."""
+        return sum(map(_procfs.threads, self.pids()))
 
     def cpu_seconds(self) -> float:
         """User and system seconds used so far by `pids` and those of them that have ended."""
@@ -283,6 +291,23 @@ def serve(
     for part in (server.spec, NGINX) if server.nginx else (server.spec,):
         if not part.available():
             raise ServerMissingError(part.name, part.install_hint())
+    with timeline.at_work(*server.systems), _run(
+        server, host, port=port, ready_timeout=ready_timeout, ttl=ttl, pin=pin, grace=grace
+    ) as running:  # fmt: skip
+        yield running
+
+
+@contextmanager
+def _run(
+    server: Server,
+    host: str,
+    *,
+    port: int | None,
+    ready_timeout: float,
+    ttl: float,
+    pin: frozenset[int] | None,
+    grace: float,
+) -> Iterator[Running]:
     sweep()
     begun = time.monotonic()
     running = Running(server, host)

@@ -34,6 +34,7 @@ from gatewaylab.peers import PEERS
 from gatewaylab.progress import Watch, clock
 from gatewaylab.rendering import readme_figure, render
 from gatewaylab.servers import NGINX, servers_table
+from gatewaylab.services import SERVICES
 from gatewaylab.states import Attempt, StateRecord
 
 PROFILES = ("quick", "full")
@@ -132,6 +133,12 @@ def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Conso
     if not NGINX.available():
         console.out(f"  not measured on this machine: nginx ({NGINX.install_hint()})")
         absent.append("nginx")
+    for name, service in SERVICES.items():
+        if not service.available():
+            console.out(
+                f"  not measured on this machine: {service.title} ({service.install_hint()})"
+            )
+            absent.append(name)
     for name, peer in PEERS.items():
         if not peer.available():
             console.out(f"  not measured on this machine: {peer.title} ({peer.install_hint})")
@@ -156,14 +163,15 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
     for cell in read_notebook(path).cells:
         if cell.cell_type == "code":
             add("cell", cell.source)
-    for folder in ("src/gatewaylab", "demo_apps"):
-        for file in sorted((book.root / folder).rglob("*.py")):
+    for folder, files in (("src/gatewaylab", "*.py"), ("demo_apps", "*.py"), ("deploy", "*")):
+        for file in filter(Path.is_file, sorted((book.root / folder).rglob(files))):
             name = file.relative_to(book.root).as_posix()
             if name not in _NOT_MEASURING:
                 add(name, file.read_bytes())
     add("lock", (book.root / "requirements.txt").read_bytes())
     add("systems", json.dumps([[row["name"], row["version"]] for row in table]))
     add("nginx", NGINX.version() or "")
+    add("services", json.dumps({name: one.version() for name, one in SERVICES.items()}))
     add("peers", json.dumps({name: peer.version() for name, peer in PEERS.items()}))
     add("python", f"{sys.version} {environment.gil_enabled()}")
     add("kinds", json.dumps({k: v.kind for k, v in catalogue_of(book, path.stem).items()}))
@@ -220,6 +228,7 @@ def measure(
         else:
             for record in fresh.claims:
                 console.out(f"    {record.id} {record.verdict}")
+            console.out(f"    {_time_spent(fresh)}")
             failed = None
             if decision.state == "rejected":
                 rejected[path.stem] = "; ".join(decision.reasons)
@@ -230,6 +239,13 @@ def measure(
                 shutil.rmtree(book.staging(path.stem), ignore_errors=True)
         console.out(f"    {told(review(book, path, table, console, failed=failed, ran=True))}")
     return rejected
+
+
+def _time_spent(fresh: evidence.Evidence) -> str:
+    """How long the notebook took, and which share of that its systems were at work."""
+    begun, ended = map(datetime.fromisoformat, (fresh.measured_at, fresh.finished_at))
+    whole = max((ended - begun).total_seconds(), 1.0)
+    return f"{whole:.0f} s, {min(fresh.work.seconds / whole, 1.0):.0%} of it inside trials"
 
 
 def review(
@@ -318,7 +334,7 @@ def observe(book: Book, path: Path, key: str, profile: str) -> evidence.Evidence
     }
     if stated != declared:
         raise BuildError(
-            f"{path.stem} states {sorted(stated)} and book/claims.toml declares "
+            f"{path.stem} states {sorted(stated)} and book/claims/ declares "
             f"{sorted(declared)} for it; make them agree"
         )
     try:
@@ -343,7 +359,9 @@ def _reword(book: Book, old: evidence.Evidence) -> evidence.Evidence:
     for record in old.claims:
         entry = entries.get(record.id)
         if entry is not None:
-            texts = entry.model_dump(include={"title", "statement", "common_verdict", "nuance"})
+            texts = entry.model_dump(
+                include={"title", "statement", "common_verdict", "nuance", "systems"}
+            )
             record = record.model_copy(update={**texts, "sources": entry.sources})
         claims.append(record)
     new = old.model_copy(update={"claims": tuple(claims)})

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import httpx
 
-from gatewaylab import load
+from gatewaylab import load, timeline
 from gatewaylab.arrivals import Closed
 from gatewaylab.errors import InputError, ServerError, ServerStartError
 
@@ -142,6 +142,7 @@ def reference_server(
     if pin is not None:
         command.append(f"--pin={pin}")
     with (
+        timeline.at_work("reference"),
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process,
     ):

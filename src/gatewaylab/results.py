@@ -153,6 +153,16 @@ class Samples(_Frozen):
         inside = np.arange(1, len(begin) + 1) - np.searchsorted(end, begin, side="right")
         return int(inside.max())
 
+    @property
+    def peak_sharing(self) -> int:
+        """Most requests that were inside the application at one moment on one and the same thread.
+
+        Threads, and greenlets, are told apart by the answers' ``X-Worker``.
+        """
+        return max(
+            (self.rows(self.worker == w).peak_overlap for w in {*self.worker} - {-1}), default=0
+        )
+
     def rows(self, mask: NDArray[np.bool_]) -> Samples:
         """The samples where ``mask`` is true."""
         columns = {

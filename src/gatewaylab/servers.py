@@ -80,6 +80,11 @@ class Server:
         return APPS[self.app][self.interface] if self.app in APPS else self.app
 
     @property
+    def systems(self) -> tuple[str, ...]:
+        """The names of all that is at work when it runs: the server's parts, nginx, the app."""
+        return (*self.spec.systems, *(["nginx"] if self.nginx else []), self.app)
+
+    @property
     def total_slots(self) -> int | None:
         """Slots over all workers, defaults included; None when nothing bounds them."""
         slots = self.slots if self.slots is not None else self.spec.default_slots

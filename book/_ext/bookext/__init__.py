@@ -47,7 +47,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
     app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
     app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))
-    app.add_config_value("bookext_claims", "book/claims.toml", "env", types=(str,))
+    app.add_config_value("bookext_claims", "book/claims", "env", types=(str,))
     app.add_config_value("bookext_method", "book/method", "env", types=(str,))
     # Sphinx does not look at an extension's code; a change of it must render every page anew.
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))

@@ -131,7 +131,7 @@ def depends_on(env: BuildEnvironment, *notebooks: str) -> None:
     shelf = shelf_of(env)
     quoted(env).update(notebooks)
     files = [path(name) for name in notebooks for path in (shelf.path, shelf.state_path)]
-    for file in (shelf.declared, *files):
+    for file in (*shelf.declaration_files(), *files):
         env.note_dependency(str(file))
 
 
@@ -144,7 +144,7 @@ def depends_on_all(env: BuildEnvironment) -> None:
     """Rebuild the page that is being read when any evidence changes, appears or goes away."""
     shelf = shelf_of(env)
     depends_on(env, *shelf.chapters())
-    book_of(env).readers[env.docname] = tuple(shelf.stems())
+    book_of(env).readers[env.docname] = shelf.names()
 
 
 def quoted(env: BuildEnvironment) -> set[str]:
@@ -155,7 +155,7 @@ def quoted(env: BuildEnvironment) -> set[str]:
 
 def _outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> Iterable[str]:
     domain = book_of(env)
-    now = tuple(shelf_of(env).stems())
+    now = shelf_of(env).names()
     found = {docname for docname, then in domain.readers.items() if then != now}
     for docname, files in domain.absent.items():
         if any(Path(env.srcdir, file).is_file() for file in files):
@@ -177,7 +177,7 @@ def _existing_dependencies(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def _is_evidence(file: str) -> bool:
-    return file.endswith((".json", "claims.toml"))
+    return file.endswith((".json", ".toml"))
 
 
 def setup(app: Sphinx) -> None:

@@ -1,4 +1,4 @@
-"""The shelf: accepted evidence, its state, and the claims declared in ``book/claims.toml``.
+"""The shelf: accepted evidence, its state, and the claims declared in ``book/claims/``.
 
 A reference that names nothing (an unknown claim, a key that a notebook did not publish) raises
 :class:`UnknownReferenceError`. A reference to something that exists but was not measured on this
@@ -7,13 +7,14 @@ machine is no error: it comes back as "no number".
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sphinx.environment import BuildEnvironment
 
 from gatewaylab import states
+from gatewaylab.claims import catalogue
 from gatewaylab.errors import ResultError
 from gatewaylab.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
 from gatewaylab.states import StateRecord
@@ -29,7 +30,7 @@ class Shelf:
 
     Attributes:
         folder: of the evidence files, one a notebook.
-        declared: path of the declarations of all claims.
+        declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
     """
@@ -50,6 +51,14 @@ class Shelf:
     def stems(self) -> list[str]:
         """Names of the notebooks that have evidence."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def declaration_files(self) -> list[Path]:
+        """The files in which claims are declared, one a notebook."""
+        return sorted(self.declared.glob("*.toml"))
+
+    def names(self) -> tuple[str, ...]:
+        """What evidence and which declarations there are: pages about all depend on it."""
+        return (*self.stems(), *(path.name for path in self.declaration_files()))
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
@@ -91,10 +100,7 @@ class Shelf:
 
     def declarations(self) -> dict[str, ClaimRecord]:
         """The declared claims, each as a claim that was not measured."""
-        if not self.declared.exists():
-            return {}
-        raw = tomllib.loads(self.declared.read_text(encoding="utf-8"))
-        unmeasured = {
+        unmeasured: dict[str, Any] = {
             "verdict": "not measured",
             "effect": None,
             "threshold": None,
@@ -103,8 +109,8 @@ class Shelf:
             "sabotage": None,
         }
         return {
-            identifier: ClaimRecord.model_validate({"id": identifier, **entry, **unmeasured})
-            for identifier, entry in raw.items()
+            identifier: ClaimRecord(id=identifier, **entry.model_dump(), **unmeasured)
+            for identifier, entry in catalogue(self.declared).items()
         }
 
     def claims(self) -> dict[str, ClaimRecord]:

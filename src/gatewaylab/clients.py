@@ -1,0 +1,351 @@
+"""Clients that behave as visitors do: all at once, on a bad line, silent, staying, leaving early.
+
+They show behaviour: who was answered, in which order, how often. They run in this process and
+share its interpreter lock, so they are exact to some milliseconds; latency is measured by `load`.
+Everything here connects to loopback only, and a ``with`` block ends what it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import httpx
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect, unix_connect
+
+from gatewaylab import _http1
+from gatewaylab._request import Request, Target, address, get
+from gatewaylab.errors import InputError
+
+Result = TypeVar("Result")
+
+#: Seconds after which a server is taken to have noticed what a slow client has begun.
+SETTLE = 0.2
+
+
+class Listening(Protocol):
+    """What clients need to know of a server; `process.Running` is one."""
+
+    @property
+    def target(self) -> Target:
+        """Its loopback address."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one request came to.
+
+    Attributes:
+        status: HTTP status; None when no answer came.
+        headers: by name in lower case. body: as far as it came.
+        http_version: ``HTTP/1.1`` or ``HTTP/2``; empty without an answer.
+        begun: monotonic clock when the request was sent, in seconds.
+        seconds: from there to the end of the answer, or to giving up.
+        pieces: from there to each piece of the body, in seconds.
+        error: why there is no whole answer, the exception's name; empty when there is one.
+    """
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes
+    http_version: str
+    begun: float
+    seconds: float
+    pieces: tuple[float, ...]
+    error: str = ""
+
+    @property
+    def ended(self) -> float:
+        """Monotonic clock at the end of the answer, in seconds."""
+        return self.begun + self.seconds
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8; bytes that are not become replacement characters."""
+        return self.body.decode(errors="replace")
+
+
+def ask(server: Listening, request: Request | str, *, timeout: float = 10.0) -> Reply:
+    """Send one request, a whole one or a path to GET, on a connection of its own.
+
+    Args:
+        timeout: seconds without a byte after which the client gives up.
+    """
+    return together(server, [request], timeout=timeout)[0]
+
+
+def together(
+    server: Listening,
+    requests: Sequence[Request | str],
+    *,
+    timeout: float = 30.0,
+    http2: bool = False,
+    apart: float = 0.0,
+) -> list[Reply]:
+    """Send all requests at once and wait for every answer, in the order of the requests.
+
+    Args:
+        timeout: seconds without a byte after which a client gives up.
+        http2: send them as the streams of one HTTP/2 connection without TLS, in prior knowledge
+            (RFC 9113, section 3.3); otherwise each has an HTTP/1.1 connection of its own.
+        apart: seconds between one request and the next.
+    """
+    whole = [get(one) if isinstance(one, str) else one for one in requests]
+    host, port = address(server.target)
+
+    async def run() -> list[Reply]:
+        transport = httpx.AsyncHTTPTransport(
+            http1=not http2,
+            http2=http2,
+            uds=None if port else host,
+            limits=httpx.Limits(
+                max_connections=1 if http2 else None,
+                max_keepalive_connections=1 if http2 else 0,
+            ),
+        )
+        base = f"http://{host}:{port}" if port else "http://localhost"
+        async with httpx.AsyncClient(
+            transport=transport, base_url=base, timeout=timeout, trust_env=False
+        ) as client:
+
+            async def later(place: int, request: Request) -> Reply:
+                await asyncio.sleep(place * apart)
+                return await _exchange(client, request)
+
+            return await asyncio.gather(*(later(*each) for each in enumerate(whole)))
+
+    return _elsewhere(run)
+
+
+def span(replies: Sequence[Reply]) -> float:
+    """Seconds from the first request's start to the last answer's end."""
+    return max(reply.ended for reply in replies) - min(reply.begun for reply in replies)
+
+
+async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
+    begun = time.monotonic()
+    body = b""
+    pieces: list[float] = []
+    status: int | None = None
+    headers: dict[str, str] = {}
+    version = error = ""
+    try:
+        async with client.stream(
+            request.method, request.path, headers=list(request.headers),
+            content=request.body or None,
+        ) as response:  # fmt: skip
+            status, version = response.status_code, response.http_version
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            async for piece in response.aiter_raw():
+                pieces.append(time.monotonic() - begun)
+                body += piece
+    except httpx.HTTPError as problem:
+        error = type(problem).__name__
+    seconds = time.monotonic() - begun
+    return Reply(status, headers, body, version, begun, seconds, tuple(pieces), error)
+
+
+def _elsewhere(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a coroutine in a thread of its own: a notebook's thread has a running loop already."""
+
+    async def whole() -> Result:
+        return await work()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, whole()).result()
+
+
+def leave(server: Listening, request: Request | str, *, after: float) -> None:
+    """Send a request and hang up ``after`` seconds later, with or without an answer."""
+    with _connection(server) as sock:
+        sock.sendall(_encoded(request))
+        time.sleep(after)
+
+
+@contextlib.contextmanager
+def slow_heads(server: Listening, clients: int) -> Iterator[None]:
+    """Clients on a bad line: each has sent half of a request's head, and nothing follows.
+
+    They stay for the length of the ``with`` block, which begins when the server has had time to
+    accept them.
+    """
+    with contextlib.ExitStack() as stack:
+        for _ in range(clients):
+            sock = stack.enter_context(_connection(server))
+            sock.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        time.sleep(SETTLE)
+        yield
+
+
+@contextlib.contextmanager
+def slow_bodies(
+    server: Listening, clients: int, *, path: str, size: int, seconds: float, pieces: int = 30
+) -> Iterator[list[bytes]]:
+    """Uploads over a bad line: each body takes ``seconds`` to arrive, in equal pieces.
+
+    Args:
+        path: where to POST. size: of each body, in bytes.
+
+    Yields:
+        The first bytes of each answer, as they come; whole only after the block, which at its end
+        waits until the uploads are over.
+    """
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
+    answers: list[bytes] = []
+
+    def upload() -> None:
+        with contextlib.suppress(OSError), _connection(server, timeout=seconds + 10) as sock:
+            sock.sendall(head)
+            for place in range(pieces):
+                if stop.wait(seconds / pieces):
+                    return
+                sock.sendall(bytes(size * (place + 1) // pieces - size * place // pieces))
+            answers.append(sock.recv(65_536))
+
+    stop = threading.Event()
+    threads = [threading.Thread(target=upload, daemon=True) for _ in range(clients)]
+    try:
+        for thread in threads:
+            thread.start()
+        time.sleep(SETTLE)
+        yield answers
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        for thread in threads:
+            thread.join()
+
+
+@dataclass
+class Streams:
+    """Clients that listen to a stream.
+
+    Attributes:
+        opened: how many connections were made.
+        served: the clients that have received something, by place.
+        ended: those whose connection the server has closed since.
+    """
+
+    opened: int = 0
+    served: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
+
+
+@contextlib.contextmanager
+def streams(
+    server: Listening, clients: int, request: Request | str, *, within: float = 2.0
+) -> Iterator[Streams]:
+    """Clients that stay: each asks for a stream and reads it, doing nothing else.
+
+    The ``with`` block begins when all have received something, or ``within`` seconds later with
+    those that have; at its end they hang up.
+    """
+    found = Streams()
+    done = threading.Event()
+    all_served = threading.Event()
+    sent = _encoded(request)
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for place in range(clients):
+            sock = stack.enter_context(_connection(server))
+            sock.sendall(sent)
+            sock.setblocking(False)
+            selector.register(sock, selectors.EVENT_READ, place)
+            found.opened += 1
+
+        def read() -> None:
+            while not done.is_set():
+                for key, _ in selector.select(0.05):
+                    try:
+                        data = key.fileobj.recv(65_536)  # type: ignore[union-attr]
+                    except OSError:
+                        data = b""
+                    if data:
+                        found.served.add(key.data)
+                    else:
+                        found.ended.add(key.data)
+                        selector.unregister(key.fileobj)
+                if len(found.served) == clients:
+                    all_served.set()
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            all_served.wait(within)
+            yield found
+        finally:
+            done.set()
+            reader.join()
+
+
+@contextlib.contextmanager
+def websockets(
+    server: Listening, clients: int, path: str, *, within: float = 2.0
+) -> Iterator[list[ClientConnection]]:
+    """Open WebSocket connections all at once; those whose handshake was answered in time.
+
+    Yields:
+        The open connections, fewer than ``clients`` where the server took no more.
+    """
+    host, port = address(server.target)
+
+    def opened(_: int) -> ClientConnection | None:
+        with contextlib.suppress(OSError, WebSocketException):
+            if port:
+                made = connect(
+                    f"ws://{host}:{port}{path}", open_timeout=within, close_timeout=1, proxy=None
+                )
+            else:
+                made = unix_connect(
+                    host, f"ws://localhost{path}", open_timeout=within, close_timeout=1
+                )
+            return made.__enter__()  # left below, each in a thread of its own
+        return None
+
+    with ThreadPoolExecutor(max(clients, 1)) as pool:
+        connections = [one for one in pool.map(opened, range(clients)) if one is not None]
+        try:
+            yield connections
+        finally:
+            list(pool.map(ClientConnection.close, connections))
+
+
+def echoes(connection: ClientConnection, text: str, *, timeout: float = 2.0) -> bool:
+    """Whether a WebSocket connection gives back what is sent over it within ``timeout`` seconds."""
+    try:
+        connection.send(text)
+        return connection.recv(timeout=timeout) == text
+    except (OSError, WebSocketException, TimeoutError):
+        return False
+
+
+def _encoded(request: Request | str) -> bytes:
+    one = get(request) if isinstance(request, str) else request
+    return _http1.encode(one.method, "localhost", one.path, one.headers, one.body)
+
+
+def _connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
+    host, port = address(server.target)
+    if port:
+        return socket.create_connection((host, port), timeout)
+    if not hasattr(socket, "AF_UNIX"):
+        raise InputError("this system has no unix sockets; let the server listen on TCP")
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(timeout)
+    sock.connect(host)
+    return sock
+
+
+__all__ = [
+    "SETTLE", "Listening", "Reply", "Streams", "ask", "echoes", "leave", "slow_bodies",
+    "slow_heads", "span", "streams", "together", "websockets",
+]  # fmt: skip

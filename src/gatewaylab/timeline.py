@@ -1,0 +1,55 @@
+"""Which systems were at work in this process, and for how long altogether.
+
+The claims check their declared systems against it, and the build prints which share of a
+notebook's time was spent on running systems and not on starting kernels or drawing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: The systems that the harness starts and so can vouch for; others (a framework's parts, a
+#: protocol) are named by a claim's author.
+STARTED_HERE = frozenset(
+    {
+        "apache", "daphne", "django", "fastapi", "flask", "granian", "gunicorn", "hypercorn",
+        "mod_wsgi", "nginx", "postgresql", "redis", "uvicorn", "uwsgi", "waitress",
+    }
+)  # fmt: skip
+
+_names: set[str] = set()
+_spans: list[tuple[float, float]] = []
+_open: dict[int, float] = {}
+
+
+@contextmanager
+def at_work(*names: str) -> Iterator[None]:
+    """Note that the named systems are up, and being started and stopped, for this block."""
+    key = object()
+    _names.update(names)
+    _open[id(key)] = time.monotonic()
+    try:
+        yield
+    finally:
+        _spans.append((_open.pop(id(key)), time.monotonic()))
+
+
+def systems() -> frozenset[str]:
+    """Every system that has been started so far."""
+    return frozenset(_names)
+
+
+def seconds() -> float:
+    """Seconds in which at least one system was up; simultaneous ones count once."""
+    now = time.monotonic()
+    total = 0.0
+    last = 0.0
+    for begun, ended in sorted([*_spans, *((begun, now) for begun in _open.values())]):
+        total += max(0.0, ended - max(begun, last))
+        last = max(last, ended)
+    return total
+
+
+__all__ = ["STARTED_HERE", "at_work", "seconds", "systems"]

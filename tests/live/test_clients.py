@@ -1,0 +1,127 @@
+"""Each kind of client against a real server whose slots are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gatewaylab.clients import (
+    ask,
+    echoes,
+    leave,
+    slow_bodies,
+    slow_heads,
+    span,
+    streams,
+    together,
+    websockets,
+)
+from gatewaylab.load import get, post
+from gatewaylab.process import Running, serve
+from gatewaylab.servers import server
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def one_slot() -> Iterator[Running]:
+    with serve(server("gunicorn-sync", app="raw")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Running]:
+    with serve(server("uvicorn", app="raw")) as running:
+        yield running
+
+
+def test_an_answer_comes_back_whole(loop: Running) -> None:
+    reply = ask(loop, post("/echo", b"some bytes"))
+    assert (reply.status, reply.body, reply.error) == (200, b"some bytes", "")
+    assert reply.http_version == "HTTP/1.1"
+    assert reply.headers["x-worker"]
+
+
+def test_a_unix_socket_is_asked_like_a_port() -> None:
+    with serve(server("uvicorn", app="raw", unix=True)) as running:
+        assert ask(running, "/hello").status == 200
+        with streams(running, 2, "/sse?n=2&ms=10") as held:
+            assert held.served == {0, 1}
+        with websockets(running, 1, "/ws/echo") as (connection,):
+            assert echoes(connection, "hello")
+
+
+def test_nobody_there_is_a_reply_without_a_status() -> None:
+    with serve(server("uvicorn", app="raw")) as running:
+        pass
+    assert (ask(running, "/hello").status, ask(running, "/hello").error) == (None, "ConnectError")
+
+
+def test_a_client_that_is_not_answered_gives_up(one_slot: Running) -> None:
+    reply = ask(one_slot, "/hold?ms=600", timeout=0.2)
+    assert (reply.status, reply.error) == (None, "ReadTimeout")
+    assert 0.2 <= reply.seconds < 0.6
+
+
+def test_one_slot_answers_one_after_another_and_a_loop_all_at_once(
+    one_slot: Running, loop: Running
+) -> None:
+    assert span(together(one_slot, ["/hold?ms=100"] * 4)) >= 0.4
+    assert span(together(loop, ["/hold?ms=100"] * 4)) < 0.4
+
+
+def test_requests_may_follow_each_other(loop: Running) -> None:
+    replies = together(loop, ["/hello"] * 3, apart=0.1)
+    assert replies[2].begun - replies[0].begun >= 0.2
+
+
+def test_the_pieces_of_a_stream_are_timed(loop: Running) -> None:
+    reply = ask(loop, "/sse?n=3&ms=100")
+    assert len(reply.pieces) >= 3
+    assert reply.pieces[-1] - reply.pieces[0] >= 0.2
+
+
+def test_streams_of_one_http2_connection_come_back_side_by_side() -> None:
+    with serve(server("hypercorn", app="raw")) as running:
+        replies = together(running, ["/hold?ms=200"] * 4, http2=True)
+    assert {reply.http_version for reply in replies} == {"HTTP/2"}
+    assert span(replies) < 0.8
+
+
+def test_slow_heads_take_the_only_slot(one_slot: Running) -> None:
+    with slow_heads(one_slot, 2):
+        assert ask(one_slot, "/hello", timeout=0.3).status is None
+    assert ask(one_slot, "/hello").status == 200
+
+
+def test_slow_bodies_take_as_long_as_they_should(one_slot: Running) -> None:
+    with slow_bodies(one_slot, 1, path="/upload", size=30_000, seconds=0.6) as answers:
+        assert ask(one_slot, "/hello", timeout=0.2).status is None
+    assert [answer.startswith(b"HTTP/1.1 200") for answer in answers] == [True]
+
+
+def test_streams_stay_until_the_block_ends(one_slot: Running, loop: Running) -> None:
+    with streams(loop, 5, "/sse?n=50&ms=100") as held:
+        assert (held.opened, len(held.served), len(held.ended)) == (5, 5, 0)
+        assert ask(loop, "/hello").status == 200
+    with streams(one_slot, 2, "/sse?n=20&ms=100", within=0.3) as held:
+        assert len(held.served) == 1
+
+
+def test_a_stream_that_ends_is_noticed(loop: Running) -> None:
+    with streams(loop, 1, get("/sse?n=1&ms=1", connection="close")) as held:
+        ask(loop, "/hold?ms=200")
+        assert held.ended == {0}
+
+
+def test_leaving_needs_no_answer(one_slot: Running) -> None:
+    leave(one_slot, "/hold?ms=300", after=0.05)
+    assert ask(one_slot, "/hello").status == 200
+
+
+def test_websockets_that_are_refused_are_left_out(loop: Running, one_slot: Running) -> None:
+    with websockets(loop, 3, "/ws/echo") as made:
+        assert [echoes(one, "hello") for one in made] == [True] * 3
+    with websockets(one_slot, 1, "/ws/echo", within=0.5) as made:
+        assert made == []

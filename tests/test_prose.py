@@ -1,0 +1,106 @@
+"""No number with a unit stands in prose on its own word.
+
+It is glued to the evidence by a role, or stands in a sentence (a line, in this book's sources) that
+links to its source, or is an input of the experiment: it occurs in the notebook's code, or the
+page's front matter lists it under ``inputs``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path
+    for folder in ("book", "notebooks")
+    for path in (ROOT / folder).glob("*.md")
+    if path.name not in {"glossary.md", "claims.md"}
+)
+
+UNITS = (
+    "ms|milliseconds?|s|seconds?|min|minutes?|hours?|µs|microseconds?|%|percent|kB|KiB|MB|MiB|GB|GiB"
+    "|bytes|×|times|-fold|requests?|per second|a second|threads?|slots?|clients?|workers?"
+    "|processes|connections?|cores?"
+)
+NUMBER = re.compile(rf"(?<![\w.:/–-])(\d[\d  ]*(?:\.\d+)?)[ \u00a0\u202f-]?({UNITS})(?!\w)")
+#: How many of the base unit one of each is, for an input that the code gives in another unit.
+SCALES = {"ms": 1e-3, "µs": 1e-6, "%": 1e-2, "kB": 1e3, "MB": 1e6, "KiB": 1024, "MiB": 1024**2}
+
+
+def stray(text: str) -> list[str]:
+    """Every number with a unit in the prose of a page that nothing answers for."""
+    head, body = _front_matter(text)
+    inputs = {" ".join(str(one).split()) for one in head.get("inputs", ())}
+    code = {float(n.replace("_", "")) for n in re.findall(r"\d[\d_]*(?:\.\d+)?", _code(body))}
+    found = []
+    for line in _prose(body):
+        if re.search(r"\]\(https?://", line):
+            continue
+        for number, unit in NUMBER.findall(
+            re.sub(r"\{[\w-]+\}`[^`]*`|`[^`]*`|\$[^$]*\$", "", line)
+        ):
+            value = float(re.sub(r"\s", "", number))
+            in_code = value in code or any(
+                abs(value * SCALES.get(unit, 1) - one) < 1e-12 for one in code
+            )
+            if not in_code and not {f"{number} {unit}", f"{number}{unit}"} & inputs:
+                found.append(f"{number} {unit}: {line.strip()[:90]}")
+    return found
+
+
+def _front_matter(text: str) -> tuple[dict[str, list[str]], str]:
+    if not text.startswith("---\n"):
+        return {}, text
+    head, _, body = text.removeprefix("---\n").partition("\n---\n")
+    return yaml.safe_load(head) or {}, body
+
+
+def _code(body: str) -> str:
+    return "\n".join(re.findall(r"^```\{code-cell\}[^\n]*\n(.*?)^```", body, re.S | re.M))
+
+
+def _prose(body: str) -> list[str]:
+    """The lines outside of code blocks and of what directives contain as options."""
+    body = re.sub(
+        r"^(```+)(?!\{(?:note|tip|warning|admonition)).*?^\1`*$", "", body, flags=re.S | re.M
+    )
+    return [line for line in body.splitlines() if not re.match(r"\s*(:\w|\(|:::)", line)]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_number_in_the_prose_is_glued_cited_or_an_input(path: Path) -> None:
+    assert stray(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "The median was 52 ms.",
+        "It takes 1.5 times as long.",
+        "Memory grows by 98 MB.",
+        "That is 30 % more.",
+        "At 10 000 requests per second.",
+    ],
+)
+def test_a_number_that_nothing_answers_for_is_found(line: str) -> None:
+    assert len(stray(f"# Page\n\n{line}\n")) >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The median was {measured}`C05.effect`.",
+        "By default it is [30 seconds](https://gunicorn.org/reference/settings/).",
+        "The option `--timeout 30 s` is shown.",
+        "---\ninputs: [52 ms]\n---\n\nThe view waits 52 ms.",
+        "The view waits 50 ms.\n\n```{code-cell} python\nHOLD = 0.05\n```",
+        "```python\ntime.sleep(3)  # 3 seconds\n```",
+        "Chapter 3 says more.",
+    ],
+)
+def test_what_is_glued_cited_or_an_input_is_left_alone(text: str) -> None:
+    assert stray(text) == []

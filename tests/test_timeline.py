@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from gatewaylab import timeline
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "_names", set())
+    monkeypatch.setattr(timeline, "_spans", [])
+    monkeypatch.setattr(timeline, "_open", {})
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(timeline, "time", found)
+    return found
+
+
+def test_names_stay_known_after_the_end() -> None:
+    with timeline.at_work("nginx", "uvicorn"):
+        pass
+    assert timeline.systems() == {"nginx", "uvicorn"}
+
+
+def test_systems_side_by_side_count_once(clock: Clock) -> None:
+    with timeline.at_work("redis"):
+        clock.now += 1
+        with timeline.at_work("uvicorn"):
+            clock.now += 2
+        clock.now += 3
+    clock.now += 10
+    with timeline.at_work("uvicorn"):
+        clock.now += 4
+    assert timeline.seconds() == pytest.approx(10)
+
+
+def test_one_that_is_still_up_counts_until_now(clock: Clock) -> None:
+    with timeline.at_work("uvicorn"):
+        clock.now += 2
+        assert timeline.seconds() == pytest.approx(2)
+
+
+def test_time_counts_although_the_block_failed(clock: Clock) -> None:
+    def failing() -> None:
+        with timeline.at_work("uvicorn"):
+            clock.now += 5
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert timeline.seconds() == pytest.approx(5)
