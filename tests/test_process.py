@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import _guard, _ports, _probe, _procfs, _registry
-from gatewaylab.errors import InputError, ServerError, ServerMissingError
+from gatewaylab import _guard, _installed, _ports, _probe, _procfs, _registry
+from gatewaylab.errors import InputError, ServerError, ServerMissingError, ServerStartError
 from gatewaylab.process import serve
-from gatewaylab.servers import SERVERS, ServerSpec, server
+from gatewaylab.servers import NGINX, SERVERS, ServerSpec, project_root, server
 from tests.support.owner import started
 
 TINY = server("waitress", app="tests.support.tiny:application")
@@ -408,3 +408,41 @@ def test_a_full_disk_loses_the_log_and_nothing_else(
 
 def test_all_names_are_registered_once() -> None:
     assert [spec.name for spec in SERVERS.values()] == list(SERVERS)
+
+
+# Configurations as a user installs them
+
+
+@pytest.mark.live
+def test_a_site_that_lacks_a_place_is_refused_and_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not NGINX.available():
+        pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
+    monkeypatch.setattr(_installed, "read", lambda _project, _name: "server { listen 80; }")
+    one = server("waitress", app=TINY.app, site="deploy/nginx/gunicorn.conf")
+    with pytest.raises(InputError, match="exactly one"):
+        never(one)
+    assert not list((_registry.home() / "runs").iterdir())
+
+
+@pytest.mark.live
+def test_a_site_of_which_nginx_can_make_nothing_is_a_failed_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not NGINX.available():
+        pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
+    text = _installed.read(project_root(), "deploy/nginx/gunicorn.conf")
+    monkeypatch.setattr(_installed, "read", lambda _project, _name: f"{text}\nnonsense;\n")
+    one = server("waitress", app=TINY.app, site="deploy/nginx/gunicorn.conf")
+    with pytest.raises(ServerStartError, match=r"nginx ended(.|\n)*nonsense(.|\n)*site\.conf"):
+        never(one)
+
+
+@pytest.mark.live
+def test_a_command_is_run_as_it_is_written() -> None:
+    words = ["waitress-serve", "--threads=3", "--listen=0.0.0.0:8000", "myproject.wsgi:application"]
+    with serve(server("waitress", app=TINY.app, command=words)) as running:
+        assert running.command[1:] == [
+            "--threads=3", f"--listen={running.host}:{running.port}", TINY.app
+        ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import _fronts, _specs
+from gatewaylab import _fronts, _installed, _specs
 from gatewaylab._commands import Launch, find_program
 from gatewaylab.errors import InputError
 from gatewaylab.servers import (
@@ -153,7 +153,8 @@ def test_a_server_is_hashable_and_its_record_is_plain_json() -> None:
     assert len({one, server("uvicorn", app="raw")}) == 2
     assert json.loads(json.dumps(one.as_dict())) == {
         "name": "uvicorn", "app": "raw", "slots": None, "workers": 2, "nginx": False,
-        "unix": False, "env": {"A": "1", "B": "2"}, "extra": ["--x"],
+        "unix": False, "env": {"A": "1", "B": "2"}, "extra": ["--x"], "site": "",
+        "command": [],
     }  # fmt: skip
 
 
@@ -252,3 +253,102 @@ def test_a_spec_is_frozen() -> None:
     spec: ServerSpec = SERVERS["uvicorn"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         spec.name = "other"  # type: ignore[misc]
+
+
+# Configurations as a user installs them
+
+SITE = "deploy/nginx/gunicorn.conf"
+
+
+def test_a_site_brings_nginx_with_it_and_is_on_record() -> None:
+    one = server("gunicorn-gthread", site=SITE)
+    assert one.nginx
+    assert one.label == f"nginx → gunicorn gthread, django, {SITE}"
+    assert one.as_dict()["site"] == SITE
+    assert "nginx" in one.systems
+
+
+def test_the_site_of_mod_wsgi_is_apaches() -> None:
+    one = server("mod_wsgi", site="deploy/apache/mod_wsgi.conf")
+    assert not one.nginx
+    assert one.systems == ("apache", "mod_wsgi", "django")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"name": "uvicorn", "site": "deploy/nginx/none.conf"}, "no site file"),
+        ({"name": "uvicorn", "site": "deploy/nginx"}, "no site file"),
+        ({"name": "uvicorn", "site": "../outside.conf"}, "no site file"),
+        ({"name": "mod_wsgi", "site": SITE, "slots": 4}, "leave out nginx and slots"),
+        ({"name": "mod_wsgi", "site": SITE, "nginx": True}, "leave out nginx and slots"),
+        ({"name": "uvicorn", "command": ["gunicorn", "x"]}, "begins with uvicorn"),
+        ({"name": "uvicorn", "command": ["uvicorn", "x"], "workers": 2}, "as it is written"),
+        ({"name": "uvicorn", "command": ["uvicorn", "myproject.asgi:application"]}, "0.0.0.0"),
+    ],
+)
+def test_a_configuration_that_cannot_be_run_is_refused(
+    arguments: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        server(**arguments)
+
+
+def run_site(text: str) -> dict[str, str]:
+    return _fronts.nginx_files(
+        host="127.1.2.3", port=9999, upstream="unix:/run/x/s", folder=Path("/run/x"),
+        site=SITE, text=text, public=Path("/project/public"),
+    )  # fmt: skip
+
+
+def test_only_three_lines_of_a_site_are_replaced() -> None:
+    before = _installed.read(project_root(Path(__file__)), SITE)
+    files = run_site(before)
+    pairs = zip(before.splitlines(), files["site.conf"].splitlines(), strict=True)
+    assert [new.strip() for old, new in pairs if old != new] == [
+        "server unix:/run/x/s fail_timeout=0;",
+        "listen 127.1.2.3:9999;",
+        "root /project/public;",
+    ]
+    assert "include /run/x/site.conf;" in files["nginx.conf"]
+    assert "listen" not in files["nginx.conf"]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("listen 80;", "listen 80"),
+        ("server unix:/run/myproject/gunicorn.sock fail_timeout=0;", "upstream"),
+        ("root /srv/myproject/public;", "root"),
+    ],
+)
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_place_that_is_missing_or_there_twice_is_refused(
+    line: str, what: str, times: int
+) -> None:
+    text = _installed.read(project_root(Path(__file__)), SITE)
+    assert text.count(line) == 1
+    with pytest.raises(InputError, match=f"exactly one .*{what}.* has {times}"):
+        run_site(text.replace(line, "\n    ".join([line] * times)))
+
+
+def test_the_virtual_host_runs_this_project_with_this_interpreter() -> None:
+    text = _installed.read(project_root(Path(__file__)), "deploy/apache/mod_wsgi.conf")
+    launch = dataclasses.replace(TCP, app="a.wsgi:application")
+    files = _fronts.apache_site_files(launch, "mod_wsgi.conf", text, Path("/project/public"))
+    site = files["site.conf"]
+    assert "<VirtualHost 127.1.2.3:9999>" in site
+    assert "WSGIScriptAlias / /project/a/wsgi.py" in site
+    assert f"python-home={sys.prefix} " in site
+    assert [line for line in site.splitlines() if "/srv/" in line and "#" not in line] == []
+    assert files["httpd.conf"].count("Listen ") == 1
+
+
+def test_a_command_keeps_its_options() -> None:
+    words = ["uvicorn", "--host=0.0.0.0", "--port", "8000", "--x", "y", "myproject.asgi:app"]
+    assert _installed.command(words, host="127.1.2.3", port=9, app="m:a") == [
+        "uvicorn", "--host=127.1.2.3", "--port", "9", "--x", "y", "m:a"
+    ]  # fmt: skip
+    one = server("uvicorn", command=words)
+    assert one.command == tuple(words)
+    assert one.label.endswith(" ".join(words))

@@ -250,7 +250,7 @@ def strip(
         if np.isfinite(median):
             ax.plot([median] * 2, [row - 0.32, row + 0.32], color="#000000", linewidth=1.6)
             ax.annotate(
-                f"{median:.3g} {unit}",
+                f"{_brief(median)} {unit}",
                 (median, row - 0.36),
                 ha="center",
                 va="bottom",
@@ -264,6 +264,11 @@ def strip(
         ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
         ax.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     ax.margins(x=0.12)
+
+
+def _brief(value: float) -> str:
+    """Three digits, or all those before the point, in groups of three."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}".replace(",", "\u202f")
 
 
 def events(ax: Axes, rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str]) -> None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gatewaylab import _fronts, _ports, _procfs, _registry, timeline
+from gatewaylab import _fronts, _installed, _ports, _procfs, _registry, timeline
 from gatewaylab._child import Guarded, passed_on
 from gatewaylab._commands import Launch, find_program
 from gatewaylab._probe import Address
@@ -151,13 +151,20 @@ class Running:
             )
 
     def _addresses(self) -> list[Address]:
-        """Everything that must listen, the front last."""
-        return [self._back, Address(self.host, self.port)] if self.server.nginx else [self._back]
+        """Everything that must listen; the last one is asked for ``/whoami``.
+
+        That is the front, if there is one. But a site file decides which paths reach the
+        application at all, so the server behind it is asked then.
+        """
+        if not self.server.nginx:
+            return [self._back]
+        front = Address(self.host, self.port)
+        return [front, self._back] if self.server.site else [self._back, front]
 
     def _start(
         self, *, port: int | None, ttl: float, grace: float, pin: frozenset[int] | None
     ) -> None:
-        server, spec, folder = self.server, self.server.spec, self._run.folder
+        server, folder = self.server, self._run.folder
         leases: list[_ports.Lease] = []
         locks = _registry.home() / "ports"
         try:
@@ -175,13 +182,12 @@ class Running:
                 slots=server.slots, workers=server.workers, folder=folder,
                 project=project_root(), extra=server.extra,
             )  # fmt: skip
-            self.command = spec.command(launch)
-            for name, text in spec.files(launch).items():
-                (folder / name).write_text(text)
+            self.command = self._command(launch)
+            self._write(self._files(launch))
             env = self._environment(launch.project)
             commands = [{"argv": self.command, "env": env, "cwd": str(launch.project)}]
             if server.nginx:
-                commands.append(self._nginx(env))
+                commands.append(self._nginx(env, launch.project))
             self._ports = [lease.port for lease in leases]
             self._guarded = Guarded(
                 self._run, commands, leases=[lease.lock for lease in leases],
@@ -191,12 +197,36 @@ class Running:
             for lease in leases:
                 lease.close()
 
-    def _nginx(self, env: dict[str, str]) -> dict[str, Any]:
-        folder = self._run.folder
-        conf = _fronts.nginx_conf(
-            host=self.host, port=self.port, upstream=str(self._back), folder=folder
+    def _command(self, launch: Launch) -> list[str]:
+        words = self.server.command
+        if not words:
+            return self.server.spec.command(launch)
+        program, *options = _installed.command(
+            words, host=launch.host, port=launch.port, app=launch.app
         )
-        (folder / "nginx.conf").write_text(conf)
+        return [find_program(program) or program, *options]
+
+    def _files(self, launch: Launch) -> dict[str, str]:
+        """The files that the server itself is started with; nginx's are another matter."""
+        name = self.server.site
+        if not name or self.server.nginx:
+            return self.server.spec.files(launch)
+        text = _installed.read(launch.project, name)
+        return _fronts.apache_site_files(launch, name, text, launch.project / _installed.PUBLIC)
+
+    def _write(self, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (self._run.folder / name).write_text(text)
+
+    def _nginx(self, env: dict[str, str], project: Path) -> dict[str, Any]:
+        folder, site = self._run.folder, self.server.site
+        self._write(
+            _fronts.nginx_files(
+                host=self.host, port=self.port, upstream=str(self._back), folder=folder,
+                site=site, text=_installed.read(project, site) if site else "",
+                public=project / _installed.PUBLIC,
+            )
+        )  # fmt: skip
         argv = _fronts.nginx_command(find_program(NGINX.name) or NGINX.name, folder)
         # Its working folder tells the janitor whose it is; see `_registry.members`.
         return {"argv": argv, "env": env, "cwd": str(folder)}

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gatewaylab import _installed
 from gatewaylab._commands import Launch
 from gatewaylab._specs import NGINX, SERVERS, Front, Interface, ServerSpec
 from gatewaylab.errors import InputError
@@ -53,6 +54,9 @@ class Server:
     """A chosen configuration of a server, its application and its front: what notebooks pass on.
 
     Made by `server`, which checks it. `slots` counts per worker; None is the server's default.
+    `site` is the web server's configuration file, by its path from the project's folder; empty
+    for the one that the instrument writes itself. `command` is a whole command line as a container
+    is started with it; empty for the one that the registry makes.
     """
 
     spec_name: str
@@ -63,6 +67,8 @@ class Server:
     unix: bool = False
     env: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
+    site: str = ""
+    command: tuple[str, ...] = ()
 
     @property
     def spec(self) -> ServerSpec:
@@ -100,9 +106,11 @@ class Server:
             parts.append(f"{self.workers} workers")
         if self.unix:
             parts.append("unix socket")
+        if self.site:
+            parts.append(self.site)
         parts.extend(f"{name}={value}" for name, value in self.env)
-        if self.extra:
-            parts.append(" ".join(self.extra))
+        if self.extra or self.command:
+            parts.append(" ".join(self.command or self.extra))
         return ", ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,6 +121,7 @@ class Server:
             **fields,
             "env": dict(self.env),
             "extra": list(self.extra),
+            "command": list(self.command),
         }
 
 
@@ -131,6 +140,8 @@ def server(
     unix: bool = False,
     env: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
+    site: str = "",
+    command: Sequence[str] = (),
 ) -> Server:
     """Choose a server, and refuse a configuration that could not be what it says.
 
@@ -143,6 +154,11 @@ def server(
         nginx: put a private nginx before it.
         unix: let the server listen on a unix socket instead of TCP.
         env: further environment variables. extra: further command line options.
+        site: a web server's configuration file as a user would install it, by its path from the
+            project's folder: an nginx site (then `nginx` is implied) or, for mod_wsgi, Apache's
+            virtual host. Only the places that `_installed` lists are replaced in it.
+        command: the whole command line, as in a Dockerfile, in place of the registry's. Only the
+            address ``0.0.0.0``, the port ``8000`` and the application are replaced in it.
 
     Raises:
         InputError: naming what is wrong and what would be right.
@@ -162,6 +178,18 @@ def server(
         raise InputError(f"{name} runs in one process: workers must be 1")
     if unix and not spec.unix:
         raise InputError(f"{name} listens on TCP only: unix=True is not possible")
+    apache = spec.name == "mod_wsgi"
+    if site:
+        _installed.read(project_root(), site)
+        if apache and (nginx or slots is not None or workers > 1):
+            raise InputError(f"{site} says how Apache runs mod_wsgi: leave out nginx and slots")
+    if command:
+        if slots is not None or workers > 1 or unix or extra or command[0] != spec.program:
+            raise InputError(
+                f"a command is run as it is written: it begins with {spec.program}, and slots, "
+                "workers, unix and extra are left out"
+            )
+        _installed.command(command, host="127.0.0.1", port=80, app="module:callable")
     for variable in env or {}:
         if variable in _OWN_VARIABLES or _OPTION_VARIABLES.fullmatch(variable):
             raise InputError(f"the variable {variable} belongs to the instrument; use extra=")
@@ -170,8 +198,10 @@ def server(
         if flag in spec.bind_options:
             raise InputError(f"{flag} would move {name} off the loopback address it is given")
     return Server(
-        spec_name=name, app=app, slots=slots, workers=workers, nginx=bool(nginx), unix=bool(unix),
-        env=tuple(sorted((env or {}).items())), extra=tuple(extra),
+        spec_name=name, app=app, slots=slots, workers=workers,
+        nginx=bool(nginx) or bool(site and not apache), unix=bool(unix),
+        env=tuple(sorted((env or {}).items())), extra=tuple(extra), site=site,
+        command=tuple(command),
     )  # fmt: skip
 
 
