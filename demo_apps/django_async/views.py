@@ -1,0 +1,110 @@
+"""Async views beside plain ones: where they run, how they wait, and what ends them early."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, JsonResponse
+
+from demo_apps import common
+
+#: How each view with a ticket has ended, in the memory of this one process.
+OUTCOMES: dict[str, str] = {}
+
+
+def where_am_i() -> dict[str, int | bool]:
+    """The thread that this runs on, by both of its numbers, and whether it runs an event loop.
+
+    Python uses the number of an ended thread again at once; the system's number takes its time.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        in_loop = False
+    else:
+        in_loop = True
+    return {
+        "thread": threading.get_ident(),
+        "native": threading.get_native_id(),
+        "loop": in_loop,
+    }
+
+
+def where(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(where_am_i())
+
+
+async def async_where(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(where_am_i())
+
+
+async def upstream(ms: float, begun: float) -> list[float]:
+    """Stands for a call to another service; when it began and ended, in seconds since ``begun``."""
+    start = time.monotonic() - begun
+    await asyncio.sleep(ms / 1000)
+    return [start, time.monotonic() - begun]
+
+
+async def gather_upstream(calls: int, ms: float) -> list[list[float]]:
+    """All calls at once."""
+    begun = time.monotonic()
+    return await asyncio.gather(*(upstream(ms, begun) for _ in range(calls)))
+
+
+async def gathered(request: HttpRequest) -> JsonResponse:
+    calls, ms = calls_and_ms(request)
+    return JsonResponse({"calls": await gather_upstream(calls, ms)})
+
+
+async def one_by_one(request: HttpRequest) -> JsonResponse:
+    calls, ms = calls_and_ms(request)
+    begun = time.monotonic()
+    return JsonResponse({"calls": [await upstream(ms, begun) for _ in range(calls)]})
+
+
+def linger(request: HttpRequest) -> JsonResponse:
+    ticket, seconds = ticket_and_seconds(request)
+    OUTCOMES[ticket] = "RUNNING"
+    time.sleep(seconds)
+    OUTCOMES[ticket] = "COMPLETED"
+    return JsonResponse({"outcome": OUTCOMES[ticket]})
+
+
+async def async_linger(request: HttpRequest) -> JsonResponse:
+    ticket, seconds = ticket_and_seconds(request)
+    OUTCOMES[ticket] = "RUNNING"
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        OUTCOMES[ticket] = "CANCELLED"
+        raise  # a coroutine that swallows its cancellation goes on for nobody
+    OUTCOMES[ticket] = "COMPLETED"
+    return JsonResponse({"outcome": OUTCOMES[ticket]})
+
+
+def outcome(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"outcome": OUTCOMES.get(request.GET.get("ticket", ""), "UNKNOWN")})
+
+
+def explicit_settings(request: HttpRequest) -> JsonResponse:
+    """The names of the settings that the project has set, of all that Django has."""
+    names = (name for name in dir(settings) if name.isupper() and settings.is_overridden(name))
+    return JsonResponse({"settings": sorted(names)})
+
+
+def calls_and_ms(request: HttpRequest) -> tuple[int, float]:
+    try:
+        return (
+            common.pieces(request.GET.get("n"), 10),
+            common.milliseconds(request.GET.get("ms"), common.DEFAULT_HOLD_MS),
+        )
+    except common.BadQueryError as error:
+        raise BadRequest(str(error)) from error
+
+
+def ticket_and_seconds(request: HttpRequest) -> tuple[str, float]:
+    return request.GET.get("ticket", ""), calls_and_ms(request)[1] / 1000

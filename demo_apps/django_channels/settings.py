@@ -1,0 +1,22 @@
+"""The demo project with a channel layer in Redis where ``REDIS_URL`` names one, else in memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from demo_apps.django_app.settings import *  # noqa: F403
+
+ASGI_APPLICATION = "demo_apps.django_channels.asgi.application"
+ROOT_URLCONF = "demo_apps.django_channels.urls"
+MIDDLEWARE = []
+
+_redis = os.environ.get("REDIS_URL")
+
+IN_MEMORY: dict[str, Any] = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+IN_REDIS: dict[str, Any] = {
+    "BACKEND": "channels_redis.core.RedisChannelLayer",
+    "CONFIG": {"hosts": [_redis]},
+}
+
+CHANNEL_LAYERS = {"default": IN_REDIS if _redis else IN_MEMORY}

@@ -1,0 +1,1 @@
+"""A Django project that counts what its process does: threads started, calls given to a pool."""

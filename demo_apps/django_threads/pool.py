@@ -1,0 +1,20 @@
+"""The same project for ASGI servers, but through its WSGI door and a pool of forty threads.
+
+This is what Django under ASGI does not do: the pool keeps its threads, and bounds them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from a2wsgi import WSGIMiddleware
+from django.core.wsgi import get_wsgi_application
+
+from demo_apps.django_threads.counting import counted_asgi, install
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_apps.django_threads.settings")
+
+install()
+
+# As many as FastAPI has for its plain functions.
+application = counted_asgi(WSGIMiddleware(get_wsgi_application(), workers=40))
