@@ -340,7 +340,7 @@ def test_font_is_cut_to_the_code_points_and_kept(tmp_path: Path) -> None:
 
 PAGES = {
     "book/index": "# Front\n\n{claim}`C05` and {measured}`C05.effect`; see [](claims.md).\n",
-    "book/claims": "# Ledger\n\n## All\n\n```{claims-ledger}\n```\n",
+    "book/claims": "# Ledger\n\n## All\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
     "book/method": "# Method\n\nWords and $x^2$.\n\n$$\ny = x\n$$\n",
     "book/how": (
         "# How\n\n```{states-table}\n```\n\n```{systems-table}\n```\n\n```{trials-table}\n```\n\n"

@@ -21,7 +21,7 @@ CLAIM = (
 )
 PAGES = {
     "book/index": "# Front\n\n```{toctree}\nclaims\nsteady\nmethod\n```\n",
-    "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n",
+    "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
     "book/steady": "# Steady\n\n```{stability-record}\n```\n\n```{aa-record}\n```\n",
     "book/method": "# Method\n\nWords.\n",
 }

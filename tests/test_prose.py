@@ -37,8 +37,12 @@ def stray(text: str) -> list[str]:
     inputs = {" ".join(str(one).split()) for one in head.get("inputs", ())}
     code = {float(n.replace("_", "")) for n in re.findall(r"\d[\d_]*(?:\.\d+)?", _code(body))}
     found = []
-    for line in _prose(body):
-        if re.search(r"\]\(https?://", line):
+    lines = _prose(body)
+    for place, line in enumerate(lines):
+        # A table is answered for by the first sentence after it.
+        rest = (one for one in lines[place:] if one.strip() and not one.startswith("|"))
+        witness = next(rest, "") if line.startswith("|") else line
+        if re.search(r"\]\(https?://", witness):
             continue
         for number, unit in NUMBER.findall(
             re.sub(r"\{[\w-]+\}`[^`]*`|`[^`]*`|\$[^$]*\$", "", line)
@@ -84,6 +88,7 @@ def test_every_number_in_the_prose_is_glued_cited_or_an_input(path: Path) -> Non
         "Memory grows by 98 MB.",
         "That is 30 % more.",
         "At 10 000 requests per second.",
+        "| a | 5 s |\n\nThe table is nobody's.",
     ],
 )
 def test_a_number_that_nothing_answers_for_is_found(line: str) -> None:
@@ -100,6 +105,7 @@ def test_a_number_that_nothing_answers_for_is_found(line: str) -> None:
         "The view waits 50 ms.\n\n```{code-cell} python\nHOLD = 0.05\n```",
         "```python\ntime.sleep(3)  # 3 seconds\n```",
         "Chapter 3 says more.",
+        "| a | 5 s |\n\nThe table is [the manual's](https://example.org/).",
     ],
 )
 def test_what_is_glued_cited_or_an_input_is_left_alone(text: str) -> None:

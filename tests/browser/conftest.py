@@ -36,7 +36,7 @@ def toc_pages() -> list[str]:
     names: list[str] = []
     for chapter in (chapter for part in toc["parts"] for chapter in part["chapters"]):
         if "file" in chapter:
-            names.append(chapter["file"])
+            names += [one["file"] for one in (chapter, *chapter.get("sections", ()))]
         else:
             found = sorted(ROOT.glob(f"{chapter['glob']}.md"))
             names += [str(path.relative_to(ROOT).with_suffix("")) for path in found]

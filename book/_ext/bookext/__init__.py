@@ -6,11 +6,17 @@
     wording    numbers, effects and dates as text
     domain     anchors of claims and trials, and the links to them
     roles      {measured} and {claim}
-    cards      {claim-card} and {claims-ledger}
+    cards      {claim-card}, {claims-ledger} and {claim-entries}
     banner     under the title of a page whose numbers are not plainly accepted
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
+    standings  what a page may say on the strength of a claim
+    comparison {comparison-table}
+    myths      {myth} and {myths-table}
+    points     the slot model's prediction of everything that was measured
+    slotmodel  {slot-model-figure} and {slot-model}
+    calculator {slot-calculator}
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     rooted     the HTML builder that writes the toc's root page as index.html
@@ -30,14 +36,18 @@ from sphinx.application import Sphinx
 
 from bookext import (
     banner,
+    calculator,
     cards,
+    comparison,
     domain,
     mathml,
+    myths,
     records,
     rehearsed,
     roles,
     rooted,
     site,
+    slotmodel,
     standing,
 )
 
@@ -51,7 +61,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_method", "book/method", "env", types=(str,))
     # Sphinx does not look at an extension's code; a change of it must render every page anew.
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
-    for part in (domain, roles, cards, records, standing, rehearsed, banner, mathml, rooted, site):
+    parts = (
+        domain, roles, cards, records, standing, rehearsed, comparison, myths, slotmodel,
+        calculator, banner, mathml, rooted, site,
+    )  # fmt: skip
+    for part in parts:
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 

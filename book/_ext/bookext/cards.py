@@ -1,4 +1,7 @@
-"""``{claim-card}``: one claim with all its parts. ``{claims-ledger}``: all claims."""
+"""``{claim-card}``: one claim with all its parts. ``{claims-ledger}``: a row for each claim.
+
+``{claim-entries} C01-C27``: a section for each of a range, to which every link to a claim leads.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ from bookext.domain import book_of, depends_on_all, depends_on_claim, link
 from bookext.roles import anchor, badge
 from bookext.shelf import UnknownReferenceError, shelf_of
 from bookext.strip import strip
-from gatewaylab.evidence import ClaimRecord, SabotageRecord
+from gatewaylab.evidence import ClaimRecord, CommonVerdict, SabotageRecord
 
 LOGGER = logging.getLogger(__name__)
 
-_COMMON_STATE = {
+_COMMON_STATE: dict[str, str] = {
     "true": "common-true",
     "true with a nuance": "common-nuance",
     "outdated": "common-outdated",
@@ -31,7 +34,14 @@ _COMMON_STATE = {
 }
 
 
-class _Directive(SphinxDirective):
+def common_badge(verdict: CommonVerdict) -> nodes.inline:
+    """A verdict on what people say, as text that style sheets turn into a badge."""
+    return span(verdict, "common-verdict", _COMMON_STATE[verdict])
+
+
+class ClaimDirective(SphinxDirective):
+    """What the directives about claims share."""
+
     def prose(self, text: str) -> list[nodes.Node]:
         """Text of a declaration, whose marks (code, emphasis) are the page's own."""
         found, messages = self.state.inline_text(text, self.lineno)
@@ -74,9 +84,7 @@ class _Directive(SphinxDirective):
 
     def _common(self, record: ClaimRecord) -> nodes.container:
         people = paragraph(span("People say", "claim-label"), " “", *self.prose(record.title), "”")
-        judged: list[Piece] = [
-            span(record.common_verdict, "common-verdict", _COMMON_STATE[record.common_verdict])
-        ]
+        judged: list[Piece] = [common_badge(record.common_verdict)]
         if record.nuance:
             judged += [" ", *self.prose(record.nuance)]
         return box(people, paragraph(*judged), classes=["claim-common"])
@@ -132,7 +140,7 @@ def _joined(pieces: Sequence[nodes.Node]) -> list[Piece]:
     return found
 
 
-class ClaimCard(_Directive):
+class ClaimCard(ClaimDirective):
     """A claim in a chapter: statement, verdicts, number, and all that it rests on."""
 
     required_arguments = 1
@@ -157,13 +165,13 @@ class ClaimCard(_Directive):
         return [card]
 
 
-class ClaimsLedger(_Directive):
-    """All claims: counts, a table, and a section for each."""
+class ClaimsLedger(ClaimDirective):
+    """All claims: counts, and a table."""
 
     option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
-        """Table and sections; without any claim, a remark."""
+        """The table; without any claim, a remark."""
         depends_on_all(self.env)
         records = list(shelf_of(self.env).claims().values())
         if not records:
@@ -172,7 +180,7 @@ class ClaimsLedger(_Directive):
             [
                 [link(span(r.id, "claim-id"), anchor(r.id))],
                 [*self.prose(r.title)],
-                [span(r.common_verdict, "common-verdict", _COMMON_STATE[r.common_verdict])],
+                [common_badge(r.common_verdict)],
                 self.badges(r),
                 [span(wording.result(r), "claim-value")],
             ]
@@ -182,8 +190,24 @@ class ClaimsLedger(_Directive):
         return [
             paragraph(summary(records), classes=["ledger-summary"]),
             table(head, rows, "ledger-table"),
-            *map(self._section, records),
         ]
+
+
+class ClaimEntries(ClaimDirective):
+    """A section for each claim of a range; of all claims when none is given."""
+
+    optional_arguments = 1
+    option_spec: ClassVar = {}
+
+    def run(self) -> list[nodes.Node]:
+        """The sections; a range that holds no claim is a warning."""
+        depends_on_all(self.env)
+        first, _, last = (self.arguments or ["A-Z99"])[0].partition("-")
+        claims = shelf_of(self.env).claims()
+        records = [record for name, record in claims.items() if first <= name <= (last or first)]
+        if claims and not records:
+            LOGGER.warning("claim-entries: no claim in this range", location=self.get_location())
+        return [*map(self._section, records)]
 
     def _section(self, record: ClaimRecord) -> nodes.section:
         identifier = anchor(record.id)
@@ -212,3 +236,4 @@ def setup(app: Sphinx) -> None:
     """Register the directives."""
     app.add_directive("claim-card", ClaimCard)
     app.add_directive("claims-ledger", ClaimsLedger)
+    app.add_directive("claim-entries", ClaimEntries)

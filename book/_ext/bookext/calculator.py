@@ -1,0 +1,157 @@
+"""``{slot-calculator}``: how many slots a load needs, as a table and as a small form.
+
+The table is computed here, by :mod:`gatewaylab.queueing`, and is all that a reader without
+scripts sees. The form appears when ``slots.js`` runs; it computes the same thing for other
+numbers. What the table says stands in its cells as data, too, so that a test can hold the two
+against each other.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from bookext import wording
+from gatewaylab.errors import InputError
+from gatewaylab.queueing import erlang_c
+
+#: At most this share of the requests may find every slot busy.
+SHARE = 0.05
+
+#: Hold times in seconds and arrival rates per second of the table.
+HOLDS = (0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
+RATES = (1, 10, 100)
+
+#: Style sheet and script of the pages made here; only pages that have the parts load them.
+SHEET, SCRIPT = "evidence-pages.css", "slots.js"
+
+
+def slots_needed(offered: float, share: float = SHARE) -> int:
+    """The smallest number of slots with which at most ``share`` of the requests has to wait.
+
+    For Poisson arrivals and exponential hold times (M/M/c), in the long run.
+
+    Args:
+        offered: arrival rate times mean hold time: the slots that are busy on average.
+        share: above 0 and below 1.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"a share lies between 0 and 1, so not {share!r}")
+    slots = math.floor(offered) + 1
+    while erlang_c(slots, offered) > share:
+        slots += 1
+    return slots
+
+
+def duration(seconds: float) -> str:
+    """A hold time as "20 ms" or "2 s"."""
+    value, unit = (1000 * seconds, "ms") if seconds < 1 else (seconds, "s")
+    return f"{value:g}\u00a0{unit}"
+
+
+class SlotCalculator(SphinxDirective):
+    """The table, and the form above it."""
+
+    option_spec: ClassVar = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Raw HTML: form fields have no docutils node."""
+        return [
+            nodes.raw(
+                "",
+                f'<div class="slot-calculator">{_FORM}{"".join(_table())}</div>',
+                format="html",
+                classes=["slot-calculator"],
+            )
+        ]
+
+
+def _table() -> Iterator[str]:
+    yield (
+        '<div class="pst-scrollable-table-container"><table class="table slots-table"><caption>'
+        f"Slots needed so that at most {100 * SHARE:g}\u00a0% of the requests wait; in "
+        "parentheses, how many are busy on average</caption><thead><tr>"
+        '<th scope="col">A request holds its slot for</th>'
+    )
+    yield from (f'<th scope="col">{rate} a second</th>' for rate in RATES)
+    yield "</tr></thead><tbody>"
+    for hold in HOLDS:
+        yield f'<tr><th scope="row">{duration(hold)}</th>'
+        for rate in RATES:
+            busy, slots = rate * hold, slots_needed(rate * hold)
+            yield (
+                f'<td data-rate="{rate}" data-hold="{hold:g}" data-slots="{slots}">'
+                f"<strong>{slots}</strong> ({wording.number(float(busy))})</td>"
+            )
+        yield "</tr>"
+    yield "</tbody></table></div>"
+
+
+def _field(name: str, label: str, value: str, unit: str, most: str) -> str:
+    return (
+        f'<label for="slots-{name}">{label}</label><span class="slots-input">'
+        f'<input id="slots-{name}" name="{name}" type="number" inputmode="decimal" min="0" '
+        f'max="{most}" step="any" value="{value}" required> {unit}</span>'
+    )
+
+
+def _output(name: str, label: str) -> str:
+    return f'<dt>{label}</dt><dd><output data-slots-output="{name}">–</output></dd>'
+
+
+_SHARES = "".join(
+    f'<option value="{share:g}"{" selected" if share == SHARE else ""}>{words}</option>'
+    for share, words in ((0.1, "1 in 10"), (0.05, "1 in 20"), (0.01, "1 in 100"))
+)
+_FIELDS = (
+    _field("rate", "Requests per second", "20", "a second", "100000"),
+    _field("hold", "A request holds its slot for", "250", "ms", "3600000"),
+    _field("compute", html.escape("… and computes for"), "10", "ms of that", "3600000"),
+    f'<label for="slots-share">Requests that may wait</label><span class="slots-input">'
+    f'<select id="slots-share" name="share">{_SHARES}</select></span>',
+)
+_OUTPUTS = (
+    _output("busy", "Slots busy on average"),
+    _output("slots", "Slots needed"),
+    _output("cores", "Cores busy on average"),
+    _output("processes", "as processes with one slot"),
+    _output("threads", "as threads"),
+    _output("loop", "as coroutines"),
+)
+_FORM = (
+    '<form class="slots-form" hidden aria-label="How many slots your load needs">'
+    f'<div class="slots-fields">{"".join(_FIELDS)}</div>'
+    f'<dl class="slots-answers">{"".join(_OUTPUTS)}</dl></form>'
+)
+
+
+def load_files(
+    app: Sphinx,
+    pagename: str,
+    templatename: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
+) -> None:
+    """Give a page the style sheet and the script that its parts need, and other pages nothing."""
+    if doctree is None:
+        return
+    classes = {name for node in doctree.findall(nodes.Element) for name in node["classes"]}
+    if classes & {"slot-calculator", "comparison-table", "myth-card", "slot-model"}:
+        app.add_css_file(SHEET)
+    if "slot-calculator" in classes:
+        app.add_js_file(SCRIPT, loading_method="defer")
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
+    app.add_directive("slot-calculator", SlotCalculator)
+    app.connect("html-page-context", load_files)

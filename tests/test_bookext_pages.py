@@ -1,0 +1,525 @@
+"""The pages that are made from claims: comparison, myths, the model's figure, the calculator."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
+
+from bookext import calculator, myths, points, slotmodel, wording
+from bookext.comparison import read_rows
+from bookext.standings import NO_CLAIM, doubt
+from sphinx.testing.util import SphinxTestApp
+
+from gatewaylab import queueing
+from gatewaylab.arrivals import Closed, ConstantRate, Poisson
+from gatewaylab.errors import InputError
+from gatewaylab.evidence import ClaimRecord, Evidence
+from gatewaylab.results import AGAIN, Comparison, Trial, save
+
+from . import builders
+
+ROOT = Path(__file__).resolve().parents[1]
+ENTRY = (
+    '[{name}]\ntitle="people say {name}"\nstatement="the statement of {name}"\nkind="{kind}"\n'
+    'common_verdict="{common}"\nnuance="nuance of {name}"\nnotebook="{notebook}"\n'
+    'sources=[{{label="s", url="https://example.org/"}}]\n'
+)
+TABLE = """
+[[row]]
+name = "Type"
+claim = "C28"
+wsgi = { people = "sync", answer = "one `thread` a call" }
+asgi = { people = "async", answer = "one thread for many", claim = "C16" }
+"""
+PAGES = {
+    "book/index": "# Front\n\n```{toctree}\nclaims\nmethod\ncomparison\nmyths\nmodel\nwhich\n```\n",
+    "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n\n```{trials-table}\n```\n",
+    "book/method": "# Method\n\nWords.\n",
+    "book/comparison": "# Comparison\n\n```{comparison-table}\n```\n",
+    "book/myths": (
+        "# Myths\n\n```{myths-table}\n```\n\n"
+        ":::{myth} WSGI can’t `stream`.\n:claims: C28\n\nIt can.\n:::\n\n"
+        ":::{myth} ASGI is faster.\n:claims: C28 C16\n:verdict: outdated\n:::\n"
+    ),
+    "book/model": (
+        "# Model\n\nTypically {slot-model}`median-error` of {slot-model}`points`.\n\n"
+        "```{slot-model-figure}\n```\n"
+    ),
+    "book/which": "# Which\n\n```{slot-calculator}\n```\n",
+}
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    (tmp_path / "book" / "claims").mkdir(parents=True)
+    (tmp_path / "book" / "claims" / "some.toml").write_text(
+        ENTRY.format(name="C16", kind="behaviour", common="true with a nuance", notebook="some")
+        + ENTRY.format(name="C28", kind="ratio", common="false", notebook="some")
+    )
+    (tmp_path / "book" / "comparison.toml").write_text(TABLE)
+    for name, text in PAGES.items():
+        (tmp_path / f"{name}.md").write_text(text)
+    (tmp_path / "conf.py").write_text(
+        "extensions = ['myst_parser', 'bookext']\nroot_doc = 'book/index'\n"
+        "html_theme = 'basic'\nmyst_enable_extensions = ['colon_fence']\n"
+        "html_math_renderer = 'mathml'\nhtml_static_path = ['static']\n"
+        "exclude_patterns = ['_build', '.*']\nnitpicky = True\n"
+    )
+    static = tmp_path / "static"
+    static.mkdir()
+    for name in (calculator.SHEET, calculator.SCRIPT):
+        shutil.copy(ROOT / "book" / "assets" / name, static)
+    return tmp_path
+
+
+def build(book: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], str, set[str]]:
+    """The pages, the warnings, and the pages that were read."""
+    monkeypatch.setattr("bookext.site.cut_icons", lambda out, store: None)
+    app = SphinxTestApp("html", srcdir=book, freshenv=False)
+    read: set[str] = set()
+    app.connect("source-read", lambda app, name, source: read.add(name))
+    try:
+        app.build()
+        pages = {
+            name.removeprefix("book/"): Path(app.outdir, f"{name}.html").read_text("utf-8")
+            for name in PAGES
+            if name != "book/index"
+        }
+        return pages, app.warning.getvalue(), read
+    finally:
+        app.cleanup()
+
+
+def record(name: str, verdict: str = "supported", **more: Any) -> ClaimRecord:
+    fields = {"title": f"people say {name}", "statement": f"the statement of {name}"}
+    fields |= {"nuance": f"nuance of {name}", **more}
+    return builders.claim_record(name, verdict).model_copy(update=fields)
+
+
+def put(book: Path, *claims: ClaimRecord, **more: Any) -> None:
+    folder = book / "_build" / "evidence"
+    folder.mkdir(parents=True, exist_ok=True)
+    save(builders.evidence("some", claims=claims, **more), folder / "some.json")
+
+
+def trial(
+    label: str,
+    latencies: list[float] | None = None,
+    *,
+    arrivals: ConstantRate | Poisson | Closed | None = None,
+    block: int = 0,
+    server: str = "gunicorn-sync",
+    **setup: Any,
+) -> Trial:
+    fields: dict[str, Any] = {"hold": 0.05, "slots": 1, "cpu_bound": False, **setup}
+    one = builders.trial(label, block, latencies or [0.05] * 100)
+    return one.model_copy(
+        update={
+            "setup": {"server": {"name": server}, "request": {}, **fields},
+            "arrivals": (arrivals or ConstantRate(100)).as_dict(),
+        }
+    )
+
+
+def measured(*trials: Trial, notebook: str = "some") -> Evidence:
+    labels = list(dict.fromkeys(one.label.removesuffix(AGAIN) for one in trials))
+    compared: Comparison = builders.comparison("waiting", trials, labels=labels)
+    return builders.evidence(notebook, comparisons=(compared,))
+
+
+def cell(page: str, row: int, column: int) -> str:
+    rows = page.split("<tbody>")[1].split("</tbody>")[0].split("<tr")[1:]
+    return re.sub(r"[ \n]+", " ", re.split(r"<t[dh][ >]", rows[row])[column + 1])
+
+
+# What may be said
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["supported"], ""),
+        (["supported", "supported"], ""),
+        (["supported", "refuted"], "refuted by the measurement"),
+        (["inconclusive"], "not decided: the measurement is inconclusive"),
+        (["not measured"], wording.NOT_MEASURED),
+        ([], NO_CLAIM),
+    ],
+)
+def test_nothing_is_said_unless_every_claim_stands(verdicts: list[str], expected: str) -> None:
+    assert doubt([record("C01", verdict) for verdict in verdicts]) == expected
+
+
+def test_a_cited_claim_stands_and_an_opinion_does_not() -> None:
+    cited = record("C06", "not measured", kind="cited")
+    opinion = record("C41", "not measured", kind="opinion")
+    assert doubt([cited]) == ""
+    assert "opinion" in doubt([opinion])
+    assert doubt([cited, None]) == NO_CLAIM
+
+
+# The comparison
+
+
+def test_a_cell_answers_when_its_claim_is_supported(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(book, record("C16"), record("C28", common_verdict="false"))
+    pages, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    page = pages["comparison"]
+    assert "sync / async" in cell(page, 0, 0)
+    assert "common-false" in cell(page, 0, 0)
+    assert "nuance of C28" in cell(page, 0, 0)
+    assert 'one <code class="docutils literal' in cell(page, 0, 1)
+    assert 'href="claims.html#c28"' in cell(page, 0, 1)
+    assert "C28 · supported" in cell(page, 0, 1)
+    assert "one thread for many" in cell(page, 0, 2)
+    assert 'href="claims.html#c16"' in cell(page, 0, 2)
+    assert "nuance of C16" in cell(page, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("refuted", "refuted by the measurement"),
+        ("inconclusive", "the measurement is inconclusive"),
+        ("not measured", "not measured on this machine"),
+    ],
+)
+def test_a_cell_whose_claim_does_not_stand_says_so_and_answers_nothing(
+    book: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, words: str
+) -> None:
+    put(book, record("C16", verdict), record("C28"))
+    page = build(book, monkeypatch)[0]["comparison"]
+    assert words in cell(page, 0, 2)
+    assert "one thread for many" not in page
+    assert "nuance of C16" not in page
+    assert "C16" in cell(page, 0, 2)
+
+
+def test_without_evidence_no_cell_answers(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    for column in (0, 1, 2):
+        assert "not measured on this machine" in cell(pages["comparison"], 0, column)
+    assert "one thread for many" not in pages["comparison"]
+    assert "common-verdict" not in pages["comparison"]
+
+
+def test_a_claim_that_does_not_exist_is_a_warning_and_named_in_the_cell(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "book" / "comparison.toml").write_text(TABLE.replace("C16", "C99"))
+    put(book, record("C28"))
+    pages, warnings, _ = build(book, monkeypatch)
+    assert "no claim 'C99'" in warnings
+    assert NO_CLAIM in cell(pages["comparison"], 0, 2)
+    assert "one thread for many" not in pages["comparison"]
+
+
+def test_a_broken_table_is_a_warning(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (book / "book" / "comparison.toml").write_text(TABLE.replace("people", "folk"))
+    assert "comparison.toml" in build(book, monkeypatch)[1]
+    (book / "book" / "comparison.toml").unlink()
+    assert "comparison.toml" in build(book, monkeypatch)[1]
+
+
+def test_the_comparison_follows_the_evidence_and_its_own_file(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(book, monkeypatch)
+    assert build(book, monkeypatch)[2] == set()
+    put(book, record("C16"), record("C28"))
+    pages, _, read = build(book, monkeypatch)
+    assert "book/comparison" in read
+    assert "one thread for many" in pages["comparison"]
+    (book / "book" / "comparison.toml").write_text(TABLE.replace("for many", "for all"))
+    pages, _, read = build(book, monkeypatch)
+    assert read == {"book/comparison"}
+    assert "one thread for all" in pages["comparison"]
+
+
+def test_the_book_s_table_has_the_rows_of_the_explainer() -> None:
+    rows = read_rows(ROOT / "book" / "comparison.toml")
+    assert [row.claim for row in rows] == [
+        "C28", "C29", "C30", "C22", "C31", "C32", "C33", "C34", "C09",
+    ]  # fmt: skip
+
+
+def test_a_row_may_judge_what_people_say_apart_from_its_claim_s_own_statement(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = TABLE.replace('claim = "C28"', 'claim = "C28"\nverdict = "outdated"')
+    (book / "book" / "comparison.toml").write_text(judged)
+    put(book, record("C16"), record("C28", common_verdict="true"))
+    assert "common-outdated" in cell(build(book, monkeypatch)[0]["comparison"], 0, 0)
+    put(book, record("C16"), record("C28", "inconclusive"))
+    assert "common-outdated" not in build(book, monkeypatch)[0]["comparison"]
+
+
+# Myths
+
+
+def test_a_myth_is_judged_by_its_claims(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(book, record("C16"), record("C28"))
+    pages, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    page = pages["myths"]
+    first, second = page.split('id="myth-wsgi-cant-stream"')[1].split('id="myth-asgi-is-faster"')
+    assert "common-false" in first  # the claim's own verdict on what people say
+    assert "It can." in first
+    assert "the statement of C28" in first
+    assert "6\u00a0× (5–7)" in first
+    assert 'href="claims.html#c28"' in first
+    assert "common-outdated" in second  # the page's, since both claims stand
+    assert "the statement of C16" in second
+
+
+def test_the_table_counts_the_myths_of_its_page(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(book, record("C16", "inconclusive"), record("C28"))
+    page = build(book, monkeypatch)[0]["myths"]
+    assert "2 myths: 1 false, 1 not decided here." in page
+    assert 'href="#myth-wsgi-cant-stream"' in cell(page, 0, 0)
+    assert "common-false" in cell(page, 0, 1)
+    assert "the measurement is inconclusive" in cell(page, 1, 1)
+    assert "common-outdated" not in page
+
+
+def test_a_myth_with_an_unknown_verdict_or_claim_is_a_warning(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PAGES["book/myths"]
+    (book / "book" / "myths.md").write_text(text.replace("outdated", "nonsense"))
+    assert "nonsense" in build(book, monkeypatch)[1]
+    put(book, record("C28"))
+    (book / "book" / "myths.md").write_text(text.replace("C28 C16", "C28 C99"))
+    pages, warnings, _ = build(book, monkeypatch)
+    assert "no claim 'C99'" in warnings
+    assert NO_CLAIM in pages["myths"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "anchor"),
+    [
+        ("WSGI can't stream.", "myth-wsgi-cant-stream"),
+        ("`gthread` stops slowloris.", "myth-gthread-stops-slowloris"),
+    ],
+)
+def test_a_myth_has_a_readable_anchor(sentence: str, anchor: str) -> None:
+    assert myths.slug(sentence) == anchor
+
+
+# The model against the measurements
+
+
+def test_one_slot_under_too_much_load_is_predicted_by_lindley() -> None:
+    plan = np.arange(100) / 100.0
+    waits = queueing.lindley(plan, 0.05)
+    exact = (waits + 0.05).tolist()
+    found = points.collect([measured(trial("one", exact))])
+    (point,) = found.points
+    assert point.predicted == pytest.approx(sorted(exact)[49])
+    assert point.error == pytest.approx(0)
+    assert (point.interface, point.slots, point.trials, point.kind) == ("wsgi", 1, 1, "latency")
+
+
+def test_the_error_is_a_share_of_the_prediction() -> None:
+    found = points.collect(
+        [measured(trial("slow", [0.06] * 100, slots=None), trial("fast", [0.05] * 100, slots=8))]
+    )
+    far = points.errors(found.points)
+    assert far is not None
+    assert far.largest == pytest.approx(0.2)
+    assert far.worst.label == "slow"
+    assert far.median == pytest.approx(0.1)
+
+
+def test_a_twin_and_its_second_trial_are_one_point() -> None:
+    found = points.collect([measured(trial("one"), trial("one" + AGAIN), trial("one", block=1))])
+    assert [point.trials for point in found.points] == [3]
+
+
+def test_clients_in_a_closed_model_are_predicted_by_the_busy_slots() -> None:
+    one = trial("two of four", [0.05] * 40, arrivals=Closed(4), slots=2, hold=0.05)
+    free = trial("free", [0.05] * 40, arrivals=Closed(4), slots=None, hold=0.05, server="uvicorn")
+    found = points.collect([measured(one, free)])
+    assert [(p.kind, p.predicted) for p in found.points] == [
+        ("throughput", 40.0),
+        ("throughput", 80.0),
+    ]
+    assert found.points[0].measured == one.throughput
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"cpu_bound": True}, "limited by the processor"),
+        ({"hold": None}, "without a fixed hold time"),
+        ({"server": "a stranger"}, "does not know"),
+        ({"arrivals": Closed(4, think=1.0)}, "pause"),
+        ({"latencies": [math.inf] * 100}, "deadline"),
+    ],
+)
+def test_a_set_up_that_the_model_cannot_predict_is_left_out_and_counted(
+    changed: dict[str, Any], reason: str
+) -> None:
+    found = points.collect([measured(trial("odd", **changed), trial("even"))])
+    assert [point.label for point in found.points] == ["even"]
+    assert [(reason in why, n) for why, n in found.left_out] == [(True, 1)]
+
+
+def test_evidence_from_before_holds_were_recorded_is_left_out() -> None:
+    old = trial("old")
+    bare = old.model_copy(update={"setup": {"server": {"name": "uvicorn"}, "request": {}}})
+    found = points.collect([measured(bare)])
+    assert found.points == ()
+    assert found.left_out == (("measured before set-ups were recorded in full", 1),)
+    assert points.errors(found.points) is None
+
+
+def test_the_figure_says_what_it_shows_to_those_who_do_not_see_it() -> None:
+    found = points.collect(
+        [
+            measured(
+                trial("a worker", [0.05] * 100, slots=8),
+                trial("a loop", [0.055] * 100, slots=None, server="uvicorn"),
+                trial("clients", [0.05] * 40, arrivals=Closed(4), slots=2),
+            )
+        ]
+    )
+    picture = slotmodel.draw(found)
+    assert "3 trials of 1 chapter" in picture.caption
+    assert (
+        "2 set-ups, typical deviation 5.0\u00a0%, largest 10\u00a0% (a loop, in some)"
+        in picture.caption
+    )
+    assert "diagonal" in picture.alt
+    assert "A fixed number of clients" in picture.alt
+    assert "WSGI (1)" in picture.svg
+    assert "ASGI (1)" in picture.svg
+    assert slotmodel.draw(found).svg == picture.svg
+
+
+def test_the_page_shows_figure_rows_and_numbers(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = measured(trial("a worker", [0.06] * 100, slots=8))
+    put(book, record("C16"), record("C28"), comparisons=shown.comparisons)
+    pages, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert 'href="#slot-model"' in pages["model"]
+    assert "20\u00a0%" in pages["model"].split("<figure")[0]
+    assert "<svg" in pages["model"]
+    assert "a worker" in cell(pages["model"], 0, 0)
+    assert "+20\u00a0%" in cell(pages["model"], 0, 5)
+
+
+def test_without_a_point_the_page_says_what_is_missing(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert slotmodel.NO_POINT in pages["model"]
+    assert "<svg" not in pages["model"]
+    assert wording.NOT_MEASURED in pages["model"]
+    put(book, record("C16"), comparisons=measured(trial("x", cpu_bound=True)).comparisons)
+    page = build(book, monkeypatch)[0]["model"]
+    assert "Set-ups left out: 1 limited by the processor." in page
+
+
+def test_an_unknown_number_of_the_model_is_a_warning(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "book" / "model.md").write_text(PAGES["book/model"].replace("points", "luck"))
+    assert "no number 'luck'" in build(book, monkeypatch)[1]
+
+
+# The calculator
+
+
+@pytest.mark.parametrize("offered", [0.0, 0.2, 1.0, 1.5, 10.0, 99.9])
+@pytest.mark.parametrize("share", [0.1, 0.05, 0.01])
+def test_one_slot_fewer_would_make_too_many_wait(offered: float, share: float) -> None:
+    slots = calculator.slots_needed(offered, share)
+    assert queueing.erlang_c(slots, offered) <= share
+    assert slots == 1 or queueing.erlang_c(slots - 1, offered) > share
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, math.nan])
+def test_a_share_outside_of_its_range_is_refused(share: float) -> None:
+    with pytest.raises(InputError):
+        calculator.slots_needed(1.0, share)
+
+
+def test_the_calculator_is_a_table_until_its_script_runs(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    form = re.search(r"<form[^>]*>", pages["which"])
+    assert form is not None
+    assert " hidden" in form[0]
+    labels = set(re.findall(r'<label for="([^"]+)"', pages["which"]))
+    assert labels == set(re.findall(r'<(?:input|select) id="([^"]+)"', pages["which"]))
+    assert pages["which"].count("<td data-rate") == len(calculator.HOLDS) * len(calculator.RATES)
+
+
+def test_only_pages_with_the_parts_load_their_files(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = build(book, monkeypatch)[0]
+    assert [name for name, page in pages.items() if calculator.SCRIPT in page] == ["which"]
+    styled = [name for name, page in pages.items() if calculator.SHEET in page]
+    assert styled == ["comparison", "myths", "model", "which"]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_script_computes_what_the_table_says(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = build(book, monkeypatch)[0]["which"]
+    cells = re.findall(r'data-rate="([^"]+)" data-hold="([^"]+)" data-slots="([^"]+)"', page)
+    asked = [[float(rate) * float(hold), calculator.SHARE] for rate, hold, _ in cells]
+    asked += [[offered, share] for offered in (0, 0.3, 7.5, 250.1) for share in (0.1, 0.01)]
+    expected = [int(slots) for *_, slots in cells]
+    expected += [calculator.slots_needed(*each) for each in asked[len(cells) :]]
+    assert node(f"{json.dumps(asked)}.map(([a, p]) => slots.slotsNeeded(a, p))") == expected
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_script_words_what_slots_cost() -> None:
+    light = node("slots.sayings(slots.plan(20, 250, 10, 0.05))")
+    assert light["busy"] == "5"
+    assert light["slots"] == str(calculator.slots_needed(5.0))
+    assert light["cores"] == "0.2"
+    assert light["threads"] == f"{light['slots']} threads in one process"
+    assert light["loop"] == "1 event loop, if nothing blocks"
+    heavy = node("slots.sayings(slots.plan(20, 250, 250, 0.05))")
+    assert heavy["loop"] == "6 event loops, if nothing blocks"
+    assert heavy["threads"] == "2 threads in each of 6 processes"
+
+
+def node(expression: str) -> Any:
+    script = ROOT / "book" / "assets" / calculator.SCRIPT
+    code = (
+        f"const slots = require({json.dumps(str(script))});"
+        f"console.log(JSON.stringify({expression}))"
+    )
+    found = subprocess.run(
+        ["node", "-e", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    return json.loads(found.stdout)
