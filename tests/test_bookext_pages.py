@@ -44,7 +44,8 @@ asgi = { people = "async", answer = "one thread for many", claim = "C16" }
 """
 PAGES = {
     "book/index": "# Front\n\n```{toctree}\nclaims\nmethod\ncomparison\nmyths\nmodel\nwhich\n```\n",
-    "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n\n```{trials-table}\n```\n",
+    "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n\n"
+    "```{trials-table}\n```\n",
     "book/method": "# Method\n\nWords.\n",
     "book/comparison": "# Comparison\n\n```{comparison-table}\n```\n",
     "book/myths": (

@@ -497,7 +497,7 @@ def _as_site(book: Book) -> None:
     )
     front = "# Front\n\n{claim}`C01` {claim}`C02`\n\n```{states-table}\n```\n"
     cards = "```{claim-card} C01\n```\n\n```{claim-card} C02\n```\n\n```{trials-table}\n```\n"
-    (book.root / "i.md").write_text(f"{front}\n{cards}\n## Ledger\n\n```{{claims-ledger}}\n```\n")
+    (book.root / "i.md").write_text(f"{front}\n{cards}\n## Ledger\n\n```{{claim-entries}}\n```\n")
 
 
 @pytest.mark.timeout(240)

@@ -163,10 +163,10 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
     for cell in read_notebook(path).cells:
         if cell.cell_type == "code":
             add("cell", cell.source)
-    for folder, files in (("src/gatewaylab", "*.py"), ("demo_apps", "*.py"), ("deploy", "*")):
-        for file in filter(Path.is_file, sorted((book.root / folder).rglob(files))):
+    for folder in ("src/gatewaylab", "demo_apps", "deploy"):
+        for file in filter(Path.is_file, sorted((book.root / folder).rglob("*"))):
             name = file.relative_to(book.root).as_posix()
-            if name not in _NOT_MEASURING:
+            if name not in _NOT_MEASURING and "__pycache__" not in name:
                 add(name, file.read_bytes())
     add("lock", (book.root / "requirements.txt").read_bytes())
     add("systems", json.dumps([[row["name"], row["version"]] for row in table]))
