@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gatewaylab import evidence
+from gatewaylab import evidence, timeline
 from gatewaylab.errors import InputError, ResultError
 from gatewaylab.evidence import Staging, ValueRecord, accept, cite, read
 from gatewaylab.results import Readings
@@ -154,3 +154,14 @@ def test_series_are_comparisons_and_readings() -> None:
 def test_the_schema_names_every_field() -> None:
     properties = json.loads(evidence.schema())["properties"]
     assert set(properties) == set(evidence.Evidence.model_fields)
+
+
+def test_what_was_at_work_is_staged_with_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx", "django"}))
+    monkeypatch.setattr(timeline, "seconds", lambda: 12.5)
+    stage = Staging(tmp_path)
+    assert stage.parts()["work"].seconds == 0
+    stage.value("some-key", ValueRecord(value=1.0, unit="", format=".0f"))
+    assert stage.parts()["work"] == evidence.WorkRecord(systems=("django", "nginx"), seconds=12.5)

@@ -198,7 +198,7 @@ class Staging:
             raise InputError(f"{name} is given twice in this notebook; give each its own name")
         save(part, path)
         work = WorkRecord(systems=tuple(sorted(timeline.systems())), seconds=timeline.seconds())
-        save(work, self.folder / "work.json")
+        save(work, self.folder / "work-systems.json")
 
     def parts(self) -> dict[str, Any]:
         """All parts, validated, as the fields of :class:`Evidence`."""
@@ -211,7 +211,7 @@ class Staging:
             "comparisons": tuple(every(Comparison, "comparison")),
             "readings": tuple(every(Readings, "readings")),
             "systems": tuple(every(SystemRecord, "system")),
-            "work": next(iter(every(WorkRecord, "work*")), WorkRecord()),
+            "work": next(iter(every(WorkRecord, "work")), WorkRecord()),
             "values": {
                 path.stem.removeprefix("value-"): load(ValueRecord, path)
                 for path in sorted(self.folder.glob("value-*.json"))
