@@ -165,9 +165,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def shelf(root: Path) -> Shelf:
     build = root / "_build"
-    return Shelf(
-        build / "evidence", root / "book" / "claims", root / "notebooks", build / "state"
-    )
+    return Shelf(build / "evidence", root / "book" / "claims", root / "notebooks", build / "state")
 
 
 # What a number looks like
@@ -290,6 +288,16 @@ def test_policy_lists_exactly_the_inline_scripts() -> None:
 def test_repeated_scripts_are_loaded_once() -> None:
     html = '<script src="a.js?v=1"></script><script>x</script><script src="a.js"></script>'
     assert page.without_repeats(html + html) == html.removesuffix('<script src="a.js"></script>')
+
+
+def test_the_search_index_is_left_to_the_search_page(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    html = '<script src="../searchindex.js"></script> <script src="_static/doctools.js"></script>'
+    assert page.without_search(html) == '<script src="_static/doctools.js"></script>'
+    out = Path(build(book, monkeypatch)[0].outdir)
+    assert "searchindex.js" in (out / "search.html").read_text(encoding="utf-8")
+    assert "searchindex.js" not in (out / "book" / "method.html").read_text(encoding="utf-8")
 
 
 def test_summary_and_sidebar_get_names_and_title_is_not_doubled() -> None:

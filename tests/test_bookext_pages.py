@@ -370,6 +370,7 @@ def test_clients_in_a_closed_model_are_predicted_by_the_busy_slots() -> None:
     [
         ({"cpu_bound": True}, "limited by the processor"),
         ({"hold": None}, "without a fixed hold time"),
+        ({"hold": 0.0}, "without a fixed hold time"),
         ({"server": "a stranger"}, "does not know"),
         ({"arrivals": Closed(4, think=1.0)}, "pause"),
         ({"latencies": [math.inf] * 100}, "deadline"),

@@ -406,6 +406,24 @@ def test_a_full_disk_loses_the_log_and_nothing_else(
         os.close(fd)
 
 
+def test_memory_and_threads_are_those_of_living_processes() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert (_procfs.memory(ended.pid), _procfs.threads(ended.pid)) == (0, 0)
+    before = _procfs.threads(os.getpid())
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        assert _procfs.threads(os.getpid()) == before + 1
+    finally:
+        done.set()
+        thread.join()
+    lean = _procfs.memory(os.getpid())
+    ballast = b"x" * 50_000_000
+    assert _procfs.memory(os.getpid()) - lean > len(ballast) / 2
+
+
 def test_all_names_are_registered_once() -> None:
     assert [spec.name for spec in SERVERS.values()] == list(SERVERS)
 

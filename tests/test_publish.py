@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from gatewaylab import execution, publish, rendering, states
 from gatewaylab.errors import BuildError, ResultError
-from gatewaylab.evidence import Evidence, accept, read
+from gatewaylab.evidence import Evidence, WorkRecord, accept, read
 from gatewaylab.peers import Peer
 from gatewaylab.publish import Book, Options, build, measure, observe, staleness_key
 from gatewaylab.servers import project_root
@@ -41,7 +42,7 @@ def _notebook(code: str, prose: str = "Some prose.") -> str:
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     """A book of one notebook, with one claim that holds."""
-    for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps"):
+    for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps", "deploy"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("django==5.2\n")
@@ -49,6 +50,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
         "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
     )
     (tmp_path / "demo_apps" / "app.py").write_text("x = 1\n")
+    (tmp_path / "deploy/site.conf").write_text("listen 80;\n")
     (tmp_path / "src/gatewaylab/load.py").write_text("y = 1\n")
     (tmp_path / "src/gatewaylab/publish.py").write_text("z = 1\n")
     (tmp_path / "book/claims/some.toml").write_text(ENTRY.format(id="C01", statement="s"))
@@ -76,6 +78,7 @@ def _key(book: Book, profile: str = "quick", table: list[dict[str, Any]] = TABLE
         ("notebooks/some.md", _notebook(CLAIM + "\n1")),
         ("src/gatewaylab/load.py", "y = 2\n"),
         ("demo_apps/app.py", "x = 2\n"),
+        ("deploy/site.conf", "listen 81;\n"),
         ("requirements.txt", "django==5.3\n"),
     ],
 )
@@ -148,6 +151,23 @@ def test_a_hanging_cell_is_bounded_by_its_timeout(
     path.write_text(_notebook(stubborn))
     with pytest.raises(BuildError, match="longer than 1 s"):
         observe(book, path, "new", "quick")
+
+
+def test_another_version_of_a_service_changes_the_key(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = set()
+    for version in ("7.0", "7.2"):
+        one = SimpleNamespace(version=lambda version=version: version)
+        monkeypatch.setattr(publish, "SERVICES", {"redis": one})
+        keys.add(_key(book))
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(("seconds", "share"), [(40.0, "40%"), (400.0, "100%")])
+def test_the_build_says_how_long_systems_were_up(seconds: float, share: str) -> None:
+    fresh = builders.evidence(work=WorkRecord(seconds=seconds))
+    assert publish._time_spent(fresh) == f"100 s, {share} of it with a system up"
 
 
 def test_a_new_wording_reaches_accepted_evidence_without_measuring(book: Book) -> None:

@@ -36,6 +36,7 @@ from gatewaylab.results import (
     save,
     write_atomically,
 )
+from tests import builders
 
 NAN, INF = math.nan, math.inf
 DEADLINE = ERRORS.index("deadline")
@@ -208,6 +209,21 @@ def test_the_stored_form_is_strict_json(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "x.json").read_text(), parse_constant=forbid)
     assert stored["trials"][0]["samples"]["finished_at"][-1] is None
     assert stored["trials"][0]["health"]["steal"] == "NaN"
+
+
+@pytest.mark.parametrize(
+    ("workers", "most"), [([0, 1, 0, 1], 2), ([0, 1, 2, 3], 1), ([0, 0, 0, 0], 4), ([-1] * 4, 0)]
+)
+def test_requests_share_a_thread_only_if_it_is_the_same_one(workers: list[int], most: int) -> None:
+    four = builders.samples([0.1] * 4, service=0.1)
+    found = four.model_copy(
+        update={
+            "worker": np.array(workers, dtype=np.int32),
+            "workers": tuple(f"1/{thread}" for thread in range(4)),
+        }
+    )
+    assert found.peak_overlap == 4
+    assert found.peak_sharing == most
 
 
 def test_infinite_bounds_survive_the_round_trip(tmp_path: Path) -> None:

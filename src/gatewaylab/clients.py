@@ -301,8 +301,9 @@ def websockets(
         The open connections, fewer than ``clients`` where the server took no more.
     """
     host, port = address(server.target)
+    connections: list[ClientConnection] = []
 
-    def opened(_: int) -> ClientConnection | None:
+    def open_one(_: int) -> None:
         with contextlib.suppress(OSError, WebSocketException):
             if port:
                 made = connect(
@@ -312,12 +313,11 @@ def websockets(
                 made = unix_connect(
                     host, f"ws://localhost{path}", open_timeout=within, close_timeout=1
                 )
-            return made.__enter__()  # left below, each in a thread of its own
-        return None
+            connections.append(made.__enter__())  # left below, each in a thread of its own
 
     with ThreadPoolExecutor(max(clients, 1)) as pool:
-        connections = [one for one in pool.map(opened, range(clients)) if one is not None]
         try:
+            list(pool.map(open_one, range(clients)))
             yield connections
         finally:
             list(pool.map(ClientConnection.close, connections))
@@ -344,8 +344,12 @@ def _connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
         raise InputError("this system has no unix sockets; let the server listen on TCP")
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(timeout)
-    sock.connect(host)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(host)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -223,8 +224,10 @@ def stream(target: Target, request: Request, *, timeout: float = 30.0) -> list[f
     return seen
 
 
-def constant_body(target: Target, request: Request, *, timeout: float = 30.0) -> bytes | None:
-    """The body that a request is answered with, asked twice; None if the two differ.
+def constant_body(
+    target: Target, request: Request, *, times: int = 2, timeout: float = 30.0
+) -> bytes | None:
+    """The body that a request is answered with, asked some ``times``; None if they differ.
 
     Raises:
         InputError: the target is not on loopback.
@@ -232,7 +235,7 @@ def constant_body(target: Target, request: Request, *, timeout: float = 30.0) ->
     """
     bodies = set()
     with _client(target, timeout) as client:
-        for _ in range(2):
+        for _ in range(times):
             try:
                 response = client.request(
                     request.method,
@@ -253,7 +256,10 @@ def _client(target: Target, timeout: float) -> httpx.Client:
     host, port = address(target)
     name = f"[{host}]" if ":" in host else host
     base = f"http://{name}:{port}" if port else "http://localhost"
-    transport = httpx.HTTPTransport(uds=None if port else host)
+    # Without TLS there are no certificates to read, which takes longer than a request.
+    transport = httpx.HTTPTransport(
+        uds=None if port else host, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
     return httpx.Client(transport=transport, base_url=base, timeout=timeout)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +17,11 @@ from gatewaylab import queueing, stats
 from gatewaylab.arrivals import Arrivals, Closed
 from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.load import Request, get
-from gatewaylab.process import Running
 from gatewaylab.results import AGAIN, ERRORS, Comparison, Effect, Trial, quantile_of
 from gatewaylab.servers import Server
 
 #: A request that missed its deadline is an answer ("at least this long"), not a fault.
 CENSORED = ("deadline",)
-
-
-#: Something that goes on at a running server for the length of a ``with`` block.
-Beside = Callable[[Running], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
@@ -40,8 +34,6 @@ class Setup:
         slots: how many requests can be held at once; None when nothing bounds them.
         cpu_bound: the hold is computing, not waiting; the machine is then meant to be busy.
         errors: the kinds of error that belong to the experiment; any other makes a trial invalid.
-        beside: what goes on at the server during the trial beside its load, such as clients that
-            stay connected; called with the running server, entered before the load begins.
     """
 
     server: Server
@@ -51,7 +43,6 @@ class Setup:
     slots: int | None = None
     cpu_bound: bool = False
     errors: tuple[str, ...] = CENSORED
-    beside: Beside | None = None
 
 
 def setup(
@@ -63,7 +54,6 @@ def setup(
     slots: int | None = None,
     cpu_bound: bool = False,
     errors: Collection[str] = CENSORED,
-    beside: Beside | None = None,
 ) -> Setup:
     """A configuration for :func:`compare`; ``path`` is a path to GET or a whole request.
 
@@ -77,7 +67,7 @@ def setup(
     if unknown := {*errors} - {*ERRORS}:
         raise InputError(f"unknown errors {sorted(unknown)}; known: {', '.join(ERRORS[1:])}")
     slots = slots or server.total_slots
-    return Setup(server, request, arrivals, hold, slots, cpu_bound, tuple(errors), beside)
+    return Setup(server, request, arrivals, hold, slots, cpu_bound, tuple(errors))
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,7 @@ def _time_spent(fresh: evidence.Evidence) -> str:
     """How long the notebook took, and which share of that its systems were at work."""
     begun, ended = map(datetime.fromisoformat, (fresh.measured_at, fresh.finished_at))
     whole = max((ended - begun).total_seconds(), 1.0)
-    return f"{whole:.0f} s, {min(fresh.work.seconds / whole, 1.0):.0%} of it inside trials"
+    return f"{whole:.0f} s, {min(fresh.work.seconds / whole, 1.0):.0%} of it with a system up"
 
 
 def review(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import time
@@ -32,19 +33,21 @@ _POLL = 0.02
 #: The database and the user that `postgres` makes.
 DATABASE = "lab"
 
+#: Part of its socket's name, and no port; said everywhere, for the caller may have a PGPORT.
+PORT = "5432"
+
 
 @dataclass(frozen=True)
 class ServiceSpec:
     """What is known about a service before it is started.
 
     Attributes:
-        name: the program's. debian: the distribution's package.
+        name: the program's.
         find: where its program is, or None.
     """
 
     name: str
     title: str
-    debian: str
     find: Callable[[], str | None]
 
     def available(self) -> bool:
@@ -70,10 +73,8 @@ def _find_postgres() -> str | None:
 
 SERVICES: Mapping[str, ServiceSpec] = MappingProxyType(
     {
-        "postgresql": ServiceSpec("postgresql", "PostgreSQL", "postgresql", _find_postgres),
-        "redis": ServiceSpec(
-            "redis", "Redis", "redis-server", lambda: find_program("redis-server")
-        ),
+        "postgresql": ServiceSpec("postgresql", "PostgreSQL", _find_postgres),
+        "redis": ServiceSpec("redis", "Redis", lambda: find_program("redis-server")),
     }
 )
 """The services that chapters need beside a web server, by name."""
@@ -120,8 +121,8 @@ class Service:
 def postgres(*, max_connections: int = 100, ttl: float = 600.0) -> Iterator[Service]:
     """A fresh PostgreSQL with an empty database.
 
-    ``env`` has the variables that libpq and so psycopg read (``PGHOST``, ``PGUSER``,
-    ``PGDATABASE``). Durability is off: the data end with the block.
+    ``env`` has the variables that libpq and so psycopg read (``PGHOST``, ``PGPORT``,
+    ``PGUSER``, ``PGDATABASE``). Durability is off: the data end with the block.
 
     Args:
         max_connections: how many clients it accepts at once.
@@ -137,9 +138,10 @@ def postgres(*, max_connections: int = 100, ttl: float = 600.0) -> Iterator[Serv
     def prepare(folder: Path) -> tuple[list[str], dict[str, str]]:
         data = folder / "data"
         options = {
-            "listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off",
-            "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB",
-            "max_connections": str(max_connections), "logging_collector": "off",
+            "listen_addresses": "", "port": PORT, "unix_socket_directories": str(folder),
+            "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+            "shared_buffers": "32MB", "max_connections": str(max_connections),
+            "logging_collector": "off",
         }  # fmt: skip
         start = [program, "-D", str(data)]
         for name, value in options.items():
@@ -148,14 +150,18 @@ def postgres(*, max_connections: int = 100, ttl: float = 600.0) -> Iterator[Serv
             str(tools / "initdb"), "-D", str(data), "-A", "trust", "-U", DATABASE, "-E", "UTF8",
             "--locale=C", "--no-sync", "--no-instructions",
         ]  # fmt: skip
-        script = 'n=$1; shift; "${@:1:$n}" >/dev/null && exec "${@:$((n + 1))}"'
-        command = ["bash", "-c", script, "postgres", str(len(make)), *make, *start]
-        return [*_not_root(), *command], {
-            "PGHOST": str(folder), "PGUSER": DATABASE, "PGDATABASE": "postgres",
+        # SIGTERM alone would make it wait for its clients until it is killed, and a killed one
+        # leaves shared memory behind. SIGINT makes it hang up and end in order.
+        script = (
+            f"{shlex.join(make)} >/dev/null || exit; {shlex.join(start)} & "
+            "trap 'kill -INT $!; wait $!; exit' TERM; wait $!"
+        )
+        return [*_not_root(), "/bin/sh", "-c", script], {
+            "PGHOST": str(folder), "PGPORT": PORT, "PGUSER": DATABASE, "PGDATABASE": "postgres",
         }  # fmt: skip
 
     def ready(folder: Path) -> bool:
-        asked = [str(tools / "pg_isready"), "-q", "-h", str(folder), "-U", DATABASE]
+        asked = [str(tools / "pg_isready"), "-q", "-h", str(folder), "-p", PORT, "-U", DATABASE]
         return subprocess.run(asked, timeout=10, check=False).returncode == 0
 
     with timeline.at_work("postgresql"), _serve("postgresql", prepare, ready, ttl) as service:
@@ -244,7 +250,10 @@ def _serve(
             time.sleep(_POLL)
         yield Service(name, run.folder, MappingProxyType(env), guarded)
     finally:
-        if guarded is not None:
-            guarded.stop(at_once=False)
-            guarded.close()
-        run.remove()
+        try:
+            if guarded is not None:
+                guarded.stop(at_once=False)
+        finally:
+            if guarded is not None:
+                guarded.close()
+            run.remove()

@@ -21,7 +21,7 @@ STARTED_HERE = frozenset(
 
 _names: set[str] = set()
 _spans: list[tuple[float, float]] = []
-_open: dict[int, float] = {}
+_open: dict[object, float] = {}
 
 
 @contextmanager
@@ -29,11 +29,11 @@ def at_work(*names: str) -> Iterator[None]:
     """Note that the named systems are up, and being started and stopped, for this block."""
     key = object()
     _names.update(names)
-    _open[id(key)] = time.monotonic()
+    _open[key] = time.monotonic()
     try:
         yield
     finally:
-        _spans.append((_open.pop(id(key)), time.monotonic()))
+        _spans.append((_open.pop(key), time.monotonic()))
 
 
 def systems() -> frozenset[str]:
@@ -46,7 +46,9 @@ def seconds() -> float:
     now = time.monotonic()
     total = 0.0
     last = 0.0
-    for begun, ended in sorted([*_spans, *((begun, now) for begun in _open.values())]):
+    # A copy first: another thread may start or end a system meanwhile.
+    still = [(begun, now) for begun in [*_open.values()]]
+    for begun, ended in sorted([*_spans, *still]):
         total += max(0.0, ended - max(begun, last))
         last = max(last, ended)
     return total

@@ -19,6 +19,9 @@ from sphinx.util import logging
 LOGGER = logging.getLogger(__name__)
 
 _SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL | re.IGNORECASE)
+_SEARCH = re.compile(
+    r'<script src="[^"]*/?(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\s*'
+)
 _SOURCE = re.compile(r'\bsrc="([^"]*)"')
 _TYPE = re.compile(r'\btype="([^"]*)"')
 _HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)=[\"']", re.IGNORECASE)
@@ -38,7 +41,7 @@ class FinishedTemplates(BuiltinTemplateLoader):
             return text
         for handler in inline_handlers(text):
             LOGGER.warning("%s: the content policy blocks %s", context.get("pagename"), handler)
-        return finish(text)
+        return finish(text if context.get("pagename") == "search" else without_search(text))
 
 
 def finish(page: str) -> str:
@@ -48,6 +51,15 @@ def finish(page: str) -> str:
     page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
     return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)
+
+
+def without_search(page: str) -> str:
+    """The page without the search index and what reads it, which only the search page needs.
+
+    The theme gives them to every page for a search as one types, which this book does not offer:
+    its dialog opens the search page. The index grows with the book.
+    """
+    return _SEARCH.sub("", page)
 
 
 def without_repeats(page: str) -> str:

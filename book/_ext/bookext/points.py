@@ -93,7 +93,7 @@ def _point(notebook: str, comparison: str, label: str, trials: Sequence[Trial]) 
         raise _LeftOutError("of a server that this edition does not know")
     if setup["cpu_bound"]:
         raise _LeftOutError("limited by the processor")
-    if setup["hold"] is None:
+    if not setup["hold"]:
         raise _LeftOutError("without a fixed hold time")
     try:
         pairs = [_pair(trial, float(setup["hold"]), setup["slots"]) for trial in trials]
@@ -122,8 +122,6 @@ def _pair(trial: Trial, hold: float, slots: int | None) -> tuple[float, float]:
     if isinstance(arrivals, Closed):
         if arrivals.think:
             raise _LeftOutError("whose clients pause between requests")
-        if hold <= 0:
-            raise _LeftOutError("without a fixed hold time")
         at_work = arrivals.clients if slots is None else min(slots, arrivals.clients)
         return queueing.throughput_limit(at_work, hold), trial.throughput
     plan = arrivals.plan(trial.warmup + trial.seconds, trial.seed)
