@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.http import HttpRequest
 
 from tests.in_process import Talk, application, http_scope
 
@@ -225,3 +226,14 @@ def test_django_alone_knows_no_websocket() -> None:
 
     with pytest.raises(ValueError, match="can only handle ASGI/HTTP"):
         asyncio.run(handshake())
+
+
+def test_a_server_error_names_its_exception() -> None:
+    from demo_apps.django_async import views
+
+    try:
+        _ = {}["nothing"]
+    except KeyError:
+        answer = views.server_error(HttpRequest())
+    assert answer.status_code == 500
+    assert answer.content == b"KeyError: 'nothing'\n"

@@ -29,3 +29,4 @@ urlpatterns = [
 ]
 
 handler400 = contract.handler400
+handler500 = "demo_apps.django_async.views.server_error"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponseServerError, JsonResponse
 
 from demo_apps import common
 
@@ -94,6 +95,16 @@ def explicit_settings(request: HttpRequest) -> JsonResponse:
     """The names of the settings that the project has set, of all that Django has."""
     names = (name for name in dir(settings) if name.isupper() and settings.is_overridden(name))
     return JsonResponse({"settings": sorted(names)})
+
+
+def server_error(request: HttpRequest) -> HttpResponseServerError:
+    """The page for status 500, which Django asks for while it handles the exception.
+
+    It names the exception, so that an experiment can tell failures apart. A real site leaves that
+    to its log, because a stranger has no business with it.
+    """
+    error = sys.exc_info()[1]
+    return HttpResponseServerError(f"{type(error).__name__}: {error}\n", content_type=common.TEXT)
 
 
 def calls_and_ms(request: HttpRequest) -> tuple[int, float]:
