@@ -232,7 +232,7 @@ def test_a_server_error_names_its_exception() -> None:
     from demo_apps.django_async import views
 
     try:
-        _ = {}["nothing"]
+        _ = {"something": 1}["nothing"]
     except KeyError:
         answer = views.server_error(HttpRequest())
     assert answer.status_code == 500
