@@ -204,7 +204,8 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
     generator_core = cores[-1] if apart else None
     begun = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
-        running = stack.enter_context(serve(one.server, pin=server_cores))
+        # Every answer is in when the load ends, so nobody is owed a graceful stop.
+        running = stack.enter_context(serve(one.server, pin=server_cores, grace=0.0))
         request = one.request
         if request.expected_body is None and window.transport != "websocket":
             seen = request in window.answers
