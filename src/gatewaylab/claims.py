@@ -244,7 +244,7 @@ def claim(
     entry = entries[identifier]
     rule = _rule(identifier, entry.kind, at_least, at_most, theory)
     idle = {*entry.systems} & timeline.STARTED_HERE - timeline.systems()
-    if idle and not missing:
+    if idle and not missing and not (effect is not None and effect.refused):
         raise ClaimError(
             f"{identifier} names {', '.join(sorted(idle))} among its systems, and nothing in this "
             "process has started it; measure with it, or take it off the list"
