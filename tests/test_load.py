@@ -97,6 +97,10 @@ def short(
     return run(target, request or get("/x"), arrivals or ConstantRate(50), **options)
 
 
+#: Ten requests, far enough apart that none overtakes the one before on a busy machine.
+ONE_AT_A_TIME: dict[str, Any] = {"arrivals": ConstantRate(20), "seconds": 0.5}
+
+
 def errors_of(samples: Samples) -> set[str]:
     return {ERRORS[code] for code in samples.error}
 
@@ -291,7 +295,7 @@ def test_a_generator_that_fell_behind_still_ends_at_its_deadline() -> None:
 @pytest.mark.parametrize("answer", [CLOSING, b"HTTP/1.0 200 OK\r\n\r\nuntil the end"])
 def test_a_server_that_closes_each_time_costs_a_counted_reconnect(answer: bytes) -> None:
     with scripted(says(answer, keep=False)) as target:
-        samples, report = short(target)
+        samples, report = short(target, **ONE_AT_A_TIME)
     assert errors_of(samples) == {""}
     assert report.connections == 10
     assert report.reconnects == 9
@@ -299,7 +303,7 @@ def test_a_server_that_closes_each_time_costs_a_counted_reconnect(answer: bytes)
 
 def test_a_connection_closed_while_idle_is_replaced_without_an_error() -> None:
     with scripted(says(OK, keep=False)) as target:  # promises to keep, and closes
-        samples, report = short(target)
+        samples, report = short(target, **ONE_AT_A_TIME)
     assert errors_of(samples) == {""}
     assert (report.connections, report.reconnects) == (10, 9)
 
@@ -315,7 +319,7 @@ def test_a_connection_that_dies_under_its_request_is_an_error_and_is_not_sent_ag
         return False
 
     with scripted(script) as target:
-        samples, report = short(target)
+        samples, report = short(target, **ONE_AT_A_TIME)
     assert len(requests) == report.sent == 10
     assert [ERRORS[code] for code in samples.error] == ["", "reset"] * 5
     assert np.isnan(samples.finished_at[samples.error > 0]).all()

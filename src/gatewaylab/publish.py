@@ -150,8 +150,8 @@ def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Conso
 def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str, Any]]) -> str:
     """SHA-256 over all that can change what a notebook measures (decision 0005).
 
-    Its code cells, the instrument, the demo apps, the locked versions and those of the
-    distribution's servers, the kinds of its claims, the profile, and the kind of machine.
+    Its code cells, the instrument, the demo apps, deploy/, the locked versions and those of the
+    distribution's servers, the kinds and systems of its claims, the profile, and the machine.
     """
     digest = hashlib.sha256()
 
@@ -174,7 +174,8 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
     add("services", json.dumps({name: one.version() for name, one in SERVICES.items()}))
     add("peers", json.dumps({name: peer.version() for name, peer in PEERS.items()}))
     add("python", f"{sys.version} {environment.gil_enabled()}")
-    add("kinds", json.dumps({k: v.kind for k, v in catalogue_of(book, path.stem).items()}))
+    declared = catalogue_of(book, path.stem).items()
+    add("declared", json.dumps({k: [v.kind, *v.systems] for k, v in declared}))
     add("profile", profile)
     add("machine", environment.machine_kind())
     return digest.hexdigest()
@@ -359,9 +360,7 @@ def _reword(book: Book, old: evidence.Evidence) -> evidence.Evidence:
     for record in old.claims:
         entry = entries.get(record.id)
         if entry is not None:
-            texts = entry.model_dump(
-                include={"title", "statement", "common_verdict", "nuance", "systems"}
-            )
+            texts = entry.model_dump(include={"title", "statement", "common_verdict", "nuance"})
             record = record.model_copy(update={**texts, "sources": entry.sources})
         claims.append(record)
     new = old.model_copy(update={"claims": tuple(claims)})

@@ -22,14 +22,15 @@ pytestmark = [
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores"),
 ]
 
-#: Seconds for all of it, and MiB of resident memory at the peak of either process.
+#: Seconds for all of it, and MiB of resident memory at the peak of either process: VmHWM, not
+#: ru_maxrss, which a new program inherits from the process that started it.
 MOST_SECONDS = 2.0
 MOST_MEMORY = 300
 RUNS = 3
 
 #: Runs in the place of gatewaylab._generator.
 GENERATOR = """
-import gc, resource, sys, time
+import gc, re, sys, time
 from array import array
 
 from gatewaylab import _generator
@@ -80,13 +81,13 @@ def run(job):
 _generator.run = run
 _generator.main()
 spent = time.perf_counter() - began - making
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 with open(sys.argv[1], "w") as file:
     file.write(f"{spent} {peak} {making}")
 """
 
 OWNER = """
-import json, os, resource, sys, time
+import json, os, re, sys, time
 from array import array
 
 import numpy as np
@@ -125,11 +126,12 @@ broken = noise.refusals(
     quantile=0.99, hold=0.002, slots=100,
 )
 ended = time.perf_counter()
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(json.dumps({
     "samples": len(samples), "traced": int((samples.service > 0).sum()),
     "workers": len(samples.workers), "quantiles": quantiles, "refusals": broken,
     "until_handed_over": handed - began, "summary": ended - handed,
-    "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    "memory": peak,
 }))
 """
 
