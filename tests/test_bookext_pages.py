@@ -25,7 +25,7 @@ from gatewaylab import queueing
 from gatewaylab.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.errors import InputError
 from gatewaylab.evidence import ClaimRecord, Evidence
-from gatewaylab.results import AGAIN, Comparison, Trial, save
+from gatewaylab.results import AGAIN, Comparison, Expected, Readings, Trial, save
 
 from . import builders
 
@@ -363,6 +363,37 @@ def test_clients_in_a_closed_model_are_predicted_by_the_busy_slots() -> None:
         ("throughput", 80.0),
     ]
     assert found.points[0].measured == one.throughput
+
+
+def test_readings_with_a_prediction_are_points_in_the_same_units() -> None:
+    def read(unit: str, label: str, **more: Any) -> Readings:
+        values = {label: {0: 60.0, 1: 80.0}, label + AGAIN: {0: 66.0}, "other": {0: 1.0}}
+        return Readings(
+            name="read", what="w", unit=unit, labels=(label, "other"), twin=label, blocks=2,
+            seed=0, values=values, **more,
+        )  # fmt: skip
+
+    slots = Expected(interface="wsgi", slots=3, value=60.0)
+    silent = Expected(interface="asgi", slots=None, value=1.0)
+    found = points.collect(
+        [
+            builders.evidence(
+                "some",
+                readings=(
+                    read("ms", "wait", expected={"wait": slots}),
+                    read("/s", "answer", expected={"answer": slots, "other": silent}),
+                    read("MiB", "memory"),
+                ),
+            )
+        ]
+    )
+    assert [(p.label, p.kind, p.interface, p.slots, p.trials) for p in found.points] == [
+        ("wait", "latency", "wsgi", 3, 3),
+        ("answer", "throughput", "wsgi", 3, 3),
+        ("other", "throughput", "asgi", None, 1),
+    ]
+    assert [p.error for p in found.points] == pytest.approx([0.1, 0.1, 0.0])
+    assert [p.measured for p in found.points] == pytest.approx([0.066, 66.0, 1.0])
 
 
 @pytest.mark.parametrize(

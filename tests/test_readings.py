@@ -10,6 +10,7 @@ from gatewaylab import evidence, noise
 from gatewaylab.compare import AGAIN, ATTEMPTS, SPARE_BLOCKS
 from gatewaylab.errors import InputError
 from gatewaylab.readings import quantity, readings
+from gatewaylab.results import Expected, Readings
 
 QUIET: dict[str, float] = {}
 
@@ -91,6 +92,22 @@ def test_a_source_without_a_number_is_an_error_and_not_a_zero() -> None:
     a, _ = _counter(1.0)
     with pytest.raises(InputError, match="there are: a"):
         readings("some", {"a": a}, what="w", blocks=6).values("b")
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(("unit", "label"), [("MiB", "a"), ("ms", "b")])
+def test_a_prediction_that_fits_no_reading_is_refused_before_anything_is_read(
+    unit: str, label: str
+) -> None:
+    a, calls = _counter(1.0)
+    one = Expected(interface="wsgi", slots=1, value=50.0)
+    with pytest.raises(InputError, match="must then be ms or /s"):
+        readings("some", {"a": a}, what="w", unit=unit, blocks=6, expected={label: one})
+    assert calls == []
+    found = readings("some", {"a": a}, what="w", unit="ms", blocks=6, expected={"a": one})
+    fields = found.readings.model_dump()
+    with pytest.raises(ValueError, match="predict"):
+        Readings.model_validate({**fields, "unit": unit, "expected": {label: one}})
 
 
 @pytest.mark.usefixtures("machine")

@@ -16,7 +16,7 @@ from gatewaylab.compare import design, progress
 from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.evidence import staging
 from gatewaylab.outcome import ratio_of
-from gatewaylab.results import AGAIN, Effect, Readings
+from gatewaylab.results import AGAIN, PREDICTED, Effect, Expected, Readings
 
 #: Readings of the machine that refuse a number; the tools under test compute, so pressure does not.
 _WATCHED = ("foreign_cpu", "steal")
@@ -68,6 +68,7 @@ def readings(
     unit: str = "",
     blocks: int | None = None,
     twin: str | None = None,
+    expected: Mapping[str, Expected] | None = None,
 ) -> Read:
     """Read every source once a block, in random order, the twin twice.
 
@@ -78,10 +79,17 @@ def readings(
         sources: by label, what returns one number in ``unit``.
         what: the quantity in words.
         blocks, twin: as for :func:`compare.compare`.
+        expected: by label, what the slot model predicts; it needs a unit of ``ms`` or ``/s``.
 
     Raises:
         InputError: the request makes no sense, or a source returned no finite number.
     """
+    expected = dict(expected or {})
+    if expected and (unit not in PREDICTED or expected.keys() - sources.keys()):
+        raise InputError(
+            f"{name}: predictions are for labels of the readings, whose unit must then be "
+            f"{' or '.join(PREDICTED)}; these are for {', '.join(expected)}, in {unit!r}"
+        )
     plan = design(name, list(sources), twin=twin, blocks=blocks)
     values: dict[str, dict[int, float]] = {label: {} for label in plan.labels}
     refused: Counter[str] = Counter()
@@ -108,6 +116,7 @@ def readings(
         seed=plan.seed,
         values=values,
         refused=dict(refused),
+        expected=expected,
     )
     if (stage := staging()) is not None:
         stage.readings(found)
@@ -146,4 +155,4 @@ def quantity(
     )  # fmt: skip
 
 
-__all__ = ["Read", "quantity", "readings"]
+__all__ = ["Expected", "Read", "quantity", "readings"]

@@ -328,6 +328,23 @@ class Comparison(_Frozen):
         return sorted((t for t in self.trials if t.label == label), key=lambda t: t.block)
 
 
+#: The units in which the slot model predicts readings: a median latency, answers per second.
+PREDICTED = ("ms", "/s")
+
+
+class Expected(_Frozen):
+    """What the slot model says of one label of readings, stated before they are taken.
+
+    Attributes:
+        interface: ``wsgi`` or ``asgi``. slots: None when nothing bounds them.
+        value: in the unit of the readings, one of :data:`PREDICTED`.
+    """
+
+    interface: Literal["wsgi", "asgi"]
+    slots: Annotated[int, Field(ge=1)] | None
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Readings(_Frozen):
     """Numbers that are read one at a time, in randomised, interleaved blocks.
 
@@ -339,6 +356,7 @@ class Readings(_Frozen):
         labels, twin, blocks, seed: as in :class:`Comparison`.
         values: by label, by block; the twin's second value is labelled ``twin + " (again)"``.
         refused: the rules that refused a reading, with how often each did.
+        expected: by label, what the slot model predicts, where it can.
     """
 
     name: str
@@ -350,9 +368,14 @@ class Readings(_Frozen):
     seed: Count
     values: dict[str, dict[int, float]]
     refused: dict[str, int] = {}
+    expected: dict[str, Expected] = {}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.expected and self.unit not in PREDICTED:
+            raise ValueError(f"the slot model predicts {' or '.join(PREDICTED)}, not {self.unit!r}")
+        if strange := self.expected.keys() - {*self.labels}:
+            raise ValueError(f"predictions for {sorted(strange)}, declared are {self.labels}")
         known = {*self.labels, self.twin + AGAIN}
         if self.twin not in self.labels or set(self.values) != known:
             raise ValueError(f"values for {sorted(self.values)}, declared are {sorted(known)}")

@@ -1,8 +1,8 @@
 """The slot model against everything that was measured: one point for each set-up.
 
 The prediction uses nothing but what was fixed before a trial began: its plan of arrivals, the
-time for which a request holds its slot, and the number of slots. It is computed anew from the
-stored trials, by the functions that made the claims' thresholds.
+time for which a request holds its slot, and the number of slots. For trials it is computed anew
+from what was stored, by the functions that made the claims' thresholds; readings state theirs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ from gatewaylab import queueing
 from gatewaylab.arrivals import Closed, parse_arrivals
 from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.evidence import Evidence
-from gatewaylab.results import AGAIN, Trial, quantile_of
+from gatewaylab.results import AGAIN, Readings, Trial, quantile_of
 from gatewaylab.servers import SERVERS
 
 Kind = Literal["latency", "throughput"]
@@ -26,13 +26,13 @@ Kind = Literal["latency", "throughput"]
 
 @dataclass(frozen=True)
 class Point:
-    """One set-up of one comparison.
+    """One set-up of one comparison, or one label of readings.
 
     Attributes:
         kind: ``latency`` (median, seconds) or ``throughput`` (answers per second, closed model).
         interface: of its server. slots: None when nothing bounds them.
         predicted: the model's value, the median over the trials' plans.
-        measured: the median over the same trials. trials: how many.
+        measured: the median over the same trials or readings. trials: how many.
     """
 
     kind: Kind
@@ -81,6 +81,8 @@ def collect(every: Iterable[Evidence]) -> Collection:
                     points.append(_point(evidence.notebook, comparison.name, label, trials))
                 except _LeftOutError as reason:
                     left_out[str(reason)] += 1
+        for readings in evidence.readings:
+            points.extend(_read(evidence.notebook, readings))
     return Collection(tuple(points), tuple(left_out.most_common()))
 
 
@@ -114,6 +116,30 @@ def _point(notebook: str, comparison: str, label: str, trials: Sequence[Trial]) 
         measured=measured,
         trials=len(trials),
     )
+
+
+#: By unit of readings: what they are, and how many of Point's unit one is.
+_READ: Mapping[str, tuple[Kind, float]] = {"ms": ("latency", 1e-3), "/s": ("throughput", 1.0)}
+
+
+def _read(notebook: str, readings: Readings) -> Iterator[Point]:
+    """A point for each label with a prediction and an accepted reading."""
+    for label, expected in readings.expected.items():
+        kind, scale = _READ[readings.unit]
+        again = readings.values.get(label + AGAIN, {})
+        values = [*readings.values[label].values(), *again.values()]
+        if values:
+            yield Point(
+                kind=kind,
+                notebook=notebook,
+                comparison=readings.name,
+                label=label,
+                interface=expected.interface,
+                slots=expected.slots,
+                predicted=scale * expected.value,
+                measured=scale * statistics.median(values),
+                trials=len(values),
+            )
 
 
 def _pair(trial: Trial, hold: float, slots: int | None) -> tuple[float, float]:

@@ -118,9 +118,9 @@ def _caption(found: Collection, sentences: Sequence[str]) -> str:
     trials = sum(point.trials for point in found.points)
     chapters = len({point.notebook for point in found.points})
     parts = [
-        "One point is one set-up. Across: what the slot model says for the very plans that were "
-        "sent, from hold time and slots alone. Upwards: what was measured, the median over the "
-        f"trials. {trials} trials of {_many(chapters, 'chapter')}.",
+        "One point is one set-up. Across: what the slot model says for the very arrivals that "
+        "were sent, from hold time and slots alone. Upwards: what was measured, the median over "
+        f"the trials. {trials} trials of {_many(chapters, 'chapter')}.",
         *sentences,
         _left_out(found),
     ]
