@@ -202,10 +202,10 @@ def test_a_claim_is_stated_once(declared: Path) -> None:
 
 
 def test_the_line_in_a_notebook_is_escaped(declared: Path) -> None:
-    bad = HOLDS.model_copy(update={"what": "<script>"})
+    bad = HOLDS.model_copy(update={"what": "<script> with `--workers <n>`"})
     shown = claim("R", bad, at_least=2.0, sabotage=FAILS)._repr_html_()
     assert "<script>" not in shown
-    assert "&lt;script&gt;" in shown
+    assert "&lt;script&gt; with <code>--workers &lt;n&gt;</code>" in shown
 
 
 #: What the explainer states, and what a definitive guide adds to it.

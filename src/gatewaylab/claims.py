@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -182,7 +183,8 @@ class Stated:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head, *rest = (html.escape(line.strip()) for line in str(self).splitlines())
+        lines = (html.escape(line.strip()) for line in str(self).splitlines())
+        head, *rest = (re.sub(r"`([^`]+)`", r"<code>\1</code>", line) for line in lines)
         tail = "".join(f"<br>{line}" for line in rest)
         state = self.record.verdict.replace(" ", "-")
         return (
