@@ -138,7 +138,12 @@ def test_a_bound_is_stated_of_a_ratio_or_of_a_quantity(declared: Path) -> None:
     (declared / "staging" / "claim-M.json").unlink()
     stated = claim("M", some, at_most=2.0, sabotage=much)
     assert stated.record.verdict == "supported"
-    assert "1.1 MiB (1–1.3; 6 readings); required: at most 2" in str(stated)
+    assert "1.1 MiB (1–1.3; 6 readings); required: at most 2 MiB" in str(stated)
+
+
+def test_a_rule_is_written_without_an_exponent() -> None:
+    assert str(Rule("at most", 1000.0)) == "at most 1000"
+    assert str(Rule("at least", 3.0866)) == "at least 3.09"
 
 
 def test_a_claim_whose_sabotage_is_not_caught_is_not_supported(declared: Path) -> None:

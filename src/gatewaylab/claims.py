@@ -82,7 +82,7 @@ class Rule:
 
     def __str__(self) -> str:
         if self.threshold is not None:
-            return f"{self.kind} {self.threshold:.3g}"
+            return f"{self.kind} {_number(self.threshold)}"
         if self.kind == "equivalent":
             return f"within {EQUIVALENT[0]:g} and {EQUIVALENT[1]:g}"
         return "in every repetition"
@@ -210,7 +210,9 @@ def describe(effect: Effect) -> str:
 
 
 def _number(value: float) -> str:
-    return "∞" if math.isinf(value) else f"{value:.3g}"
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def claim(
@@ -279,7 +281,7 @@ def claim(
         effect=effect,
         threshold=rule.threshold,
         theory=theory,
-        rule=str(rule),
+        rule=f"{rule} {effect.unit}".rstrip() if effect and rule.threshold else str(rule),
         sabotage=tried,
         sources=entry.sources,
         notebook=entry.notebook,
