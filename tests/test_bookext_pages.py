@@ -25,7 +25,7 @@ from gatewaylab import queueing
 from gatewaylab.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.errors import InputError
 from gatewaylab.evidence import ClaimRecord, Evidence
-from gatewaylab.results import AGAIN, Comparison, Expected, Readings, Trial, save
+from gatewaylab.results import AGAIN, PREDICTED, Comparison, Expected, Readings, Trial, save
 
 from . import builders
 
@@ -394,6 +394,7 @@ def test_readings_with_a_prediction_are_points_in_the_same_units() -> None:
     ]
     assert [p.error for p in found.points] == pytest.approx([0.1, 0.1, 0.0])
     assert [p.measured for p in found.points] == pytest.approx([0.066, 66.0, 1.0])
+    assert points._READ.keys() == {*PREDICTED}
 
 
 @pytest.mark.parametrize(

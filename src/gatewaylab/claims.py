@@ -281,7 +281,7 @@ def claim(
         effect=effect,
         threshold=rule.threshold,
         theory=theory,
-        rule=f"{rule} {effect.unit}".rstrip() if effect and rule.threshold else str(rule),
+        rule=str(rule) if effect is None else f"{rule} {effect.unit}".rstrip(),
         sabotage=tried,
         sources=entry.sources,
         notebook=entry.notebook,
