@@ -58,6 +58,38 @@ def below(root: int) -> set[int]:
         return set()
 
 
+def pressure_total(text: str) -> float:
+    """Seconds in which at least one task waited for a CPU, from ``/proc/pressure/cpu``.
+
+    The running total is read rather than the averages, because those look back ten seconds and
+    more. Source: Linux, Documentation/accounting/psi.
+
+    Raises:
+        ValueError: the text has no such total.
+    """
+    for line in text.splitlines():
+        if line.startswith("some "):
+            return int(line.rpartition("total=")[2]) / 1e6
+    raise ValueError("no line for 'some' in the pressure file")
+
+
+def machine_times(text: str) -> dict[str, float]:
+    """CPU seconds of the whole machine from ``/proc/stat``: ``busy``, ``steal`` and ``all``.
+
+    Interrupt time is in ``all`` and not in ``busy``: no process is charged with it, so it could
+    not be told apart from a stranger's. Source: proc_stat(5).
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    fields = text.partition("\n")[0].split()
+    if len(fields) < 9 or fields[0] != "cpu":
+        raise ValueError("no summary line in the stat file")
+    ticks = [int(field) / _TICK for field in fields[1:9]]
+    user, nice, system, _idle, _iowait, _irq, _softirq, steal = ticks
+    return {"busy": user + nice + system, "steal": steal, "all": sum(ticks)}
+
+
 def cpu_seconds(pid: int, *, own: bool = True) -> float:
     """User and system seconds of a process and of its reaped children; 0.0 when it is gone.
 

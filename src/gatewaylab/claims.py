@@ -19,6 +19,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatewaylab import timeline
+from gatewaylab.delay import Told
 from gatewaylab.errors import ClaimError
 from gatewaylab.evidence import (
     SABOTAGE_VARIABLE,
@@ -106,9 +107,9 @@ class Rule:
             if low <= effect.low90 and effect.high90 <= high:
                 return "supported"
             return "refuted" if effect.low > high or effect.high < low else "inconclusive"
-        if effect.blocks < FEWEST_REPETITIONS:
-            return "inconclusive"
-        return "supported" if all(value == 1.0 for value in effect.values) else "refuted"
+        if not all(value == 1.0 for value in effect.values):
+            return "refuted"
+        return "supported" if effect.blocks >= FEWEST_REPETITIONS else "inconclusive"
 
 
 def catalogue(folder: Path | None = None) -> dict[str, Entry]:
@@ -136,16 +137,24 @@ def catalogue(folder: Path | None = None) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
-def behaviour(what: str, held: Sequence[bool], *, probe: str, seed: int = 0) -> Effect:
+def behaviour(what: str, held: Sequence[Told], *, probe: str, seed: int = 0) -> Effect:
     """The effect of a yes/no observation repeated ``len(held)`` times.
 
     Args:
         what: a sentence naming what was observed.
-        held: one entry a repetition; none at all is a refused effect.
+        held: one entry a repetition; ``None`` for one that noise can explain
+            (:mod:`gatewaylab.delay`). None decided at all is a refused effect.
         probe: name of the experiment, as for a comparison.
     """
-    values = tuple(float(h) for h in held)
+    values = tuple(float(h) for h in held if h is not None)
     share = sum(values) / len(values) if values else math.nan
+    undecided = len(held) - len(values)
+    refused: tuple[str, ...] = ()
+    if not values:
+        refused = (
+            f"noise can explain all {undecided} repetitions" if undecided
+            else "no repetition was accepted",
+        )  # fmt: skip
     return Effect(
         kind="behaviour",
         what=what,
@@ -159,7 +168,8 @@ def behaviour(what: str, held: Sequence[bool], *, probe: str, seed: int = 0) -> 
         seed=seed,
         values=values,
         comparison=probe,
-        refused=() if values else ("no repetition was accepted",),
+        undecided=undecided,
+        refused=refused,
     )
 
 
@@ -198,7 +208,8 @@ def describe(effect: Effect) -> str:
     if effect.refused:
         return f"{effect.what}: no number ({'; '.join(effect.refused)})"
     if effect.kind == "behaviour":
-        return f"{effect.what}: {sum(effect.values):.0f} of {effect.blocks} repetitions"
+        told = f"{effect.what}: {sum(effect.values):.0f} of {effect.blocks} repetitions"
+        return told + (f", {effect.undecided} undecided for noise" if effect.undecided else "")
     interval = f"{_number(effect.low)}–{_number(effect.high)}"
     if effect.kind == "quantity":
         number = f"{_number(effect.estimate)} {effect.unit}".rstrip()

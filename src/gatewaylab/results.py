@@ -400,6 +400,7 @@ class Effect(_Frozen):
         values: the per-block (per-repetition) values.
         comparison: name of the comparison, or of the probe.
         unit: of a quantity.
+        undecided: repetitions of a behaviour that noise can explain, so that they say nothing.
         refused: why no number may be stated; empty for an accepted effect.
     """
 
@@ -418,6 +419,7 @@ class Effect(_Frozen):
     values: tuple[Number, ...]
     comparison: str
     unit: str = ""
+    undecided: Count = 0
     refused: tuple[str, ...] = ()
 
     @model_validator(mode="after")
