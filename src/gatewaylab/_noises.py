@@ -88,7 +88,8 @@ def _strangers(kind: str) -> Iterator[None]:
         )
     with contextlib.ExitStack() as stack:
         for core in sorted(os.sched_getaffinity(0)):
-            command = [sys.executable, "-m", "gatewaylab._noises", kind, str(core), str(os.getpid())]
+            stranger = [kind, str(core), str(os.getpid())]
+            command = [sys.executable, "-m", "gatewaylab._noises", *stranger]
             process = stack.enter_context(subprocess.Popen(command))
             stack.callback(process.kill)
         yield

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,21 +73,79 @@ def pressure_total(text: str) -> float:
     raise ValueError("no line for 'some' in the pressure file")
 
 
-def machine_times(text: str) -> dict[str, float]:
-    """CPU seconds of the whole machine from ``/proc/stat``: ``busy``, ``steal`` and ``all``.
+def machine_times(text: str, cores: Collection[int] | None = None) -> dict[str, float]:
+    """CPU seconds from ``/proc/stat``: ``busy``, ``steal`` and ``all``.
 
     Interrupt time is in ``all`` and not in ``busy``: no process is charged with it, so it could
-    not be told apart from a stranger's. Source: proc_stat(5).
+    not be told apart from a stranger's.
+
+    Args:
+        cores: which of them to add up; the whole machine when None.
 
     Raises:
         ValueError: the text is something else.
+
+    Source: proc_stat(5).
     """
-    fields = text.partition("\n")[0].split()
-    if len(fields) < 9 or fields[0] != "cpu":
-        raise ValueError("no summary line in the stat file")
-    ticks = [int(field) / _TICK for field in fields[1:9]]
-    user, nice, system, _idle, _iowait, _irq, _softirq, steal = ticks
-    return {"busy": user + nice + system, "steal": steal, "all": sum(ticks)}
+    wanted = {"cpu"} if cores is None else {f"cpu{core}" for core in cores}
+    rows = [line.split() for line in text.splitlines()]
+    rows = [fields for fields in rows if fields and fields[0] in wanted and len(fields) >= 9]
+    if len(rows) != len(wanted):
+        raise ValueError(f"no line for {', '.join(sorted(wanted))} in the stat file")
+    columns = zip(*([int(field) / _TICK for field in fields[1:9]] for fields in rows), strict=True)
+    user, nice, system, idle, iowait, irq, softirq, steal = map(sum, columns)
+    busy = user + nice + system
+    return {
+        "busy": busy, "steal": steal, "all": busy + idle + iowait + irq + softirq + steal,
+    }  # fmt: skip
+
+
+def waited(pids: Iterable[int]) -> float:
+    """Seconds for which the threads of these processes were ready to run and others ran.
+
+    Only of threads that still live. 0 where the system does not tell. Source: Linux,
+    Documentation/scheduler/sched-stats.
+    """
+    total = 0
+    for pid in pids:
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            continue
+        for thread in threads:
+            try:
+                total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_bytes().split()[1])
+            except (OSError, IndexError, ValueError):
+                continue
+    return total / 1e9
+
+
+def throttled() -> float:
+    """Seconds for which a quota has kept this process's control group from running, all cores.
+
+    0 where there is no quota. Source: Linux, Documentation/admin-guide/cgroup-v2 (``cpu.stat``).
+    """
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = Path("/sys/fs/cgroup/cpu") if controllers else Path("/sys/fs/cgroup")
+        # In a container the group is the root of what is mounted.
+        for folder in (mount / path.lstrip("/"), mount):
+            try:
+                words = (folder / "cpu.stat").read_text().split()
+            except OSError:
+                continue
+            found = dict(zip(words[::2], words[1::2], strict=False))
+            if "throttled_time" in found:
+                return int(found["throttled_time"]) / 1e9
+            if "throttled_usec" in found:
+                return int(found["throttled_usec"]) / 1e6
+    return 0.0
 
 
 def cpu_seconds(pid: int, *, own: bool = True) -> float:

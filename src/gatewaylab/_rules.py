@@ -1,8 +1,9 @@
-"""The rules by which the instrument refuses a trial: one function a rule, in one table.
+"""The rules by which the instrument judges a trial: one function a rule, in one table.
 
-Each reads a :class:`Seen` and yields what it found, a sentence that begins with the rule's name.
-The bounds are starting values from experience with shared machines; each has a mutant in the
-tests, a trial that only this rule catches.
+Each reads a :class:`Seen` and yields what it found. Rules of the kinds *wrong data* and *generator*
+have bounds of their own. A *disturbance* has none: what was lost is put into the slot model
+(:mod:`gatewaylab.disturbance`), and the bound is a quarter of the way from what is predicted to
+where a claim would fail. Each rule has a mutant in the tests, a trial that only this rule finds.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gatewaylab.disturbance import (
+    QUIET,
+    Loss,
+    Window,
+    loss_of,
+    shift_of_latency,
+    window_of,
+)
 from gatewaylab.errors import RefusedError
-from gatewaylab.results import ERRORS, GeneratorReport, Samples, quantile_of
+from gatewaylab.results import ERRORS, Finding, GeneratorReport, Samples, quantile_of
 
 #: Largest share of planned requests that may be missing.
 MAX_UNSENT = 0.01
-#: Send lag p99 may reach this, or this share of the effect that is looked for.
-MAX_LAG, MAX_LAG_OF_EFFECT = 0.001, 0.05
 #: Share of its core that the generator may use, and of the null-server ceiling it may send.
 MAX_GENERATOR_CPU, MAX_OF_CEILING = 0.60, 0.50
-#: Share of the time that the generator may be runnable without running.
-MAX_RUN_QUEUE = 0.02
-#: What the probes may read: shares, except ``foreign_cpu`` in cores.
-MAX_HEALTH = {"spin_gap": 0.03, "psi_some": 0.10, "steal": 0.01, "foreign_cpu": 0.15}
 #: Relative slack of the physical laws.
 SLACK = 0.05
 #: By how much the halves of the window may differ: the factor that equivalence allows, and below
@@ -38,23 +42,26 @@ _FEWEST_IN_HALF = 20
 #: An event loop's timer may fire up to a millisecond early, and rounding adds to that.
 _EARLY = 0.002
 
+#: What a rule yields: measured, allowed, and a sentence without the rule's name.
+Found = tuple[float, float, str]
+
 
 @dataclass(frozen=True)
 class Seen:
-    """One trial as the rules see it; the fields are the arguments of :func:`noise.refusals`."""
+    """One trial as the rules see it; the fields are the arguments of :func:`noise.findings`."""
 
     report: GeneratorReport
     samples: Samples
     health: Mapping[str, float]
     warmup: float
     seconds: float
-    effect_seconds: float | None
     expected_errors: bool | Collection[str]
     quantile: float | None
     hold: float | None
     slots: int | None
-    cpu_bound: bool
     steady: bool
+    planned: bool
+    margin: float
 
     @property
     def end(self) -> float:
@@ -66,107 +73,155 @@ class Seen:
         """The samples of the window."""
         return self.samples.rows(self.samples.scheduled_at >= self.warmup)
 
+    @cached_property
+    def loss(self) -> Loss:
+        """What others took from the trial."""
+        return loss_of(self.samples, self.report, self.health)
+
+    @cached_property
+    def window(self) -> Window:
+        """The trial for the slot model."""
+        return window_of(
+            self.samples, warmup=self.warmup, seconds=self.seconds, hold=self.hold,
+            slots=self.slots, planned=self.planned,
+        )  # fmt: skip
+
+    @property
+    def allowed(self) -> float:
+        """The largest shift of a quiet trial, as a logarithm."""
+        return QUIET * self.margin
+
+    def shift(self, loss: Loss) -> float:
+        """How far a loss can have moved the quantile that is asked for."""
+        return shift_of_latency(
+            self.window, loss, 0.5 if self.quantile is None else self.quantile
+        )
+
 
 @dataclass(frozen=True)
 class Rule:
     """One rule.
 
     Attributes:
-        name: what its messages begin with, before the colon.
-        check: yields a message for every breach.
-        validity: a breach means that the data are wrong, not that the machine was disturbed:
-            repeating the trial until it does not show would hide it.
+        name: by which findings name it.
+        kind: as in :class:`results.Finding`.
+        check: yields what it found, for every breach.
     """
 
     name: str
-    check: Callable[[Seen], Iterable[str]]
-    validity: bool = False
+    kind: Literal["wrong data", "generator", "disturbance"]
+    check: Callable[[Seen], Iterable[Found]]
+
+    def findings(self, seen: Seen) -> Iterable[Finding]:
+        """What this rule finds about a trial."""
+        for measured, allowed, words in self.check(seen):
+            yield Finding(
+                rule=self.name, kind=self.kind, measured=measured, allowed=allowed,
+                message=f"{self.name}: {words}",
+            )  # fmt: skip
 
 
-def _sent(seen: Seen) -> Iterable[str]:
+def _sent(seen: Seen) -> Iterable[Found]:
     report = seen.report
     missing = (report.planned - report.sent) / max(report.planned, 1)
     if missing > MAX_UNSENT:
         yield (
-            f"sent: {report.sent} of {report.planned} planned requests, "
-            f"{missing:.1%} missing is above {MAX_UNSENT:.0%}"
+            missing,
+            MAX_UNSENT,
+            f"{report.sent} of {report.planned} planned requests, {missing:.1%} missing is above "
+            f"{MAX_UNSENT:.0%}",
         )
 
 
-def _client_bound(seen: Seen) -> Iterable[str]:
+def _client_bound(seen: Seen) -> Iterable[Found]:
     report = seen.report
     cpu = report.cpu_seconds / report.wall_seconds if report.wall_seconds else math.nan
     if not cpu <= MAX_GENERATOR_CPU:
         yield (
-            f"client-bound: the generator used {cpu:.0%} of its core, above {MAX_GENERATOR_CPU:.0%}"
+            cpu,
+            MAX_GENERATOR_CPU,
+            f"the generator used {cpu:.0%} of its core, above {MAX_GENERATOR_CPU:.0%}",
         )
 
 
-def _ceiling(seen: Seen) -> Iterable[str]:
+def _ceiling(seen: Seen) -> Iterable[Found]:
     ceiling, rate = seen.health.get("null_ceiling"), seen.report.planned / seen.end
     if ceiling is not None and not rate <= MAX_OF_CEILING * ceiling:
         yield (
-            f"ceiling: {rate:.0f} requests/s is above {MAX_OF_CEILING:.0%} of the "
-            f"{ceiling:.0f} that a server which does nothing was sent: the client may be the limit"
+            rate,
+            MAX_OF_CEILING * ceiling,
+            f"{rate:.0f} requests/s is above {MAX_OF_CEILING:.0%} of the {ceiling:.0f} that a "
+            "server which does nothing was sent: the client may be the limit",
         )
 
 
-def _run_queue(seen: Seen) -> Iterable[str]:
-    report = seen.report
-    waited = report.run_queue_seconds / report.wall_seconds if report.wall_seconds else math.nan
-    if waited > MAX_RUN_QUEUE:  # NaN where the system does not tell
+def _moved(seen: Seen, loss: Loss, words: str) -> Iterable[Found]:
+    """A disturbance, if it can have moved the quantile by more than is allowed."""
+    shift = seen.shift(loss)
+    if shift > seen.allowed:
         yield (
-            f"run queue: the generator waited {waited:.1%} of the time for its core, "
-            f"above {MAX_RUN_QUEUE:.0%}"
+            shift,
+            seen.allowed,
+            f"{words}, which can have moved the latency by a factor of {_factor(shift)}, above "
+            f"{_factor(seen.allowed)}",
         )
 
 
-def _send_lag(seen: Seen) -> Iterable[str]:
-    lag = seen.measured.send_lag[~np.isnan(seen.measured.send_lag)]
-    if len(lag) == 0:
-        yield "send lag: no request of the measured window was sent"
+def _factor(shift: float) -> str:
+    return "∞" if shift > 20 else f"{math.exp(shift):.3g}"
+
+
+def _send_lag(seen: Seen) -> Iterable[Found]:
+    lag = seen.loss.lag
+    if lag is None or not len(lag):
         return
-    effect = seen.effect_seconds
-    bound = MAX_LAG if effect is None else max(MAX_LAG, MAX_LAG_OF_EFFECT * effect)
-    high = _quantile(lag, 0.99)
-    if high > bound:
-        yield f"send lag: p99 is {1e3 * high:.2f} ms, above {1e3 * bound:.2f} ms"
+    late = 1e3 * float(lag.max())
+    yield from _moved(seen, Loss(lag=lag), f"requests were sent up to {late:.2f} ms late")
 
 
-def _reading(name: str, reading: str, words: str) -> Rule:
-    """A rule that holds one reading of :class:`noise.Watch` against its bound."""
-
-    def check(seen: Seen) -> Iterable[str]:
-        value, bound = seen.health.get(reading), MAX_HEALTH[reading]
-        if value is None or (seen.cpu_bound and reading == "psi_some"):
-            return
-        if not value <= bound:
-            if reading == "foreign_cpu":
-                yield f"{name}: {words} {value:.2f} cores, above {bound:.2f}"
-            else:
-                yield f"{name}: {words} {value:.1%} of the time, above {bound:.0%}"
-
-    return Rule(name, check)
+def _run_queue(seen: Seen) -> Iterable[Found]:
+    waited = seen.loss.waited
+    words = f"ready processes waited {1e3 * waited:.1f} ms while others had their core"
+    yield from _moved(seen, Loss(waited=waited), words)
 
 
-def _errors(seen: Seen) -> Iterable[str]:
+def _steal(seen: Seen) -> Iterable[Found]:
+    stolen = seen.loss.stolen
+    yield from _moved(seen, Loss(stolen=stolen), f"the host took {1e3 * stolen:.0f} ms")
+
+
+def _quota(seen: Seen) -> Iterable[Found]:
+    throttled = seen.loss.throttled
+    words = f"a quota kept this group of processes from running for {1e3 * throttled:.0f} ms"
+    yield from _moved(seen, Loss(throttled=throttled), words)
+
+
+def _together(seen: Seen) -> Iterable[Found]:
+    """What no rule of its own finds, and all losses together do."""
+    alone = (_send_lag, _run_queue, _steal, _quota)
+    if not any(True for rule in alone for _ in rule(seen)):
+        yield from _moved(seen, seen.loss, "all that was lost comes to one disturbance")
+
+
+def _errors(seen: Seen) -> Iterable[Found]:
     if seen.expected_errors is True:
         return
     allowed = () if seen.expected_errors is False else seen.expected_errors
     for code, kind in enumerate(ERRORS):
         count = int(np.count_nonzero(seen.samples.error == code))
         if code and count and kind not in allowed:
-            yield f"errors: {count} requests ended in {kind!r}, which nobody expects (0 allowed)"
+            yield count, 0, f"{count} requests ended in {kind!r}, which nobody expects (0 allowed)"
 
 
-def _workers(seen: Seen) -> Iterable[str]:
+def _workers(seen: Seen) -> Iterable[Found]:
     for reading, what in (("workers_gone", "ended"), ("workers_stopped", "stood still")):
         count = seen.health.get(reading, 0)
         if count:
-            yield f"workers: {count:.0f} of the server's processes {what} meanwhile (0 allowed)"
+            words = f"{count:.0f} of the server's processes {what} meanwhile (0 allowed)"
+            yield count, 0, words
 
 
-def _order(seen: Seen) -> Iterable[str]:
+def _order(seen: Seen) -> Iterable[Found]:
     samples = seen.samples
     with np.errstate(invalid="ignore"):
         steps = (
@@ -179,19 +234,19 @@ def _order(seen: Seen) -> Iterable[str]:
             # The clock is one for all processes; the headers round to a microsecond.
             if len(step) and (step < -5e-6).any():
                 by = -1e6 * float(np.nanmin(step))
-                yield f"time order: a request {what}, by {by:.0f} µs (0 allowed)"
+                yield by, 0, f"a request {what}, by {by:.0f} µs (0 allowed)"
 
 
-def _thin_tail(seen: Seen) -> Iterable[str]:
+def _thin_tail(seen: Seen) -> Iterable[Found]:
     if seen.quantile is None:
         return
     try:
         quantile_of(seen.measured.latency, seen.quantile)
     except RefusedError as refusal:
-        yield f"samples: {refusal}"
+        yield len(seen.measured), math.nan, str(refusal)
 
 
-def _too_fast(seen: Seen) -> Iterable[str]:
+def _too_fast(seen: Seen) -> Iterable[Found]:
     if seen.hold is None:
         return
     samples = seen.samples
@@ -200,8 +255,10 @@ def _too_fast(seen: Seen) -> Iterable[str]:
     early = took < seen.hold - _EARLY
     if early.any():
         yield (
-            f"impossible latency: {int(early.sum())} answers came sooner than the hold, the "
-            f"fastest after {1e3 * took.min():.2f} ms, below {1e3 * seen.hold:.2f} ms"
+            float(took.min()),
+            seen.hold,
+            f"{int(early.sum())} answers came sooner than the hold, the fastest after "
+            f"{1e3 * took.min():.2f} ms, below {1e3 * seen.hold:.2f} ms",
         )
 
 
@@ -214,7 +271,7 @@ def _inside(seen: Seen) -> NDArray[np.bool_]:
     return inside
 
 
-def _throughput(seen: Seen) -> Iterable[str]:
+def _throughput(seen: Seen) -> Iterable[Found]:
     if seen.slots is None or not seen.hold:
         return
     count = int(_inside(seen).sum())
@@ -222,12 +279,14 @@ def _throughput(seen: Seen) -> Iterable[str]:
     most = seen.slots * (seen.seconds / seen.hold * (1 + SLACK) + 1)
     if count > most:
         yield (
-            f"throughput: {count} answers in {seen.seconds:g} s, above the {most:.1f} "
-            f"that {seen.slots} slots held {1e3 * seen.hold:g} ms can give"
+            count,
+            most,
+            f"{count} answers in {seen.seconds:g} s, above the {most:.1f} that {seen.slots} slots "
+            f"held {1e3 * seen.hold:g} ms can give",
         )
 
 
-def _slots(seen: Seen) -> Iterable[str]:
+def _slots(seen: Seen) -> Iterable[Found]:
     if seen.slots is None:
         return
     service = seen.samples.service[_inside(seen) & ~np.isnan(seen.samples.service)]
@@ -235,13 +294,16 @@ def _slots(seen: Seen) -> Iterable[str]:
         return
     most = seen.slots * (seen.seconds * (1 + SLACK) + float(service.max()))
     if service.sum() > most:
+        total = float(service.sum())
         yield (
-            f"slots: the app reports {service.sum():.3f} s of service in {seen.seconds:g} s, above "
-            f"the {most:.3f} s that {seen.slots} slots have"
+            total,
+            most,
+            f"the app reports {total:.3f} s of service in {seen.seconds:g} s, above the "
+            f"{most:.3f} s that {seen.slots} slots have",
         )
 
 
-def _little(seen: Seen) -> Iterable[str]:
+def _little(seen: Seen) -> Iterable[Found]:
     """N = X·R, with N from the time in flight and X·R from what ended in the window.
 
     The two differ by what straddles the window's edges. In a steady state those parts cancel but
@@ -257,7 +319,8 @@ def _little(seen: Seen) -> Iterable[str]:
     if in_flight == 0:
         return
     if not ended.any():
-        yield f"Little's law: {in_flight / seen.seconds:.2f} requests in flight, none ended (0 %)"
+        words = f"{in_flight / seen.seconds:.2f} requests in flight, and none ended"
+        yield math.inf, seen.allowed, words
         return
     sojourn = (gone - begun)[ended]
     across = ((begun < warmup) & (gone > warmup)).sum() + ((begun < end) & (gone >= end)).sum()
@@ -265,9 +328,11 @@ def _little(seen: Seen) -> Iterable[str]:
     off = abs(in_flight - float(sojourn.sum()))
     if off > allowed:
         yield (
-            f"Little's law: {in_flight / seen.seconds:.2f} in flight on average, but throughput "
-            f"times latency is {sojourn.sum() / seen.seconds:.2f}, off by {off / in_flight:.0%}, "
-            f"above {allowed / in_flight:.0%}: the window is not steady"
+            math.log1p(off / in_flight),
+            math.log1p(allowed / in_flight),
+            f"{in_flight / seen.seconds:.2f} in flight on average, but throughput times latency "
+            f"is {sojourn.sum() / seen.seconds:.2f}, off by {off / in_flight:.0%}, above "
+            f"{allowed / in_flight:.0%}: the window is not steady",
         )
 
 
@@ -279,7 +344,7 @@ def _met(seen: Seen) -> bool:
     return bool(kinds & {*seen.expected_errors})
 
 
-def _warm_up(seen: Seen) -> Iterable[str]:
+def _warm_up(seen: Seen) -> Iterable[Found]:
     """The halves of the window agree, so that the warm-up was long enough.
 
     Compared is what a request takes without its wait, because a queue differs from one half to
@@ -303,8 +368,10 @@ def _warm_up(seen: Seen) -> Iterable[str]:
     low, high = sorted((early, late))
     if high > MAX_DRIFT * low and high - low > MAX_DRIFT_SECONDS:
         yield (
-            f"warm-up: a request took {1e3 * early:.2f} ms in the first half of the window and "
-            f"{1e3 * late:.2f} ms in the second, a factor above {MAX_DRIFT:g}; warm up for longer"
+            math.log(high / low) if low > 0 else math.inf,
+            math.log(MAX_DRIFT),
+            f"a request took {1e3 * early:.2f} ms in the first half of the window and "
+            f"{1e3 * late:.2f} ms in the second, a factor above {MAX_DRIFT:g}; warm up for longer",
         )
 
 
@@ -313,24 +380,26 @@ def _quantile(values: NDArray[np.float64], p: float) -> float:
     return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
 
 
-#: Every rule, in the order in which its messages are given.
+#: Every rule, in the order in which its findings are given.
 RULES: tuple[Rule, ...] = (
-    Rule("sent", _sent),
-    Rule("client-bound", _client_bound),
-    Rule("run queue", _run_queue),
-    Rule("ceiling", _ceiling),
-    Rule("send lag", _send_lag),
-    _reading("spin gap", "spin_gap", "a busy loop lost"),
-    _reading("CPU pressure", "psi_some", "some task waited for"),
-    _reading("steal", "steal", "the host took"),
-    _reading("foreign CPU", "foreign_cpu", "other processes used"),
-    Rule("errors", _errors, validity=True),
-    Rule("workers", _workers, validity=True),
-    Rule("time order", _order, validity=True),
-    Rule("samples", _thin_tail),
-    Rule("impossible latency", _too_fast, validity=True),
-    Rule("throughput", _throughput, validity=True),
-    Rule("slots", _slots, validity=True),
-    Rule("Little's law", _little),
-    Rule("warm-up", _warm_up),
+    Rule("sent", "generator", _sent),
+    Rule("client-bound", "generator", _client_bound),
+    Rule("ceiling", "generator", _ceiling),
+    Rule("samples", "generator", _thin_tail),
+    Rule("send lag", "disturbance", _send_lag),
+    Rule("run queue", "disturbance", _run_queue),
+    Rule("steal", "disturbance", _steal),
+    Rule("quota", "disturbance", _quota),
+    Rule("together", "disturbance", _together),
+    Rule("warm-up", "disturbance", _warm_up),
+    Rule("Little's law", "disturbance", _little),
+    Rule("errors", "wrong data", _errors),
+    Rule("workers", "wrong data", _workers),
+    Rule("time order", "wrong data", _order),
+    Rule("impossible latency", "wrong data", _too_fast),
+    Rule("throughput", "wrong data", _throughput),
+    Rule("slots", "wrong data", _slots),
 )
+
+#: The rules whose measured number is itself a shift of the result, beside the modelled loss.
+DRIFT = ("warm-up", "Little's law")

@@ -65,6 +65,7 @@ class Entry(BaseModel):
     notebook: str
     sources: tuple[Source, ...]
     systems: tuple[str, ...] = ()
+    versions: str = ""
 
 
 @dataclass(frozen=True)
@@ -298,6 +299,7 @@ def claim(
         notebook=entry.notebook,
         missing=tuple(missing),
         systems=entry.systems,
+        versions=entry.versions,
     )
     if (stage := staging()) is not None:
         stage.claim(record)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from gatewaylab._procfs import machine_times, pressure_total
+from gatewaylab._procfs import machine_times, pressure_total, throttled
 from gatewaylab.errors import InputError
 
 #: What an observation came to: it held, it did not, or noise can explain what was seen.
@@ -24,8 +24,8 @@ Told = bool | None
 class Delay:
     """A ``with`` block, and the most that anything in it can have been held up.
 
-    That is the time in which at least one task of the machine waited for a processor, and what the
-    host took from the processors: a chain of events, through however many processes, cannot have
+    That is the time in which at least one task of the machine waited for a processor, what the host
+    took from the processors, and what a quota held back: a chain of events, through however many processes, cannot have
     waited for longer. A system that does not tell counts as undisturbed.
 
     Attributes:
@@ -132,7 +132,7 @@ def _lost() -> float:
         total += pressure_total(Path("/proc/pressure/cpu").read_text())
     with contextlib.suppress(OSError, ValueError):
         total += machine_times(Path("/proc/stat").read_text())["steal"]
-    return total
+    return total + throttled()
 
 
 __all__ = ["Delay", "Told", "both_ways", "every", "opposite", "repeated", "sooner", "until"]

@@ -67,6 +67,10 @@ class ClaimRecord(_Record):
         verdict: what this measurement says of ``statement``.
         rule: the hypothesis in words. threshold: its number. theory: what the model predicts.
         missing: the systems that kept it from being measured here.
+        versions: for which versions the statement holds, where that matters.
+        disturbed: blocks or repetitions that noise can have moved by more than a quarter of the
+            way from what is expected to the threshold.
+        why: what left the claim inconclusive.
     """
 
     id: str
@@ -85,6 +89,9 @@ class ClaimRecord(_Record):
     notebook: str
     missing: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
+    versions: str = ""
+    disturbed: int = 0
+    why: str = ""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

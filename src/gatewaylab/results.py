@@ -57,6 +57,28 @@ class _Frozen(BaseModel):
     )
 
 
+class Finding(_Frozen):
+    """What a rule found about a trial, a reading or an effect.
+
+    Attributes:
+        rule: the rule's name.
+        kind: *wrong data* are never measured again, which would only look for a run that hides
+            them. *generator*: the load was not the planned one. *disturbance*: others used the
+            machine, by so much that it can have moved what is looked for.
+        measured, allowed: in the unit that the message names; NaN where there is no number.
+        message: a sentence for people.
+    """
+
+    rule: Annotated[str, Field(min_length=1)]
+    kind: Literal["wrong data", "generator", "disturbance"]
+    measured: Number
+    allowed: Number
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class Samples(_Frozen):
     """One column per measured quantity, one row per planned request, in the plan's order.
 
@@ -221,8 +243,9 @@ class Trial(_Frozen):
         seconds: length of the measured window.
         deadline: seconds after which an unanswered request is censored.
         started: wall-clock time of the start, ISO 8601, for the record only.
-        health: what the noise probes read, by name.
-        refusals: the rules that this trial broke; empty for an accepted one.
+        health: what was read of the machine, by name.
+        findings: what the rules found. A trial with none but disturbances may be used; it is then
+            marked by them.
     """
 
     label: Annotated[str, Field(min_length=1)]
@@ -237,7 +260,12 @@ class Trial(_Frozen):
     samples: Samples
     generator: GeneratorReport
     health: dict[str, Number]
-    refusals: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether its load was the planned one and its data are right."""
+        return all(finding.kind == "disturbance" for finding in self.findings)
 
     @property
     def measured(self) -> Samples:
@@ -295,8 +323,8 @@ class Comparison(_Frozen):
         twin: the label that each block measured twice (A/A).
         blocks: how many blocks were asked for.
         seed: seed of the permutations and, with block and label, of every plan.
-        trials: accepted trials; the twin's second one is labelled ``twin + " (again)"``.
-        rejected: refused trials, kept for the record.
+        trials: those that count; the twin's second one is labelled ``twin + " (again)"``.
+        rejected: trials that were measured again, kept for the record.
     """
 
     name: str
@@ -317,9 +345,9 @@ class Comparison(_Frozen):
         for trial in (*self.trials, *self.rejected):
             if trial.label not in known:
                 raise ValueError(f"a trial is labelled {trial.label!r}, which is not declared")
-        if any(trial.refusals for trial in self.trials):
+        if not all(trial.usable for trial in self.trials):
             raise ValueError("a trial that broke a rule stands among the accepted ones")
-        if not all(trial.refusals for trial in self.rejected):
+        if not all(trial.findings for trial in self.rejected):
             raise ValueError("a rejected trial does not say which rule it broke")
         return self
 
@@ -330,6 +358,10 @@ class Comparison(_Frozen):
 
 #: The units in which the slot model predicts readings: a median latency, answers per second.
 PREDICTED = ("ms", "/s")
+
+
+#: What noise does to a number: it lengthens a time, lowers a rate, and leaves others alone.
+Touched = Literal["time", "rate", "nothing"]
 
 
 class Expected(_Frozen):
@@ -355,7 +387,10 @@ class Readings(_Frozen):
         what: the quantity in words. unit: of the values.
         labels, twin, blocks, seed: as in :class:`Comparison`.
         values: by label, by block; the twin's second value is labelled ``twin + " (again)"``.
-        refused: the rules that refused a reading, with how often each did.
+        touched: what noise does to a value: lengthens a time, lowers a rate, or nothing (memory,
+            computing time).
+        shifts: by label, by block: how far noise can have moved the value, as a logarithm.
+        repeated: readings that were taken again because noise could have moved them.
         expected: by label, what the slot model predicts, where it can.
     """
 
@@ -367,7 +402,9 @@ class Readings(_Frozen):
     blocks: Annotated[int, Field(ge=1)]
     seed: Count
     values: dict[str, dict[int, float]]
-    refused: dict[str, int] = {}
+    touched: Touched = "nothing"
+    shifts: dict[str, dict[int, Number]] = {}
+    repeated: Count = 0
     expected: dict[str, Expected] = {}
 
     @model_validator(mode="after")
@@ -382,6 +419,15 @@ class Readings(_Frozen):
         if not all(math.isfinite(v) for row in self.values.values() for v in row.values()):
             raise ValueError("a reading is a finite number")
         return self
+
+
+class Bounds(_Frozen):
+    """The bounds of an effect's intervals: ``low`` and ``high`` at 95 %, the others at 90 %."""
+
+    low: Number
+    high: Number
+    low90: Number
+    high90: Number
 
 
 class Effect(_Frozen):
@@ -401,6 +447,9 @@ class Effect(_Frozen):
         comparison: name of the comparison, or of the probe.
         unit: of a quantity.
         undecided: repetitions of a behaviour that noise can explain, so that they say nothing.
+        shifts: by block, how far noise can have moved the value, as a logarithm, 0 or more.
+        quiet: the bounds that are left when in every block what noise can have done is taken off;
+            None when nothing was lost.
         refused: why no number may be stated; empty for an accepted effect.
     """
 
@@ -420,7 +469,16 @@ class Effect(_Frozen):
     comparison: str
     unit: str = ""
     undecided: Count = 0
-    refused: tuple[str, ...] = ()
+    shifts: tuple[Number, ...] = ()
+    quiet: Bounds | None = None
+    refused: tuple[Finding, ...] = ()
+
+    @property
+    def quieted(self) -> Effect:
+        """The effect with the bounds that noise leaves."""
+        if self.quiet is None:
+            return self
+        return self.model_copy(update={**self.quiet.model_dump(), "quiet": None})
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,0 +1,198 @@
+"""By how much what others took from a trial can have moved its result, through the slot model.
+
+A disturbance has no bound of its own in milliseconds or per cent. What was lost while a trial was
+under way (the time in which its processes were ready and others ran, what the host took, how late
+each request was sent) is put into the slot model with the very plan that was sent, and the model
+says by how much the quantity moves. That shift, a logarithm, is in the unit of the claim.
+
+Nobody knows where in the window the loss fell, so the worst of several places counts: spread over
+all requests, or one stall that begins at any of :data:`PLACES` moments. Noise only lengthens, so
+the truth lies at most the shift below a latency, or above a rate. Pure functions: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewaylab import queueing
+from gatewaylab.results import GeneratorReport, Samples, Touched, Trial
+from gatewaylab.stats import EQUIVALENCE
+
+Floats = NDArray[np.float64]
+
+#: At how many moments of the window a stall is tried.
+PLACES = 8
+
+#: The distance from a prediction to a threshold when nothing narrower is said: that of "no
+#: difference", a ratio of 1.25.
+MARGIN = EQUIVALENCE[1]
+
+#: A trial is quiet if its shift is at most this share of that distance.
+QUIET = 0.25
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What others took from one trial.
+
+    Attributes:
+        waited: seconds in which processes of the server or the generator were ready and others
+            had their core.
+        stolen: seconds that the host took from the cores in use.
+        throttled: seconds that a quota kept this group of processes from running.
+        lag: seconds by which each request was sent late, one a sample; empty to leave it out.
+    """
+
+    waited: float = 0.0
+    stolen: float = 0.0
+    throttled: float = 0.0
+    lag: Floats | None = None
+
+    @property
+    def seconds(self) -> float:
+        """All that was lost but for the lag of the sending, in seconds."""
+        return self.waited + self.stolen + self.throttled
+
+
+def loss_of(samples: Samples, report: GeneratorReport, health: Mapping[str, float]) -> Loss:
+    """What the generator's report and the readings of a trial (:class:`noise.Watch`) say was lost.
+
+    A process that is ready waits for its own like as well as for others; the share of others in
+    all computing of the window says how much of the waiting is theirs.
+    """
+    queued = 0.0 if math.isnan(report.run_queue_seconds) else report.run_queue_seconds
+    return Loss(
+        waited=health.get("others", 0.0) * (health.get("server_waited", 0.0) + queued),
+        stolen=health.get("stolen", 0.0),
+        throttled=health.get("throttled", 0.0),
+        lag=np.nan_to_num(samples.send_lag, nan=0.0),
+    )
+
+
+@dataclass(frozen=True)
+class Window:
+    """One trial as the model sees it.
+
+    Attributes:
+        plan: scheduled starts, shape ``(n,)``. measured: which of them count, shape ``(n,)``.
+        seconds: length of the measured window.
+        hold: seconds a request holds its slot. slots: how many; None for no bound.
+        planned: the arrivals were; in the closed model there is no plan to put a loss into.
+    """
+
+    plan: Floats
+    measured: NDArray[np.bool_]
+    seconds: float
+    hold: float
+    slots: int | None
+    planned: bool = True
+
+
+def window_of(
+    samples: Samples,
+    *,
+    warmup: float,
+    seconds: float,
+    hold: float | None,
+    slots: int | None,
+    planned: bool,
+) -> Window:
+    """The trial of these samples; a hold that is not known is what the answers say it was.
+
+    That is the median of the application's own account, else the lower quartile of the latency.
+    """
+    if hold is None:
+        measured = samples.rows(samples.scheduled_at >= warmup)
+        service = measured.service[~np.isnan(measured.service)]
+        finite = measured.latency[np.isfinite(measured.latency)]
+        hold = float(
+            np.median(service) if len(service)
+            else np.quantile(finite, 0.25) if len(finite) else math.inf
+        )  # fmt: skip
+    return Window(
+        plan=samples.scheduled_at,
+        measured=samples.scheduled_at >= warmup,
+        seconds=seconds,
+        hold=hold,
+        slots=slots,
+        planned=planned,
+    )
+
+
+def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
+    """How far a loss can have moved the ``p`` quantile of the latency up, as a logarithm.
+
+    Infinite when no latency is known to begin with.
+    """
+    lost = loss.seconds
+    if not window.planned:
+        return _share(lost, window.seconds)
+    plan, count = window.plan, len(window.plan)
+    if not count or not 0 < window.hold < math.inf or not window.measured.any():
+        return math.inf
+    lag = np.zeros(count) if loss.lag is None else np.clip(loss.lag, 0.0, None)
+    sent = np.maximum.accumulate(plan + lag)
+
+    def quantile(finished: Floats) -> float:
+        ordered = np.sort((finished - plan)[window.measured])
+        return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
+
+    undisturbed = quantile(plan + queueing.slot_model(plan, window.hold, window.slots))
+    spread = quantile(sent + queueing.slot_model(sent, window.hold + lost / count, window.slots))
+    worst = spread
+    if lost > 0:
+        for begin in np.linspace(float(plan[0]), float(plan[-1]), PLACES, endpoint=False):
+            stalled = queueing.stall_latencies(sent, float(begin), lost, window.hold, window.slots)
+            worst = max(worst, quantile(sent + stalled))
+    return max(0.0, math.log(worst / undisturbed))
+
+
+def shift_of_rate(window: Window, loss: Loss) -> float:
+    """How far a loss can have lowered the answers per second, as a logarithm."""
+    return _share(loss.seconds, window.seconds)
+
+
+def _share(lost: float, seconds: float) -> float:
+    return math.inf if lost >= seconds else -math.log1p(-max(0.0, lost) / seconds)
+
+
+def shift(trial: Trial, touched: Touched = "time", p: float = 0.5) -> float:
+    """How far noise can have moved what a trial is asked for, as a logarithm, 0 or more.
+
+    Args:
+        touched: ``time`` for the ``p`` quantile of its latency, ``rate`` for its throughput.
+    """
+    window = window_of(
+        trial.samples,
+        warmup=trial.warmup,
+        seconds=trial.seconds,
+        hold=trial.setup.get("hold"),
+        slots=trial.setup.get("slots"),
+        planned=trial.arrivals.get("kind") != "closed",
+    )
+    loss = loss_of(trial.samples, trial.generator, trial.health)
+    drift = trial.health.get("drift", 0.0)
+    if touched == "rate":
+        return shift_of_rate(window, loss) + drift
+    return shift_of_latency(window, loss, p) + drift
+
+
+def reach(shift: float, touched: Touched) -> tuple[float, float]:
+    """How far below and above a number the truth may lie, as logarithms: noise has one direction.
+
+    What lengthens a time leaves the truth below it; what lowers a rate leaves it above.
+    """
+    if touched == "nothing":
+        return 0.0, 0.0
+    return (shift, 0.0) if touched == "time" else (0.0, shift)
+
+
+__all__ = [
+    "MARGIN", "PLACES", "QUIET", "Loss", "Window", "loss_of", "reach", "shift",
+    "shift_of_latency", "shift_of_rate", "window_of",
+]  # fmt: skip
