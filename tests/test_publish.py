@@ -520,7 +520,6 @@ def _as_site(book: Book) -> None:
     (book.root / "i.md").write_text(f"{front}\n{cards}\n## Ledger\n\n```{{claim-entries}}\n```\n")
 
 
-@pytest.mark.timeout(240)
 def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(
     two: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:

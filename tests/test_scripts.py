@@ -65,7 +65,7 @@ class Clone:
     def run(self, script: str, *arguments: str, code: int = 0, **extra: str) -> Log:
         self.log.write_text("")
         process = self.start(script, *arguments, **extra)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == code, said
         return self.log.read_text().splitlines()
 
@@ -132,14 +132,14 @@ def test_two_installs_at_once_take_turns(clone: Clone) -> None:
     clone.log.write_text("")
     both = [clone.start("install", SLOW="0.3") for _ in range(2)]
     for process in both:
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
     assert len(clone.log.read_text().splitlines()) == 3
 
 
 def test_install_refuses_an_unsuitable_python_and_says_what_would_do(clone: Clone) -> None:
     process = clone.start("install", TOO_OLD="1")
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "3.11 to 3.14" in said
     assert str(clone.fake) in said
@@ -163,6 +163,12 @@ def test_test_keeps_system_for_the_installer_and_passes_the_rest_on(clone: Clone
     assert log[-1] == "-m pytest -x"
 
 
+def test_bench_keeps_system_for_the_installer_and_passes_the_rest_on(clone: Clone) -> None:
+    log = clone.run("bench", "--only", "wrk", "--system")
+    assert log[0] == "system"
+    assert log[-1] == "-m tests.bench --only wrk"
+
+
 def test_lab_is_the_instrument(clone: Clone) -> None:
     assert clone.run("lab", "servers", "--json")[-1] == "gatewaylab servers --json"
 
@@ -175,7 +181,7 @@ def test_system_names_what_is_missing_where_there_is_no_apt(tmp_path: Path) -> N
         env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 1

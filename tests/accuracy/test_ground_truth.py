@@ -1,14 +1,12 @@
 """The instrument held against exact answers; the faults put into it are in ``test_mutants``.
 
 The exact answers are the lines of ``gatewaylab selfcheck``. The generator and the server each have
-a core. Run on a quiet machine: ``pytest -m accuracy``.
+a core. What fails while the machine was disturbed is tried again, and is then undecided.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,11 +16,12 @@ from numpy.typing import NDArray
 from gatewaylab import selfcheck
 from gatewaylab.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.load import get, run
-from gatewaylab.noise import MAX_HEALTH, Watch, refusals
+from gatewaylab.noise import refusals
 from gatewaylab.queueing import stall_latencies
 from gatewaylab.reference import reference_server
 from gatewaylab.results import GeneratorReport, Samples
 from gatewaylab.selfcheck import CHECKS
+from tests.support.disturbed import unless_disturbed
 
 Floats = NDArray[np.float64]
 
@@ -33,35 +32,6 @@ pytestmark = [
 
 CORES = sorted(os.sched_getaffinity(0))
 GENERATOR, SERVER = CORES[0], CORES[-1]
-
-
-def retried_in_noise(test: Callable[..., None]) -> Callable[..., None]:
-    """Repeat a test that failed while strangers used the machine; never one that failed in quiet.
-
-    After three disturbed failures it is skipped with the readings: inconclusive, not green.
-    """
-
-    @functools.wraps(test)
-    def repeated(**arguments: Any) -> None:
-        disturbed = {}
-        for _ in range(3):
-            watch = Watch(spin=0.01)
-            try:
-                with watch:
-                    test(**arguments)
-            except AssertionError:
-                disturbed = {
-                    name: round(value, 3)
-                    for name, value in watch.health.items()
-                    if value > MAX_HEALTH.get(name, np.inf)
-                }
-                if not disturbed:
-                    raise
-            else:
-                return
-        pytest.skip(f"inconclusive, the machine was disturbed three times: {disturbed}")
-
-    return repeated
 
 
 def quantile(values: Floats, p: float) -> float:
@@ -116,6 +86,7 @@ def test_the_line_of_the_self_check_is_green(name: str) -> None:
     assert check.verdict == "green", check
 
 
+@unless_disturbed(0.02)
 def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
     """Coordinated omission: the mutant that this page exists to catch."""
     with reference_server("stall", hold=0.6, at=1.0, pin=SERVER) as server:
@@ -129,7 +100,7 @@ def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
     assert quantile(samples.latency, 0.9) < 0.1 * quantile(truth, 0.9)
 
 
-@retried_in_noise
+@unless_disturbed(0.003)  # half of the hundredth of a stall that p90 and the maximum may be off
 def test_two_ways_to_the_truth_of_a_stall_agree() -> None:
     """The library solves it on the server's own clock; here each request is walked through."""
     with reference_server("stall", hold=0.6, at=1.002, pin=SERVER) as server:
@@ -144,7 +115,7 @@ def test_two_ways_to_the_truth_of_a_stall_agree() -> None:
         assert abs(compared(samples.latency, library)[level][2]) <= 0.01
 
 
-@retried_in_noise
+@unless_disturbed(0.01)
 def test_a_queue_in_its_steady_state_breaks_no_law_of_physics() -> None:
     hold = 0.02
     with reference_server("slots", hold=hold, pin=SERVER) as server:
@@ -155,7 +126,7 @@ def test_a_queue_in_its_steady_state_breaks_no_law_of_physics() -> None:
     assert not [m for m in refused if m.startswith(("impossible", "throughput", "slots", "time"))]
 
 
-@retried_in_noise
+@unless_disturbed(0.01)
 def test_an_overloaded_queue_breaks_littles_law() -> None:
     hold = 0.02
     with reference_server("slots", hold=hold, pin=SERVER) as server:

@@ -52,6 +52,7 @@ from gatewaylab import _procfs, _raw, compare, load, noise
 from gatewaylab._http1 import encode
 from gatewaylab._wire import Job
 from gatewaylab.arrivals import ConstantRate
+from gatewaylab.delay import until
 from gatewaylab.errors import InvalidTrialError
 from gatewaylab.load import Request, _results, get, run
 from gatewaylab.noise import Watch, refusals
@@ -65,10 +66,10 @@ from tests.accuracy.test_ground_truth import (
     GENERATOR,
     SERVER,
     compared,
-    retried_in_noise,
     stalled_truth,
 )
 from tests.support import faulty
+from tests.support.disturbed import unless_disturbed
 
 pytestmark = [
     pytest.mark.accuracy,
@@ -138,16 +139,16 @@ def generator_of(owner: int) -> int | None:
 
 def test_a_generator_that_was_stopped_is_refused() -> None:
     result: list[tuple[Samples, GeneratorReport]] = []
-    with reference_server("null", pin=SERVER) as server:
+    with reference_server("null", pin=SERVER) as ready:
 
         def work() -> None:
             result.append(
-                run(server.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR)
+                run(ready.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR)
             )
 
         thread = threading.Thread(target=work)
         thread.start()
-        time.sleep(1.5)
+        assert until(lambda: ready.report()["requests"] > 20, within=60)  # of 600
         pid = generator_of(os.getpid())
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
@@ -187,7 +188,7 @@ class _Sluggish(_raw.Loop):
 
 
 @pytest.mark.parametrize(("kind", "refused"), [(_Sluggish, True), (_raw.Loop, False)])
-@retried_in_noise
+@unless_disturbed(0.005)
 def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> None:
     plan = ConstantRate(200).plan(2, 0)
     with reference_server("null", pin=SERVER) as server:
@@ -215,7 +216,7 @@ def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> No
 @contextlib.contextmanager
 def strangers(count: int) -> Iterator[list[int]]:
     """So many busy loops that are nobody's children and may run on any core."""
-    loop = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
+    loop = "import time\nend = time.monotonic() + 600\nwhile time.monotonic() < end: pass"
     start = (
         "import subprocess, sys\n"
         f"for _ in range({count}):\n"
@@ -232,10 +233,10 @@ def strangers(count: int) -> Iterator[list[int]]:
         for pid in hogs:
             if born[pid] is not None and _procfs.start_time(pid) == born[pid]:
                 os.kill(pid, signal.SIGKILL)
-        until = time.monotonic() + 5
-        while any(_procfs.start_time(pid) == born[pid] is not None for pid in hogs):
-            assert time.monotonic() < until, "a stranger does not end"
-            time.sleep(0.01)
+        assert until(
+            lambda: not any(_procfs.start_time(pid) == born[pid] is not None for pid in hogs),
+            within=60,
+        ), "a stranger does not end"
 
 
 def watched_trials(count: int) -> list[Recorded]:
@@ -262,10 +263,10 @@ def test_strangers_that_compute_are_seen_in_19_of_20_trials(count: int) -> None:
     )
     assert sum(flagged) >= 0.95 * TRIALS
     assert not any("foreign CPU" in trial.names_without("foreign CPU") for trial in trials)
-    assert float(np.median(used)) > 0.7
+    assert float(np.median(used)) > 0.5
 
 
-@retried_in_noise
+@unless_disturbed(0.01)
 def test_without_a_stranger_no_trial_names_one() -> None:
     assert not any("foreign CPU" in trial.names() for trial in watched_trials(3))
 
@@ -302,10 +303,9 @@ def with_fault(
     @contextlib.contextmanager
     def healed_before_the_stop(what: Server, **options: Any) -> Iterator[Running]:
         with serve(what, **options) as running:
-            until = time.monotonic() + 10
-            while len(workers_of(running)) < 2:  # ready as soon as the first one answers
-                assert time.monotonic() < until, "the second worker does not come"
-                time.sleep(0.01)
+            # Ready as soon as the first one answers.
+            both = until(lambda: len(workers_of(running)) == 2, within=60)
+            assert both, "the second worker does not come"
             under_test.append(running)
             try:
                 yield running
@@ -431,7 +431,7 @@ def test_more_slots_than_were_claimed_are_refused(claimed: int) -> None:
 # The client.
 
 
-@retried_in_noise
+@unless_disturbed(0.01)
 def test_a_client_beyond_its_limit_is_refused() -> None:
     rate = 1.5 * ceiling(pin=GENERATOR, server_pin=SERVER)
     with reference_server("null", pin=SERVER) as ready:
@@ -571,12 +571,13 @@ def test_two_hours_of_the_wall_clock_change_no_duration(
     else:
         assert not wrong
         assert samples.latency.min() >= 0.028
-        assert samples.latency.max() < 5
-        assert 2.4 < report.wall_seconds < 20
+        # The run itself would end at its deadline, hours before a jump that it had believed.
+        assert samples.latency.max() < 60
+        assert 2.4 < report.wall_seconds < 60
 
 
 @pytest.mark.parametrize(("warmup", "refused"), [(0.2, True), (1.8, False)])
-@retried_in_noise
+@unless_disturbed(0.01)
 def test_a_server_that_is_cold_for_longer_than_the_warm_up_is_refused(
     warmup: float, refused: bool
 ) -> None:
