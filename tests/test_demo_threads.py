@@ -18,7 +18,7 @@ import pytest
 
 from demo_apps import fastapi_app
 from demo_apps.django_threads import counting, settings_seven
-from gatewaylab.clients import ask, together
+from gatewaylab.clients import ask, inside, together
 from gatewaylab.process import serve
 from gatewaylab.servers import server
 from tests.in_process import ask_asgi, environ_of
@@ -85,7 +85,7 @@ def test_wsgi_counts_are_answered_before_the_application() -> None:
 
     outer = counting.counted_wsgi(inner)
     (body,) = outer(environ_of("/counts"), lambda *_: None)
-    assert json.loads(body).keys() == {"threads", "submits"}
+    assert json.loads(body).keys() == {"threads", "submits", "inside"}
     assert list(outer(environ_of("/hello"), lambda *_: None)) == [b"inner"]
     assert called == ["/hello"]
 
@@ -101,10 +101,33 @@ def test_asgi_counts_are_answered_before_the_application() -> None:
 
     outer = counting.counted_asgi(inner)
     response = asyncio.run(ask_asgi(outer, "/counts"))
-    assert response.json().keys() == {"threads", "submits"}
+    assert response.json().keys() == {"threads", "submits", "inside"}
     assert asyncio.run(ask_asgi(outer, "/hello")).status_code == 204
     asyncio.run(outer({"type": "websocket", "path": "/counts"}, None, None))
     assert called == ["http", "websocket"]
+
+
+def test_a_request_is_inside_until_the_application_is_done_with_it() -> None:
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+        answered.set()
+        await release.wait()
+        if scope["path"] == "/fails":
+            raise ValueError
+
+    async def inside(path: str) -> list[int]:
+        request = asyncio.create_task(ask_asgi(outer, path))
+        await answered.wait()
+        seen = [(await ask_asgi(outer, "/counts")).json()["inside"]]
+        release.set()
+        await asyncio.gather(request, return_exceptions=True)
+        return [*seen, (await ask_asgi(outer, "/counts")).json()["inside"]]
+
+    outer = counting.counted_asgi(inner)
+    for path in ("/hello", "/fails"):
+        answered, release = asyncio.Event(), asyncio.Event()
+        assert asyncio.run(inside(path)) == [1, 0]
 
 
 def test_the_seven_middleware_are_those_of_a_new_project() -> None:
@@ -126,10 +149,10 @@ def test_the_counted_application_answers_under_wsgi() -> None:
     transport = httpx.WSGITransport(wsgi.application)
     with httpx.Client(transport=transport, base_url="http://127.0.0.1") as client:
         assert client.get("/hello").text == "hello, world\n"
-        assert client.get("/counts").json().keys() == {"threads", "submits"}
+        assert client.get("/counts").json().keys() == {"threads", "submits", "inside"}
 
 
-def test_fastapi_s_own_hold_uses_the_pool_once() -> None:
+def test_fastapi_s_own_view_uses_the_pool_once() -> None:
     from demo_apps.django_threads import fastapi
 
     calls: list[Any] = []
@@ -141,11 +164,24 @@ def test_fastapi_s_own_hold_uses_the_pool_once() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anyio.to_thread, "run_sync", counted)
-        assert asyncio.run(ask_asgi(fastapi.application, "/sync/hold?ms=1")).text == "held 1 ms\n"
+        own = asyncio.run(ask_asgi(fastapi.application, "/sync/moments?ms=1")).json()
+        assert own["ended"] - own["began"] >= 0.001
         assert len(calls) == 1
         other = asyncio.run(ask_asgi(fastapi_app.application, "/sync/hold?ms=1"))
     assert other.text == "held 1 ms\n"
     assert len(calls) == 3
+
+
+@pytest.mark.live
+def test_django_s_own_view_says_when_it_began_and_ended() -> None:
+    env = {"DJANGO_SETTINGS_MODULE": f"{PROJECT}.settings_moments"}
+    with serve(server("uvicorn", app=f"{PROJECT}.asgi:application", env=env)) as running:
+        reply = ask(running, "/sync/moments?ms=20")
+        told = json.loads(reply.text)
+        began, ended = inside(reply)
+        assert began <= told["began"] <= told["ended"] - 0.02 <= ended
+        assert ask(running, "/sync/moments?ms=no").status == 400
+        assert ask(running, "/hello").status == 200
 
 
 @pytest.mark.live
@@ -166,10 +202,10 @@ def test_a_served_project_counts_what_a_request_gives_to_a_pool(
         ask(running, path)
 
         def counted() -> int:
-            last = None
-            while last != (last := ask(running, "/counts").text):
-                pass
-            return int(json.loads(last)["submits"])
+            told: dict[str, int] = {"inside": 1}
+            while told["inside"]:
+                told = json.loads(ask(running, "/counts").text)
+            return told["submits"]
 
         before = counted()
         assert {reply.status for reply in together(running, [path] * 4)} == {200}

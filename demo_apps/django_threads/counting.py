@@ -1,7 +1,8 @@
 """Counts thread starts and calls handed to a pool of threads, and tells the numbers by HTTP.
 
 The two methods are wrapped once, for the whole process, so Django, asgiref and the server are
-counted alike. ``/counts`` is answered before the application is called: asking costs nothing.
+counted alike. ``/counts`` is answered before the application is called: asking costs nothing. It
+also tells how many requests the application still has ``inside``: Django works on after its answer.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ def counts() -> Mapping[str, int]:
         return dict(_counts)
 
 
+def _told(inside: int) -> bytes:
+    return json.dumps({**counts(), "inside": inside}).encode()
+
+
 def counted_wsgi(application: Wsgi) -> Wsgi:
     """The application, with ``/counts`` answered before it."""
 
@@ -65,7 +70,8 @@ def counted_wsgi(application: Wsgi) -> Wsgi:
         if environ.get("PATH_INFO") != PATH:
             return application(environ, start_response)
         start_response("200 OK", [("Content-Type", JSON)])
-        return [json.dumps(counts()).encode()]
+        # The worker has one thread, and that is here: no other request is inside.
+        return [_told(inside=0)]
 
     return outer
 
@@ -73,11 +79,18 @@ def counted_wsgi(application: Wsgi) -> Wsgi:
 def counted_asgi(application: Asgi) -> Asgi:
     """The application, with ``/counts`` answered before it."""
 
+    inside = 0
+
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal inside
         if scope["type"] != "http" or scope["path"] != PATH:
-            await application(scope, receive, send)
+            inside += 1
+            try:
+                await application(scope, receive, send)
+            finally:
+                inside -= 1
             return
-        body = json.dumps(counts()).encode()
+        body = _told(inside)
         headers = [(b"content-type", JSON.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -14,9 +14,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Protocol, TypeVar
 
 import httpx
@@ -133,6 +134,25 @@ def together(
 def span(replies: Sequence[Reply]) -> float:
     """Seconds from the first request's start to the last answer's end."""
     return max(reply.ended for reply in replies) - min(reply.begun for reply in replies)
+
+
+def inside(reply: Reply) -> tuple[float, float]:
+    """When a request came to the demo application, and when its answer was ready there.
+
+    Both by the monotonic clock, as the headers of every answer tell; what a client, the network or
+    a queue before the application add is not in them.
+    """
+    came = float(reply.headers["x-started"])
+    return came, came + float(reply.headers["server-timing"].partition("dur=")[2]) / 1000
+
+
+def most_at_once(intervals: Iterable[Sequence[float]]) -> int:
+    """How many of these intervals, each from a moment to a later one, most share one moment.
+
+    Where one ends as the next begins they share none.
+    """
+    steps = [step for begun, ended in intervals for step in ((begun, 1), (ended, -1))]
+    return max(accumulate(change for _, change in sorted(steps)), default=0)
 
 
 async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
@@ -354,6 +374,6 @@ def _connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
 
 
 __all__ = [
-    "SETTLE", "Listening", "Reply", "Streams", "ask", "echoes", "leave", "slow_bodies",
-    "slow_heads", "span", "streams", "together", "websockets",
+    "SETTLE", "Listening", "Reply", "Streams", "ask", "echoes", "inside", "leave", "most_at_once",
+    "slow_bodies", "slow_heads", "span", "streams", "together", "websockets",
 ]  # fmt: skip

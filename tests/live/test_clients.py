@@ -9,7 +9,9 @@ import pytest
 from gatewaylab.clients import (
     ask,
     echoes,
+    inside,
     leave,
+    most_at_once,
     slow_bodies,
     slow_heads,
     span,
@@ -67,8 +69,20 @@ def test_a_client_that_is_not_answered_gives_up(one_slot: Running) -> None:
 def test_one_slot_answers_one_after_another_and_a_loop_all_at_once(
     one_slot: Running, loop: Running
 ) -> None:
-    assert span(together(one_slot, ["/hold?ms=100"] * 4)) >= 0.4
-    assert span(together(loop, ["/hold?ms=100"] * 4)) < 0.4
+    queued = together(one_slot, ["/hold?ms=100"] * 4)
+    assert span(queued) >= 0.4
+    assert most_at_once(map(inside, queued)) == 1
+    assert most_at_once(map(inside, together(loop, ["/hold?ms=400"] * 4))) == 4
+
+
+@pytest.mark.parametrize(
+    ("intervals", "most"),
+    [([], 0), ([(1, 2), (2, 3)], 1), ([(1, 4), (2, 3), (5, 6)], 2), ([(0, 9), (1, 3), (2, 4)], 3)],
+)
+def test_the_most_at_once_share_more_than_a_border(
+    intervals: list[tuple[float, float]], most: int
+) -> None:
+    assert most_at_once(intervals) == most
 
 
 def test_requests_may_follow_each_other(loop: Running) -> None:
