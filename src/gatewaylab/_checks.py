@@ -11,7 +11,6 @@ inferred from few samples about the many that were not sent.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from gatewaylab import load, noise
 from gatewaylab._line import Check, judged
 from gatewaylab.arrivals import ConstantRate, Poisson
+from gatewaylab.cores import chosen
 from gatewaylab.queueing import allen_cunneen, kiefer_wolfowitz, lindley, stall_latencies
 from gatewaylab.reference import Lognormal, ceiling, reference_server
 from gatewaylab.results import ERRORS, GeneratorReport, Samples
@@ -37,19 +37,13 @@ _QUEUE_SECONDS = 2.8
 _LOAD = 0.7
 
 
-def pins() -> tuple[int | None, int | None]:
-    """A core for the generator and another for the server, or none if there is only one."""
-    cores = sorted(os.sched_getaffinity(0))
-    return (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
-
-
 def stall() -> Check:
-    generator, server_pin = pins()
+    cores = chosen()
     # The stall begins between two scheduled starts, 3 ms before the later: otherwise the one that
     # is due when it begins may fall on either side of it.
-    with reference_server("stall", hold=0.6, at=1.002, pin=server_pin) as server:
+    with reference_server("stall", hold=0.6, at=1.002, pin=cores.server) as server:
         samples, report = load.run(
-            server.url, load.get("/"), ConstantRate(200), seconds=3, warmup=0, pin=generator
+            server.url, load.get("/"), ConstantRate(200), seconds=3, warmup=0, pin=cores.generator
         )
         stalls = server.report()["stalls"]
     faults = _incomplete(samples, report)
@@ -83,13 +77,13 @@ def stall() -> Check:
 
 def null_lag() -> Check:
     """The median of three runs: one pause of 20 ms by the machine would fill the last hundredth."""
-    generator, server_pin = pins()
+    cores = chosen()
     highs, lags, reports = [], [], []
     faults: tuple[str, ...] = ()
-    with reference_server("null", pin=server_pin) as server:
+    with reference_server("null", pin=cores.server) as server:
         for _ in range(3):
             samples, report = load.run(
-                server.url, load.get("/"), ConstantRate(2000), seconds=1, warmup=0, pin=generator
+                server.url, load.get("/"), ConstantRate(2000), seconds=1, warmup=0, pin=cores.generator
             )
             lag = 1e3 * samples.send_lag[~np.isnan(samples.send_lag)]
             highs.append(quantile(lag, 0.99))
@@ -116,10 +110,10 @@ def null_lag() -> Check:
 
 def null_gaps() -> Check:
     rate = 500.0
-    generator, server_pin = pins()
-    with reference_server("null", pin=server_pin) as server:
+    cores = chosen()
+    with reference_server("null", pin=cores.server) as server:
         samples, report = load.run(
-            server.url, load.get("/"), Poisson(rate), seconds=4, warmup=0, seed=1, pin=generator
+            server.url, load.get("/"), Poisson(rate), seconds=4, warmup=0, seed=1, pin=cores.generator
         )
     sent = np.sort(samples.sent_at[~np.isnan(samples.sent_at)])
     statistic = anderson_darling(rate * np.diff(sent))
@@ -141,10 +135,10 @@ def null_gaps() -> Check:
 
 
 def delay() -> Check:
-    generator, server_pin = pins()
-    with reference_server("delay", hold=0.03, pin=server_pin) as server:
+    cores = chosen()
+    with reference_server("delay", hold=0.03, pin=cores.server) as server:
         samples, report = load.run(
-            server.url, load.get("/"), Poisson(100), seconds=2, warmup=0, seed=3, pin=generator
+            server.url, load.get("/"), Poisson(100), seconds=2, warmup=0, seed=3, pin=cores.generator
         )
     bias = 1e3 * float(np.median(samples.latency - _services(samples)))
     faults = _incomplete(samples, report)
@@ -168,12 +162,12 @@ def delay() -> Check:
 
 def lognormal() -> Check:
     mean = 0.01
-    generator, server_pin = pins()
+    cores = chosen()
     services = Lognormal(mean=mean, sigma=0.6, seed=1)
-    with reference_server("slots", services=services, pin=server_pin) as server:
+    with reference_server("slots", services=services, pin=cores.server) as server:
         samples, report = load.run(
             server.url, load.get("/"), Poisson(0.6 / mean), seconds=4, warmup=0, seed=5,
-            pin=generator,
+            pin=cores.generator,
         )  # fmt: skip
     truth = lindley(samples.scheduled_at, _services(samples)) + _services(samples)
     levels = {"p50": 0.5, "p90": 0.9, "p95": 0.95}
@@ -206,17 +200,17 @@ def m_d_c() -> Check:
 
 def _queue(name: str, *, slots: int, hold: float) -> Check:
     """The run of five whose error is the median one; each plan has a seed of its own."""
-    generator, server_pin = pins()
+    cores = chosen()
     rate = _LOAD * slots / hold
     runs: list[tuple[float, float, float]] = []
     held: list[float] = []
     reports: list[GeneratorReport] = []
     faults: tuple[str, ...] = ()
-    with reference_server("slots", slots=slots, hold=hold, pin=server_pin) as server:
+    with reference_server("slots", slots=slots, hold=hold, pin=cores.server) as server:
         for seed in _QUEUE_SEEDS:
             samples, report = load.run(
                 server.url, load.get("/"), Poisson(rate), seconds=_QUEUE_SECONDS, warmup=0,
-                seed=seed, pin=generator,
+                seed=seed, pin=cores.generator,
             )  # fmt: skip
             services = _services(samples)
             exact = float(kiefer_wolfowitz(samples.scheduled_at, services, slots).mean())
@@ -251,10 +245,10 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
 
 def overload() -> Check:
     rate = 100.0
-    generator, server_pin = pins()
-    with reference_server("slots", hold=0.02, pin=server_pin) as server:
+    cores = chosen()
+    with reference_server("slots", hold=0.02, pin=cores.server) as server:
         samples, report = load.run(
-            server.url, load.get("/"), ConstantRate(rate), seconds=1.5, warmup=0, pin=generator
+            server.url, load.get("/"), ConstantRate(rate), seconds=1.5, warmup=0, pin=cores.generator
         )
     truth = rate * float(_services(samples).mean()) - 1
     begun, latency = samples.scheduled_at, samples.latency
@@ -277,11 +271,11 @@ def overload() -> Check:
 
 def mute() -> Check:
     deadline = 0.5
-    generator, server_pin = pins()
-    with reference_server("mute", pin=server_pin) as server:
+    cores = chosen()
+    with reference_server("mute", pin=cores.server) as server:
         samples, report = load.run(
             server.url, load.get("/"), ConstantRate(200), seconds=1, warmup=0, deadline=deadline,
-            pin=generator,
+            pin=cores.generator,
         )  # fmt: skip
         said = server.report()
     censored = int((samples.error == ERRORS.index("deadline")).sum())
@@ -315,13 +309,13 @@ def mute() -> Check:
 
 
 def saturated() -> Check:
-    generator, server_pin = pins()
-    most = ceiling(seconds=0.2, pin=generator, server_pin=server_pin)
+    cores = chosen()
+    most = ceiling(seconds=0.2, pin=cores.generator, server_pin=cores.server)
     # Brief, because every late request takes a connection of its own.
     seconds, rate = 0.05, 1.5 * most
-    with reference_server("null", pin=server_pin) as server:
+    with reference_server("null", pin=cores.server) as server:
         samples, report = load.run(
-            server.url, load.get("/"), ConstantRate(rate), seconds=seconds, warmup=0, pin=generator
+            server.url, load.get("/"), ConstantRate(rate), seconds=seconds, warmup=0, pin=cores.generator
         )
     messages = noise.refusals(report, samples, {}, seconds=seconds)
     rules = list(dict.fromkeys(message.partition(":")[0] for message in messages))

@@ -11,34 +11,38 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from gatewaylab import load, noise
 from gatewaylab.arrivals import Closed
-from gatewaylab.environment import available_cores
+from gatewaylab.cores import chosen
+from gatewaylab.disturbance import MARGIN
 from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.evidence import PROFILE_VARIABLE, staging
 from gatewaylab.load import Request
 from gatewaylab.outcome import Outcome, Setup, predict, setup
 from gatewaylab.process import serve
 from gatewaylab.reference import ceiling
-from gatewaylab.results import AGAIN, Comparison, Trial
+from gatewaylab.results import AGAIN, Comparison, Finding, Trial
 
 #: By profile; a notebook run by hand measures the quick one.
 BLOCKS = {"quick": 6, "full": 10}
 
-#: A refused trial is repeated at the end of its block, at most this often in all.
-ATTEMPTS = 3
+#: Noise adds at most this share to the number of trials.
+EXTRA = 0.2
 
-#: Blocks appended for those in which a trial was given up.
-SPARE_BLOCKS = 2
+#: What became of a trial: it counts, it counts but would better be measured again, or it does not
+#: count.
+Came = Literal["good", "disturbed", "refused"]
 
 
 @dataclass(frozen=True)
@@ -63,31 +67,43 @@ class Design:
         """The seed of the arrival plan that all configurations of one block share."""
         return int(self._random(block, 1).integers(2**31))
 
-    def run(self, measure: Callable[[str, int], bool]) -> None:
+    @property
+    def extra(self) -> int:
+        """How many trials may be measured beyond the plan."""
+        return max(1, math.floor(EXTRA * self.blocks * len(self.labels)))
+
+    def run(self, measure: Callable[[str, int, bool], Came]) -> None:
         """Have every label measured in every block, in that block's order.
 
-        Nothing here looks at a measured value: what is repeated, and how many blocks there are,
-        depends on the machine's noise alone, so that no interval is too narrow for having been
-        looked at twice.
+        A trial that does not count, or that was disturbed, comes once again at the end of its
+        block; a block in which one is still missing is made up for by another block. All that is
+        beyond the plan stays within :attr:`extra`. Nothing here looks at a measured value: what is
+        repeated, and how many blocks there are, depends on the machine and the load alone, so that
+        no interval is too narrow for having been looked at twice.
 
         Args:
-            measure: called with a label and a block; false means that noise spoilt it. Then it
-                comes again at the end of its block, :data:`ATTEMPTS` times in all, and for a
-                block that stays incomplete up to :data:`SPARE_BLOCKS` others are appended.
+            measure: called with a label, a block, and whether this trial is the last for this
+                place, so that it counts even if it was disturbed.
         """
-        complete = 0
-        for block in range(self.blocks + SPARE_BLOCKS):
-            if complete == self.blocks:
-                return
-            accepted = 0
-            queue = [(label, 1) for label in self.order(block)]
+        left, complete, block = self.extra, 0, 0
+        while complete < self.blocks:
+            if block >= self.blocks:
+                if left < len(self.labels):
+                    return
+                left -= len(self.labels)
+            counted = 0
+            queue = [(label, False) for label in self.order(block)]
             while queue:
-                label, attempt = queue.pop(0)
-                if measure(label, block):
-                    accepted += 1
-                elif attempt < ATTEMPTS:
-                    queue.append((label, attempt + 1))
-            complete += accepted == len(self.labels)
+                label, again = queue.pop(0)
+                last = again or left == 0
+                came = measure(label, block, last)
+                if came == "good" or (came == "disturbed" and last):
+                    counted += 1
+                elif not last:
+                    left -= 1
+                    queue.append((label, True))
+            complete += counted == len(self.labels)
+            block += 1
 
     def _random(self, *path: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *path])
@@ -131,8 +147,12 @@ def compare(
     blocks: int | None = None,
     twin: str | None = None,
     transport: str = "raw",
+    margin: float = MARGIN,
 ) -> Outcome:
     """Measure every configuration in every block and keep all raw samples.
+
+    A trial that others can have moved by more than a quarter of ``margin`` is *disturbed*: it is
+    measured once more, and then used and marked.
 
     Args:
         name: unique in the notebook, usable as a file name; the seed is derived from it.
@@ -141,28 +161,33 @@ def compare(
         deadline: seconds after which an unanswered request is censored.
         blocks: how many blocks; from the profile when None.
         twin: the label that is measured twice in each block; the first when None.
+        margin: the distance, as a logarithm, from what is predicted to where the narrowest of its
+            claims would fail.
 
     Raises:
         InputError: the request makes no sense. ServerStartError, LoadError: a trial failed.
         InvalidTrialError: a trial's answers, workers or times were wrong.
     """
     plan = design(name, list(setups), twin=twin, blocks=blocks)
-    window = _Window(seconds=seconds, warmup=warmup, deadline=deadline, transport=transport)
+    window = _Window(
+        seconds=seconds, warmup=warmup, deadline=deadline, transport=transport, margin=margin
+    )
     trials: list[Trial] = []
     rejected: list[Trial] = []
     with progress(name, len(plan.labels) * plan.blocks) as step:
 
-        def measure(label: str, block: int) -> bool:
+        def measure(label: str, block: int, last: bool) -> Came:
             one = setups[label if label in setups else label.removesuffix(AGAIN)]
             found = _trial(label, one, block, plan.seed_of(block), window)
-            if wrong := [r for r in found.refusals if noise.breaks_validity(r)]:
-                raise InvalidTrialError(
-                    f"{name}: {label!r} in block {block} gave wrong data: {'; '.join(wrong)}"
-                )
-            (rejected if found.refusals else trials).append(found)
-            if not found.refusals:
-                step()
-            return not found.refusals
+            if wrong := noise.of_kind(found.findings, "wrong data"):
+                raise _invalid(f"{name}: {label!r} in block {block} gave wrong data", wrong)
+            came: Came = (
+                "refused" if not found.usable else "disturbed" if found.findings else "good"
+            )
+            counts = came == "good" or (came == "disturbed" and last)
+            (trials if counts else rejected).append(found)
+            step(counts)
+            return came
 
         plan.run(measure)
     comparison = Comparison(
@@ -192,20 +217,17 @@ class _Window:
     warmup: float
     deadline: float
     transport: str
+    margin: float
     answers: dict[Request, bytes | None] = field(default_factory=dict)
 
 
 def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Trial:
     """One fresh server, its load, and the verdict of the rules on both."""
-    cores = available_cores()
-    # The generator has the last core for itself, the server the others.
-    apart = len(cores) > 1
-    server_cores = frozenset(cores[:-1]) if apart else None
-    generator_core = cores[-1] if apart else None
+    cores = chosen()
     begun = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         # Every answer is in when the load ends, so nobody is owed a graceful stop.
-        running = stack.enter_context(serve(one.server, pin=server_cores, grace=0.0))
+        running = stack.enter_context(serve(one.server, pin=cores.servers, grace=0.0))
         request = one.request
         if request.expected_body is None and window.transport != "websocket":
             known = window.answers.get(request)
@@ -213,10 +235,11 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
             times = 2 if known is None else 1
             body = load.constant_body(running.target, request, times=times)
             if (first := window.answers.setdefault(request, body)) != body:
-                raise InvalidTrialError(
-                    f"{label!r} answers {request.path} with another body than the first did: "
-                    f"{_brief(body)}, not {_brief(first)}"
-                )
+                words = f"body: {_brief(body)}, where the first server gave {_brief(first)}"
+                wrong = Finding(
+                    rule="body", kind="wrong data", measured=1, allowed=0, message=words
+                )  # fmt: skip
+                raise _invalid(f"{label!r} answers {request.path} otherwise", (wrong,))
             request = dataclasses.replace(request, expected_body=body)
         watch = stack.enter_context(noise.Watch(own=running.pids))
         samples, report = load.run(
@@ -228,14 +251,26 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
             seed=seed,
             deadline=window.deadline,
             transport=window.transport,
-            pin=generator_core,
+            pin=cores.generator,
         )
         running.verify()  # it lived to the end, and nobody else shared its port
     health = dict(watch.health)
     if window.transport != "websocket":  # of which there is no null server
-        health["null_ceiling"] = ceiling(
-            window.transport, pin=generator_core, server_pin=cores[0] if apart else None
-        )
+        health["null_ceiling"] = ceiling(window.transport)
+    found = noise.findings(
+        report,
+        samples,
+        health,
+        warmup=window.warmup,
+        seconds=window.seconds,
+        hold=one.hold,
+        expected_errors=one.errors,
+        slots=one.slots,
+        steady=_steady(one),
+        planned=not isinstance(one.arrivals, Closed),
+        margin=window.margin,
+    )
+    health["drift"] = noise.drift(found)
     return Trial(
         label=label,
         block=block,
@@ -255,20 +290,15 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
         samples=samples,
         generator=report,
         health=health,
-        refusals=noise.refusals(
-            report,
-            samples,
-            health,
-            warmup=window.warmup,
-            seconds=window.seconds,
-            effect_seconds=one.hold,
-            hold=one.hold,
-            expected_errors=one.errors,
-            slots=one.slots,
-            cpu_bound=one.cpu_bound,
-            steady=_steady(one),
-        ),
+        findings=found,
     )
+
+
+def _invalid(what: str, wrong: tuple[Finding, ...]) -> InvalidTrialError:
+    """The error for wrong data, which the build learns of as data and not from the error's text."""
+    if (stage := staging()) is not None:
+        stage.fault(wrong)
+    return InvalidTrialError(f"{what}: {'; '.join(map(str, wrong))}")
 
 
 def _brief(body: bytes | None) -> str:
@@ -283,29 +313,34 @@ def _steady(one: Setup) -> bool:
 
 
 @contextlib.contextmanager
-def progress(name: str, total: int) -> Iterator[Callable[[], None]]:
-    """Where the comparison is: a line in the staging folder, or a bar for a reader."""
+def progress(name: str, total: int) -> Iterator[Callable[[bool], None]]:
+    """Where the comparison is: a line in the staging folder, or a bar for a reader.
+
+    Yields:
+        What to call after each trial, saying whether it counts.
+    """
     stage = staging()
-    done = 0
+    done = again = 0
     if stage is not None:
-        file = stage.folder / "progress"
+        tell = stage.progress
 
-        def step() -> None:
-            nonlocal done
-            done += 1
-            file.write_text(f"{name}: {done} of {total} trials")
+        def step(counts: bool) -> None:
+            nonlocal done, again
+            done, again = done + counts, again + (not counts)
+            tell(name, done, total, again)
 
+        tell(name, 0, total, 0)
         yield step
         return
     with tqdm(total=total, desc=name, unit="trial") as bar:
 
-        def advance() -> None:
-            bar.update()
+        def advance(counts: bool) -> None:
+            bar.update(counts)
 
         yield advance
 
 
 __all__ = [
-    "AGAIN", "ATTEMPTS", "BLOCKS", "Design", "Outcome", "Setup", "compare", "design", "predict",
-    "progress", "setup",
+    "AGAIN", "BLOCKS", "EXTRA", "Came", "Design", "Outcome", "Setup", "compare", "design",
+    "predict", "progress", "setup",
 ]  # fmt: skip

@@ -21,7 +21,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from gatewaylab import timeline
 from gatewaylab.environment import Environment
 from gatewaylab.errors import InputError, ResultError
-from gatewaylab.results import Comparison, Effect, Readings, load, save, write_atomically
+from gatewaylab.results import (
+    Comparison,
+    Effect,
+    Finding,
+    Readings,
+    load,
+    save,
+    write_atomically,
+)
 from gatewaylab.servers import servers_table
 
 #: Set by the build to the staging folder of the notebook that is being executed.
@@ -130,11 +138,50 @@ class SystemRecord(_Record):
     hint: str
 
 
+class FaultRecord(_Record):
+    """What the rules found wrong about the trial that ended a notebook."""
+
+    findings: tuple[Finding, ...]
+
+
+class Position(_Record):
+    """How far a running notebook is.
+
+    Attributes:
+        cell, cells: the code cell that runs, from 1, and how many there are.
+        series: the comparison that is measured in it; empty when there is none.
+        done, total: its trials that count, of how many planned. again: trials beyond the plan.
+    """
+
+    cell: int = 0
+    cells: int = 0
+    series: str = ""
+    done: int = 0
+    total: int = 0
+    again: int = 0
+
+    def __str__(self) -> str:
+        if not self.cell:
+            return "its kernel starts"
+        told = f"cell {self.cell} of {self.cells}"
+        if self.series:
+            told += f", {self.series}: {self.done} of {self.total} trials"
+            if self.again:
+                told += f" and {self.again} measured again"
+        return told
+
+
 class WorkRecord(_Record):
-    """Which systems a notebook had at work, and for how many seconds at least one was up."""
+    """What a notebook spent its time on.
+
+    Attributes:
+        systems: which were at work. seconds: for how long at least one was up.
+        loaded: seconds in which a trial, a reading or an observation was under way in them.
+    """
 
     systems: tuple[str, ...] = ()
     seconds: float = 0.0
+    loaded: float = 0.0
 
 
 class Evidence(_Record):
@@ -199,12 +246,46 @@ class Staging:
         """Keep one row of the table of servers."""
         save(record, self.folder / f"system-{record.name}.json")
 
+    def fault(self, wrong: tuple[Finding, ...]) -> None:
+        """Keep what made a trial's data wrong, before the error about it ends the notebook."""
+        save(FaultRecord(findings=wrong), self.folder / "fault.json")
+
+    def faults(self) -> tuple[Finding, ...]:
+        """What made a trial's data wrong; empty when nothing did."""
+        path = self.folder / "fault.json"
+        return load(FaultRecord, path).findings if path.exists() else ()
+
+    def position(self, position: Position) -> None:
+        """Say how far the notebook is."""
+        save(position, self.folder / "position.json")
+
+    def progress(self, name: str, done: int, total: int, again: int) -> None:
+        """Say how far a comparison is: trials that count, of how many, and beyond the plan."""
+        last = self.where()
+        self.position(
+            last.model_copy(
+                update={"series": name, "done": done, "total": total, "again": again}
+            )
+        )  # fmt: skip
+
+    def where(self) -> Position:
+        """The last position that was told; the very start when there is none."""
+        path = self.folder / "position.json"
+        try:
+            return load(Position, path)
+        except ResultError:
+            return Position()
+
     def _once(self, part: BaseModel, name: str) -> None:
         path = self.folder / f"{name}.json"
         if path.exists():
             raise InputError(f"{name} is given twice in this notebook; give each its own name")
         save(part, path)
-        work = WorkRecord(systems=tuple(sorted(timeline.systems())), seconds=timeline.seconds())
+        work = WorkRecord(
+            systems=tuple(sorted(timeline.systems())),
+            seconds=timeline.seconds(),
+            loaded=timeline.loaded(),
+        )
         save(work, self.folder / "work-systems.json")
 
     def parts(self) -> dict[str, Any]:

@@ -17,7 +17,18 @@ from gatewaylab import queueing, stats
 from gatewaylab.arrivals import Arrivals, Closed
 from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.load import Request, get
-from gatewaylab.results import AGAIN, ERRORS, Comparison, Effect, Trial, quantile_of
+from gatewaylab.disturbance import reach, shift
+from gatewaylab.results import (
+    AGAIN,
+    ERRORS,
+    Bounds,
+    Comparison,
+    Effect,
+    Finding,
+    Touched,
+    Trial,
+    quantile_of,
+)
 from gatewaylab.servers import Server
 
 #: A request that missed its deadline is an answer ("at least this long"), not a fault.
@@ -32,7 +43,7 @@ class Setup:
         hold: seconds a request holds its slot in the application, for the slot model and for
             the rule that no answer is faster than its hold; None when it is not known.
         slots: how many requests can be held at once; None when nothing bounds them.
-        cpu_bound: the hold is computing, not waiting; the machine is then meant to be busy.
+        cpu_bound: the hold is computing, not waiting; for the record.
         errors: the kinds of error that belong to the experiment; any other makes a trial invalid.
     """
 
@@ -106,11 +117,12 @@ class Outcome:
         """Latency at level ``p`` under ``a`` divided by that under ``b``."""
         name = "median" if p == 0.5 else f"p{100 * p:g}"
         what = f"{name} latency, {a} ÷ {b}"
-        return self._ratio(a, b, lambda trial: trial.quantile(p), what, censored=True)
+        return self._ratio(a, b, lambda trial: trial.quantile(p), what, "time", p)
 
     def throughput_ratio(self, a: str, b: str) -> Effect:
         """Answers per second under ``a`` divided by those under ``b``."""
-        return self._ratio(a, b, lambda trial: trial.throughput, f"answers per second, {a} ÷ {b}")
+        what = f"answers per second, {a} ÷ {b}"
+        return self._ratio(a, b, lambda trial: trial.throughput, what, "rate")
 
     def _ratio(
         self,
@@ -118,8 +130,8 @@ class Outcome:
         b: str,
         quantity: Callable[[Trial], float],
         what: str,
-        *,
-        censored: bool = False,
+        touched: Touched,
+        p: float = 0.5,
     ) -> Effect:
         comparison = self.comparison
         trials = [trial for label in {a, b} for trial in comparison.of(label)]
@@ -131,9 +143,14 @@ class Outcome:
             what=what,
             name=comparison.name,
             seed=comparison.seed,
-            deadline=comparison.trials[0].deadline if censored and comparison.trials else None,
+            deadline=trials[0].deadline if touched == "time" and trials else None,
             weigh=lambda both: sum(len(t.measured) for t in trials if t.block in both),
-            broken=sorted({rule for trial in comparison.rejected for rule in trial.refusals}),
+            shifts=lambda label: self._per_block(label, lambda trial: shift(trial, touched, p)),
+            touched=touched,
+            broken=[
+                finding for trial in comparison.rejected for finding in trial.findings
+                if finding.kind == "generator"
+            ],
         )
 
     def predicted(self, label: str, p: float = 0.5) -> float:
@@ -195,7 +212,9 @@ def ratio_of(
     seed: int,
     deadline: float | None = None,
     weigh: Callable[[Collection[int]], int] = len,
-    broken: Sequence[str] = (),
+    shifts: Callable[[str], Mapping[int, float]] = lambda _: {},
+    touched: Touched = "nothing",
+    broken: Sequence[Finding] = (),
 ) -> Effect:
     """The ratio A / B over the blocks that have both, with the twins' ratio as its noise floor.
 
@@ -205,27 +224,45 @@ def ratio_of(
         what, name, seed: for the record, as in :class:`Effect`.
         deadline: seconds after which values were censored, if they can be.
         weigh: how many samples the given blocks hold.
-        broken: the rules that refused what is missing, named when no number can be given.
+        shifts: gives, by block, how far noise can have moved the values of a label.
+        touched: in which direction it moves them.
+        broken: what was found about trials that are missing, told when no number can be given.
     """
 
-    def estimate(x: str, y: str) -> tuple[stats.RatioEstimate, list[int]]:
-        above, below = per_block(x), per_block(y)
-        both = sorted(above.keys() & below.keys())
+    def blocks(x: str, y: str) -> list[int]:
+        both = sorted(per_block(x).keys() & per_block(y).keys())
         if not both:
             raise RefusedError(f"no block has an accepted trial of both {x!r} and {y!r}")
-        values = [above[k] for k in both], [below[k] for k in both]
-        return stats.ratio_estimate(*values, deadline=deadline), both
+        return both
+
+    def estimate(x: str, y: str, **more: Sequence[float]) -> stats.RatioEstimate:
+        both = blocks(x, y)
+        values = [per_block(x)[k] for k in both], [per_block(y)[k] for k in both]
+        return stats.ratio_estimate(*values, deadline=deadline, **more)
 
     try:
-        found, both = estimate(a, b)
-        floor, _ = estimate(twin, twin + AGAIN)
+        found, floor = estimate(a, b), estimate(twin, twin + AGAIN)
     except RefusedError as reason:
+        refused = Finding(
+            rule="blocks", kind="generator", measured=math.nan, allowed=math.nan,
+            message=str(reason),
+        )  # fmt: skip
         return Effect(
             kind="ratio", what=what, estimate=math.nan, low=math.nan, high=math.nan,
             low90=math.nan, high90=math.nan, floor=math.nan, n=0,
-            blocks=0, seed=seed, values=(), comparison=name, refused=(str(reason), *broken),
+            blocks=0, seed=seed, values=(), comparison=name, refused=(refused, *broken),
         )  # fmt: skip
-    above, below = per_block(a), per_block(b)
+    both, above, below = blocks(a, b), per_block(a), per_block(b)
+    first, second = shifts(a), shifts(b)
+    moved = [(first.get(k, 0.0), second.get(k, 0.0)) for k in both]
+    quiet = None
+    if touched != "nothing" and any(map(any, moved)):
+        # Noise in A moves the ratio as it moves A's value, noise in B against it.
+        reaches = [(reach(x, touched), reach(y, touched)) for x, y in moved]
+        freed = estimate(
+            a, b, below=[x[0] + y[1] for x, y in reaches], above=[x[1] + y[0] for x, y in reaches]
+        )
+        quiet = Bounds(low=freed.low, high=freed.high, low90=freed.low90, high90=freed.high90)
     return Effect(
         kind="ratio",
         what=what,
@@ -241,4 +278,6 @@ def ratio_of(
         seed=seed,
         values=tuple(above[k] / below[k] for k in both),
         comparison=name,
+        shifts=tuple(max(pair) for pair in moved),
+        quiet=quiet,
     )

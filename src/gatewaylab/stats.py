@@ -220,7 +220,14 @@ def log_ratios(a: FloatsLike, b: FloatsLike) -> Floats:
     return difference
 
 
-def ratio_estimate(a: FloatsLike, b: FloatsLike, *, deadline: float | None = None) -> RatioEstimate:
+def ratio_estimate(
+    a: FloatsLike,
+    b: FloatsLike,
+    *,
+    deadline: float | None = None,
+    below: FloatsLike | None = None,
+    above: FloatsLike | None = None,
+) -> RatioEstimate:
     """Estimate the ratio A / B from one quantile of each per block.
 
     A censored quantile (+∞) is known only to be at least the deadline. With ``deadline`` given,
@@ -230,9 +237,15 @@ def ratio_estimate(a: FloatsLike, b: FloatsLike, *, deadline: float | None = Non
     for itself, and a lower bound of +∞ only says "above what the deadline let us see". The
     estimate is infinite when the middle Walsh average is.
 
+    What noise can have done is carried through in the same way: the lower bounds are those of the
+    smallest log ratios that each block allows, the upper bounds those of the largest. Wherever in
+    between the truth of a block lies, the interval covers the centre as it would without noise.
+
     Args:
         a, b: one quantile a block, in seconds, +∞ where censored; shape ``(n,)``, paired.
         deadline: seconds after which the requests were censored.
+        below, above: how far below and above each block's log ratio its truth may lie, 0 or more,
+            ∞ allowed; shape ``(n,)``, 0 when None.
 
     Raises:
         InputError: as :func:`log_ratios`, or a deadline that is not above 0.
@@ -248,6 +261,10 @@ def ratio_estimate(a: FloatsLike, b: FloatsLike, *, deadline: float | None = Non
         known = math.log(deadline)
         at_least = np.where(np.isposinf(d), known - np.log(bottom), d)
         at_most = np.where(np.isneginf(d), np.log(top) - known, d)
+    if below is not None:
+        at_least = at_least - np.asarray(below, dtype=np.float64)
+    if above is not None:
+        at_most = at_most + np.asarray(above, dtype=np.float64)
     # The lower bounds first: too few blocks is the plainer reason to refuse.
     low, low90 = (signed_rank_interval(at_least, level)[0] for level in (0.95, 0.90))
     high, high90 = (signed_rank_interval(at_most, level)[1] for level in (0.95, 0.90))

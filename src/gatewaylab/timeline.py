@@ -21,6 +21,7 @@ STARTED_HERE = frozenset(
 
 _names: set[str] = set()
 _spans: list[tuple[float, float]] = []
+_loads: list[tuple[float, float]] = []
 _open: dict[object, float] = {}
 
 
@@ -41,17 +42,34 @@ def systems() -> frozenset[str]:
     return frozenset(_names)
 
 
+@contextmanager
+def under_load() -> Iterator[None]:
+    """Note that requests are under way, or something else that is measured, for this block."""
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        _loads.append((begun, time.monotonic()))
+
+
 def seconds() -> float:
     """Seconds in which at least one system was up; simultaneous ones count once."""
     now = time.monotonic()
-    total = 0.0
-    last = 0.0
     # A copy first: another thread may start or end a system meanwhile.
-    still = [(begun, now) for begun in [*_open.values()]]
-    for begun, ended in sorted([*_spans, *still]):
+    return _union([*_spans, *((begun, now) for begun in [*_open.values()])])
+
+
+def loaded() -> float:
+    """Seconds in which something was measured; what happens at the same time counts once."""
+    return _union([*_loads])
+
+
+def _union(spans: list[tuple[float, float]]) -> float:
+    total = last = 0.0
+    for begun, ended in sorted(spans):
         total += max(0.0, ended - max(begun, last))
         last = max(last, ended)
     return total
 
 
-__all__ = ["STARTED_HERE", "at_work", "seconds", "systems"]
+__all__ = ["STARTED_HERE", "at_work", "loaded", "seconds", "systems", "under_load"]
