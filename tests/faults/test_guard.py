@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 from gatewaylab import _ports, _procfs, _registry
+from gatewaylab.delay import until
 from gatewaylab.errors import ServerError, ServerStartError
 from gatewaylab.process import Running, serve, sweep
 from gatewaylab.servers import SERVERS, Interface, Server, server
@@ -31,8 +32,11 @@ from tests.support.owner import ROOT, Facts, owner, started, wait_until_gone
 pytestmark = pytest.mark.live
 
 WSGI, ASGI = "tests.support.tiny:application", "tests.support.tiny:asgi"
-CLEAN_WITHIN = 5.0
-ORDERLY_WITHIN = 2.5  # less than the grace period: nobody had to be killed
+CLEAN_WITHIN = 60.0  # a tenth of the time to live, which ends a server that nothing else ends
+ORDERLY_WITHIN = 60.0
+PATIENT = {"grace": 4 * ORDERLY_WITHIN}  # so that who is gone within that was not killed
+ENOUGH = {"ready_timeout": 120.0}
+SOON = 60.0  # who is refused in half of that was not given up
 
 
 def tiny(name: str, kind: str = "", **options: Any) -> Server:
@@ -117,18 +121,19 @@ def test_an_owner_killed_while_it_starts_a_server_leaves_nothing(
         process.stdout.read(1)
         time.sleep(delay)
         process.kill()
-    until = time.monotonic() + CLEAN_WITHIN
     runs = _registry.home() / "runs"
-    while list(runs.glob("*.json")) and time.monotonic() < until:
-        time.sleep(0.02)
+
+    def clean() -> bool:
         sweep()  # an owner that dies between its entry and its guard leaves the entry to this
-    assert not list(runs.glob("*"))
+        return not list(runs.glob("*"))
+
+    assert until(clean, within=CLEAN_WITHIN)
 
 
 def test_an_owners_forked_child_that_holds_the_lifeline_does_not_keep_the_server(
     namespace: bool,
 ) -> None:
-    with owner(wanted("gunicorn-sync"), namespace=namespace) as them:
+    with owner(wanted("gunicorn-sync") | PATIENT, namespace=namespace) as them:
         child = int(them.say("fork"))
         try:
             them.kill()
@@ -141,7 +146,7 @@ def test_an_owners_forked_child_that_holds_the_lifeline_does_not_keep_the_server
 def test_a_forked_lifeline_holder_and_a_frozen_half_together_do_not_keep_the_server(
     namespace: bool,
 ) -> None:
-    with owner(wanted("gunicorn-sync"), namespace=namespace) as them:
+    with owner(wanted("gunicorn-sync") | PATIENT, namespace=namespace) as them:
         child = int(them.say("fork"))
         try:
             os.kill(outer_and_inner(them.runs[0])[1], signal.SIGSTOP)
@@ -208,7 +213,7 @@ def test_without_a_namespace_the_next_start_sweeps_what_two_killed_halves_left(
 
 @pytest.mark.parametrize("guard_too", [False, True])
 def test_a_frozen_tree_dies_with_its_owner(guard_too: bool, namespace: bool) -> None:
-    with owner(wanted("gunicorn-gthread"), namespace=namespace) as them:
+    with owner(wanted("gunicorn-gthread") | PATIENT, namespace=namespace) as them:
         freeze(them.runs[0], guard_too=guard_too)
         them.kill()
         wait_until_gone(them.runs, ORDERLY_WITHIN)
@@ -216,10 +221,11 @@ def test_a_frozen_tree_dies_with_its_owner(guard_too: bool, namespace: bool) -> 
 
 def test_a_frozen_server_is_stopped(namespace: bool) -> None:
     with serve(tiny("gunicorn-sync")) as running:
-        for pid in running.pids():
+        tree = running.pids()
+        for pid in tree:
             os.kill(pid, signal.SIGSTOP)
-        begun = time.monotonic()
-    assert time.monotonic() - begun < CLEAN_WITHIN
+    assert tree
+    assert not {pid for pid in tree if started(pid)}
 
 
 def test_a_killed_guard_is_noticed_and_its_server_is_gone_after_the_stop(namespace: bool) -> None:
@@ -234,11 +240,8 @@ def test_a_killed_guard_is_noticed_and_its_server_is_gone_after_the_stop(namespa
 
 
 def test_time_to_live_ends_a_server_whose_owner_lives(namespace: bool) -> None:
-    with serve(tiny("waitress"), ttl=1.0) as running:
-        begun = time.monotonic()
-        while running.alive():
-            assert time.monotonic() - begun < CLEAN_WITHIN
-            time.sleep(0.02)
+    with serve(tiny("waitress"), ttl=6.0) as running:  # long enough for the slowest start
+        assert until(lambda: not running.alive(), within=CLEAN_WITHIN)
         with pytest.raises(ServerError, match="has ended"):
             running.verify()
 
@@ -256,7 +259,7 @@ def test_a_server_started_from_a_thread_that_ends_stays() -> None:
         thread.join()
         time.sleep(0.3)
         assert seen[0].alive()
-        assert httpx.get(f"{seen[0].url}/whoami").status_code == 200
+        assert httpx.get(f"{seen[0].url}/whoami", timeout=60).status_code == 200
 
 
 def test_an_interrupt_of_the_owners_process_group_does_not_reach_the_server() -> None:
@@ -265,7 +268,9 @@ def test_an_interrupt_of_the_owners_process_group_does_not_reach_the_server() ->
         time.sleep(0.3)
         assert them.say("alive") == "True"
         for facts in them.runs:
-            assert httpx.get(f"http://{facts.host}:{facts.port}/whoami").status_code == 200
+            assert (
+                httpx.get(f"http://{facts.host}:{facts.port}/whoami", timeout=60).status_code == 200
+            )
         them.say("end")
         wait_until_gone(them.runs, CLEAN_WITHIN)
 
@@ -297,17 +302,18 @@ def test_an_endless_stream_does_not_hold_up_the_stop(namespace: bool) -> None:
     for name in ("uvicorn", "gunicorn-gthread"):
         with ExitStack() as clients:
             with serve(tiny(name), grace=0.5) as running:
-                client = clients.enter_context(httpx.Client())
+                client = clients.enter_context(httpx.Client(timeout=60))
                 stream = clients.enter_context(client.stream("GET", f"{running.url}/sse"))
                 assert next(stream.iter_raw())
-                begun = time.monotonic()
-            assert time.monotonic() - begun < 2.0
+                tree = running.pids()
+            assert tree  # the client still listens
+            assert not {pid for pid in tree if started(pid)}
 
 
-def test_the_stop_itself_takes_no_time() -> None:
-    with serve(tiny("waitress")):
+def test_a_stop_does_not_wait_for_the_grace_period_to_pass() -> None:
+    with serve(tiny("waitress"), grace=PATIENT["grace"]):
         begun = time.monotonic()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < ORDERLY_WITHIN
 
 
 # Starting
@@ -331,9 +337,9 @@ def test_four_runs_at_once_share_nothing() -> None:
 
     def one(name: str) -> tuple[str, int, str, frozenset[int]]:
         with serve(tiny(name)) as running:
-            answer = httpx.get(f"{running.url}/whoami").json()
+            answer = httpx.get(f"{running.url}/whoami", timeout=60).json()
             assert answer["nonce"] == running.nonce
-            barrier.wait(20)
+            barrier.wait(120)
             return running.host, running.port, running.identity, frozenset(running.pids())
 
     barrier = threading.Barrier(len(names))
@@ -361,37 +367,38 @@ def stranger(host: str, port: int, *, share: bool = False) -> Iterator[None]:
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_an_occupied_port_is_refused_at_once_and_its_owner_named(host: str) -> None:
     with stranger(host, 9173):
-        begun = time.monotonic()
-        with refused(tiny("uvicorn"), f"pid {os.getpid()} ", port=9173) as caught:
-            assert time.monotonic() - begun < 1.0
+        with refused(tiny("uvicorn"), f"pid {os.getpid()} ", port=9173, **ENOUGH) as caught:
+            assert caught.value.elapsed < SOON
             assert f"pid {os.getpid()} " in (caught.value.port_owner or "")
 
 
 def test_a_port_leased_by_another_run_is_refused() -> None:
     with (
         serve(tiny("waitress"), port=9174, host="127.0.0.1"),
-        refused(tiny("waitress"), "port 9174 is taken", port=9174, host="127.9.9.9") as caught,
+        refused(
+            tiny("waitress"), "port 9174 is taken", port=9174, host="127.9.9.9", **ENOUGH
+        ) as caught,
     ):
-        assert caught.value.elapsed < 1.0
+        assert caught.value.elapsed < SOON
 
 
-def test_an_impostor_on_the_same_port_is_refused_while_the_server_starts() -> None:
+def test_an_impostor_on_the_same_port_is_refused_while_the_server_starts(tmp_path: Path) -> None:
     def join() -> None:
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            # The server is late: its socket is there a second before its application.
-            if _ports.owners("127.0.0.1", 9175):
-                with stranger("127.0.0.1", 9175, share=True):
-                    over.wait(10)
-                return
-            time.sleep(0.01)
+        # The server's socket is there before its application, which waits for the gate.
+        if until(lambda: bool(_ports.owners("127.0.0.1", 9175)), within=60):
+            with stranger("127.0.0.1", 9175, share=True):
+                gate.touch()
+                over.wait(60)
 
-    over = threading.Event()
+    over, gate = threading.Event(), tmp_path / "gate"
     thread = threading.Thread(target=join)
     thread.start()
     try:
-        late = tiny("gunicorn-sync", "late", extra=["--reuse-port"])
-        with refused(late, "stranger", port=9175) as caught:
+        late = server(
+            "gunicorn-sync", app=WSGI, env={"TINY": "late", "TINY_GATE": str(gate)},
+            extra=["--reuse-port"],
+        )  # fmt: skip
+        with refused(late, "stranger", port=9175, **ENOUGH) as caught:
             assert f"pid {os.getpid()} " in (caught.value.port_owner or "")
     finally:
         over.set()
@@ -418,24 +425,23 @@ def test_a_foreign_nonce_is_refused() -> None:
 def test_a_bad_import_fails_the_start_soon_and_shows_the_error(name: str, workers: int) -> None:
     if workers > 1 and not SERVERS[name].workers:
         pytest.skip("it has no workers")
-    begun = time.monotonic()
-    with refused(tiny(name, "broken", workers=workers)) as caught:
-        assert time.monotonic() - begun < 2.0
+    with refused(tiny(name, "broken", workers=workers), **ENOUGH) as caught:
+        assert caught.value.elapsed < SOON
         assert "no_such_module_anywhere" in caught.value.log_tail
         assert len(caught.value.log_tail.splitlines()) <= 40
 
 
 def test_an_application_that_always_fails_is_called_broken() -> None:
-    with refused(tiny("waitress", "mute"), "GET /whoami is answered with status 500") as caught:
-        assert caught.value.elapsed < 2.0
+    with refused(
+        tiny("waitress", "mute"), "GET /whoami is answered with status 500", **ENOUGH
+    ) as caught:
+        assert caught.value.elapsed < SOON
 
 
 @pytest.mark.parametrize("name", ["gunicorn-sync", "uvicorn"])
 def test_a_server_that_never_gets_ready_is_given_up_in_time(name: str) -> None:
-    begun = time.monotonic()
     with refused(tiny(name, "never"), "not ready in time", ready_timeout=1.5) as caught:
-        assert time.monotonic() - begun == pytest.approx(1.5, abs=0.5)
-        assert caught.value.elapsed == pytest.approx(1.5, abs=0.5)
+        assert 1.5 <= caught.value.elapsed < SOON  # it would be ready after 300 s
         assert caught.value.exit_code is None
 
 
@@ -455,11 +461,11 @@ def test_an_application_that_listens_beyond_loopback_is_refused() -> None:
 def test_a_gigabyte_of_log_neither_blocks_the_server_nor_fills_the_disk() -> None:
     with serve(tiny("waitress", "flood")) as running:
         folder = _registry.home() / "runs" / running.identity
-        largest, until = 0, time.monotonic() + 60
+        largest, end = 0, time.monotonic() + 300
         while "the flood is over" not in running.log_tail(3):
-            assert time.monotonic() < until, "the flood was held up"
+            assert time.monotonic() < end, "the flood was held up"
             largest = max(largest, sum(file.stat().st_size for file in _files(folder)))
-            assert httpx.get(f"{running.url}/whoami", timeout=5).status_code == 200
+            assert httpx.get(f"{running.url}/whoami", timeout=60).status_code == 200
             time.sleep(0.05)
     assert 0 < largest <= 1_100_000
 
@@ -514,7 +520,7 @@ def test_the_janitor_ends_what_carries_the_identity_of_a_dead_owners_run() -> No
         text = run.entry.read_text().replace(f'"owner": [{os.getpid()},', '"owner": [4194305,')
         run.entry.write_text(text)
         assert sweep() == [f"ended 1 processes that run {run.identity} had left behind"]
-        assert left.wait(5) == -signal.SIGKILL
+        assert left.wait(60) == -signal.SIGKILL
     assert not run.folder.exists()
 
 
@@ -556,7 +562,7 @@ def test_an_ordinary_user_gets_a_namespace_or_two_halves(session_folder: str) ->
     done = subprocess.run(
         [*become, sys.executable, "-c", code], cwd=ROOT,
         env={"TMPDIR": str(folder), "PATH": os.environ["PATH"], "HOME": str(folder)},
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.stdout.split(), done.stderr) == ([nobody, "True"], "")
 
@@ -566,6 +572,6 @@ def test_a_stopped_owner_does_not_lose_its_server() -> None:
         os.kill(them.process.pid, signal.SIGSTOP)
         time.sleep(0.5)
         facts = them.runs[0]
-        assert httpx.get(f"http://{facts.host}:{facts.port}/whoami").status_code == 200
+        assert httpx.get(f"http://{facts.host}:{facts.port}/whoami", timeout=60).status_code == 200
         os.kill(them.process.pid, signal.SIGCONT)
         assert them.say("alive") == "True"

@@ -10,6 +10,7 @@ import pytest
 
 from gatewaylab import load
 from gatewaylab.arrivals import ConstantRate
+from gatewaylab.delay import until
 from gatewaylab.noise import Watch, refusals
 from gatewaylab.process import Running, serve
 from gatewaylab.servers import NGINX, SERVERS, Interface, Server, server
@@ -34,7 +35,9 @@ def here(name: str, **options: Any) -> Server:
 def whoami(running: Running) -> dict[str, Any]:
     """What the application says about itself."""
     uds = str(running.unix_path) if running.target.startswith("unix:") else None
-    with httpx.Client(transport=httpx.HTTPTransport(uds=uds), base_url=running.url) as client:
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=uds), base_url=running.url, timeout=60
+    ) as client:
         answer: dict[str, Any] = client.get("/whoami").json()
     return answer
 
@@ -89,10 +92,13 @@ def test_answers_on_a_unix_socket_behind_nginx(name: str) -> None:
      ("mod_wsgi", 3), ("waitress", 3), ("granian-wsgi", 3)],
 )  # fmt: skip
 def test_holds_as_many_requests_as_it_has_slots(name: str, slots: int) -> None:
-    """Requests on `slots` + 1 connections: the last one waits until a slot is free."""
+    """Requests on `slots` + 1 connections: the last one waits until a slot is free.
+
+    How long they must be held for all slots to be taken at once depends on the machine.
+    """
 
     def hold(url: str) -> tuple[float, float]:
-        answer = httpx.get(f"{url}/hold?ms=400", timeout=10)
+        answer = httpx.get(url, timeout=120)
         began = float(answer.headers["X-Started"])
         took = float(answer.headers["Server-Timing"].partition("dur=")[2]) / 1000
         return began, began + took
@@ -101,20 +107,24 @@ def test_holds_as_many_requests_as_it_has_slots(name: str, slots: int) -> None:
         serve(here(name, app="raw", slots=slots)) as running,
         ThreadPoolExecutor(slots + 1) as pool,
     ):
-        spans = list(pool.map(hold, [running.url] * (slots + 1)))
-    most = max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans)
+        for ms in (400, 2000, 8000):
+            spans = list(pool.map(hold, [f"{running.url}/hold?ms={ms}"] * (slots + 1)))
+            most = max(sum(a <= moment < b for a, b in spans) for moment, _ in spans)
+            if most >= slots:
+                break
     assert most == slots
 
 
 @pytest.mark.parametrize("name", ["gunicorn-sync", "uvicorn", "granian-asgi", "hypercorn", "uwsgi"])
 def test_runs_as_many_workers_as_asked_for(name: str) -> None:
     with serve(here(name, app="raw", workers=2)) as running:
-        seen = set()
-        for _ in range(200):
+        seen: set[int] = set()
+
+        def both() -> bool:
             seen.add(whoami(running)["pid"])
-            if len(seen) == 2:
-                break
-    assert len(seen) == 2
+            return len(seen) == 2
+
+        assert until(both, within=60, every=0)  # the second one may still be on its way
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -32,7 +32,9 @@ def main(wanted: Sequence[Mapping[str, Any]]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)  # an interrupt ends a cell, not the kernel
     with ExitStack() as stack:
         for one in wanted:
-            running = stack.enter_context(serve(server(**one), grace=GRACE))
+            options = {**one}
+            grace = options.pop("grace", GRACE)
+            running = stack.enter_context(serve(server(**options), grace=grace))
             facts = {
                 "identity": running.identity,
                 "host": running.host,

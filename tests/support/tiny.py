@@ -42,7 +42,8 @@ _KIND = os.environ.get("TINY", "")
 if _KIND == "never":
     time.sleep(300)
 elif _KIND == "late":
-    time.sleep(1.0)
+    while not os.path.exists(os.environ["TINY_GATE"]):  # noqa: PTH110
+        time.sleep(0.01)
 elif _KIND == "broken":
     import no_such_module_anywhere  # type: ignore[import-not-found]  # noqa: F401
 elif _KIND == "flood":
