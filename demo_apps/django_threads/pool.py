@@ -11,10 +11,14 @@ from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 
 from demo_apps.django_threads.counting import counted_asgi, install
+from demo_apps.fastapi_app import ContractHeaders
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_apps.django_threads.settings")
 
 install()
 
 # As many as FastAPI has for its plain functions.
-application = counted_asgi(WSGIMiddleware(get_wsgi_application(), workers=40))
+pooled = WSGIMiddleware(get_wsgi_application(), workers=40)
+
+# Django's own middleware runs in the pool. This one tells when a request came, before it waits.
+application = counted_asgi(ContractHeaders(pooled))
