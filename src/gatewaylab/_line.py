@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import numpy as np
-
-from gatewaylab.results import GeneratorReport
 
 
 @dataclass(frozen=True)
@@ -22,11 +18,12 @@ class Check:
         truth, measured: numbers, or words where the answer is not a number.
         error: how far measured is from the truth; None where words are compared.
         allowed: how far it may be.
-        verdict: ``green``, ``red`` or ``inconclusive`` (red each time, on a disturbed machine).
-        why: what else was wrong about a red line; the machine's readings if inconclusive.
+        verdict: ``green``, ``red`` or ``inconclusive`` (what was lost to others explains the error,
+            each time).
+        why: what else was wrong about a red line; what was lost if inconclusive.
         samples: requests measured.
-        run_queue: share of the time (the median run's) that the generator was ready to go on and
-            another process had its core; 0 where the system does not tell.
+        needs: seconds that others must have taken to explain a line that is not green; infinite
+            when nothing explains it.
         details: further numbers by name, with their unit, that are not judged themselves.
     """
 
@@ -40,7 +37,7 @@ class Check:
     error_unit: str
     verdict: str
     samples: int
-    run_queue: float = 0.0
+    needs: float = math.inf
     why: tuple[str, ...] = ()
     details: Mapping[str, float] = field(default_factory=dict)
 
@@ -57,16 +54,22 @@ def judged(
     truth: float | str,
     measured: float | str,
     samples: int,
-    reports: Sequence[GeneratorReport],
     error: float | None = None,
     allowed: float | None = None,
     error_unit: str = "%",
+    beyond: tuple[str, ...] = (),
     faults: tuple[str, ...] = (),
+    needs: float = math.inf,
     details: Mapping[str, float] | None = None,
 ) -> Check:
-    """The line for one measurement: green if the error is allowed and there is no other fault."""
-    waited = [report.run_queue_seconds / report.wall_seconds for report in reports]
-    good = not faults and (allowed is None or (error is not None and error <= allowed))
+    """The line for one measurement: green if the error is allowed and nothing else is wrong.
+
+    Args:
+        beyond: further numbers that are off. faults: what no disturbance explains.
+        needs: seconds that others must have taken to explain ``error`` and ``beyond``.
+    """
+    near = allowed is None or (error is not None and error <= allowed)
+    good = near and not beyond and not faults
     return Check(
         name=name,
         what=what,
@@ -78,8 +81,8 @@ def judged(
         error_unit=error_unit,
         verdict="green" if good else "red",
         samples=samples,
-        run_queue=float(np.nan_to_num(np.median(waited))),
-        why=faults,
+        needs=math.inf if faults or math.isnan(needs) else needs,
+        why=(*beyond, *faults),
         details=details or {},
     )
 

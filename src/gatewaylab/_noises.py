@@ -140,7 +140,7 @@ def _quota() -> Iterator[None]:
     first = next((path for names, path in groups.items() if "cpu" in names.split(",")), None)
     if first is not None:  # version 1
         home = Path("/sys/fs/cgroup/cpu") / first.lstrip("/")
-        limits = {"cpu.cfs_period_us": period, "cpu.cfs_quota_us": quota}
+        limits = {"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota)}
     else:
         home = Path("/sys/fs/cgroup") / groups.get("", "/").lstrip("/")
         limits = {"cpu.max": f"{quota} {period}"}
@@ -148,7 +148,7 @@ def _quota() -> Iterator[None]:
     group.mkdir()
     try:
         for name, value in limits.items():
-            (group / name).write_text(str(value))
+            (group / name).write_text(value)
         (group / "cgroup.procs").write_text(str(os.getpid()))
         try:
             yield

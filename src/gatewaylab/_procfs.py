@@ -120,6 +120,24 @@ def waited(pids: Iterable[int]) -> float:
     return total / 1e9
 
 
+def asleep(pids: Iterable[int]) -> bool:
+    """Whether every thread of these processes waits, and none runs or is ready to.
+
+    What is gone counts as asleep, and so does everything where the system does not tell. Source:
+    proc_pid_stat(5), the state.
+    """
+    for pid in pids if LINUX else ():
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            continue
+        for thread in threads:
+            fields = _guard.stat_fields(f"{pid}/task/{thread}")
+            if fields and fields[0] not in "SIZX":
+                return False
+    return True
+
+
 def throttled() -> float:
     """Seconds for which a quota has kept this process's control group from running, all cores.
 

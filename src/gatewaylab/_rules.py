@@ -93,9 +93,7 @@ class Seen:
 
     def shift(self, loss: Loss) -> float:
         """How far a loss can have moved the quantile that is asked for."""
-        return shift_of_latency(
-            self.window, loss, 0.5 if self.quantile is None else self.quantile
-        )
+        return shift_of_latency(self.window, loss, 0.5 if self.quantile is None else self.quantile)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """A/A over real trials: one server compared with itself, as often as it takes to count errors.
 
 Every difference that is found here is false. The order of trials, the plans, the repeats of
-refused trials, the spare blocks, the estimates and the rules are those of a comparison in the
-book. Four things differ, to make thousands of trials possible in minutes:
+disturbed trials, the spare blocks, the estimates and the rules are those of a comparison in the
+book. Three things differ, to make thousands of trials possible in minutes:
 
 * the server is one process for all trials (the connections are fresh each time);
 * the generator runs in this process, on its own core, which saves starting an interpreter;
-* a trial is short;
-* the busy-loop probe is left out, because it would take as long as the trial, and so is the
-  generator's ceiling, which this rate is far from. The other rules stay. Without these more noise
-  is let through, not less.
+* a trial is short, and the generator's ceiling, which its rate is far from, is not looked at.
 """
 
 from __future__ import annotations
@@ -33,12 +30,13 @@ from gatewaylab._http1 import encode
 from gatewaylab._wire import Job
 from gatewaylab.arrivals import Poisson
 from gatewaylab.claims import Rule
-from gatewaylab.compare import Design, design
+from gatewaylab.compare import Came, Design, design
+from gatewaylab.cores import chosen
 from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.evidence import Verdict
 from gatewaylab.outcome import CENSORED, ratio_of
 from gatewaylab.reference import ReferenceServer, reference_server
-from gatewaylab.results import Amount, Count, Effect, Number, quantile_of, save
+from gatewaylab.results import Amount, Count, Effect, Finding, Number, quantile_of, save
 from gatewaylab.servers import project_root
 
 #: One slot that a request holds for 2 ms, asked for half of what it can give. The median latency
@@ -227,23 +225,25 @@ def _measure(
     values: dict[str, dict[int, float]] = {label: {} for label in plan.labels}
     refused = 0
 
-    def measure(label: str, block: int) -> bool:
+    def measure(label: str, block: int, last: bool) -> Came:
         nonlocal refused
-        median, broken = _trial(server, plan.seed_of(block), seconds)
-        if wrong := [reason for reason in broken if noise.breaks_validity(reason)]:
-            raise InvalidTrialError(f"a twin's trial gave wrong data: {'; '.join(wrong)}")
-        if broken:
+        median, found = _trial(server, plan.seed_of(block), seconds)
+        if wrong := noise.of_kind(found, "wrong data"):
+            text = "; ".join(map(str, wrong))
+            raise InvalidTrialError(f"a twin's trial gave wrong data: {text}")
+        usable = not noise.of_kind(found, "generator")
+        if usable and (last or not found):
+            values[label][block] = median
+        else:
             refused += 1
-            return False
-        values[label][block] = median
-        return True
+        return "refused" if not usable else "disturbed" if found else "good"
 
     plan.run(measure)
     return values, refused
 
 
-def _trial(server: ReferenceServer, seed: int, seconds: float) -> tuple[float, tuple[str, ...]]:
-    """The median latency of one short trial, and the rules that it broke."""
+def _trial(server: ReferenceServer, seed: int, seconds: float) -> tuple[float, tuple[Finding, ...]]:
+    """The median latency of one short trial, and what the rules found about it."""
     plan = Poisson(RATE).plan(WARMUP + seconds, seed)
     host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
     job = Job(
@@ -252,28 +252,26 @@ def _trial(server: ReferenceServer, seed: int, seconds: float) -> tuple[float, t
         clients=0, think=0.0, duration=WARMUP + seconds, deadline=DEADLINE, trace=True, pin=None,
         parent=os.getpid(), lifeline=-1, connections=1, plan=array("d", plan.tobytes()),
     )  # fmt: skip
-    with noise.Watch(own=(server.pid,), spin=0) as watch:
+    with noise.Watch(own=(server.pid,)) as watch:
         columns, tally = _raw.run(job)
     samples, report = load._results(columns.encode(tally), job, plan)
-    broken = noise.refusals(
-        report, samples, watch.health, warmup=WARMUP, seconds=seconds, effect_seconds=HOLD,
+    found = noise.findings(
+        report, samples, watch.health, warmup=WARMUP, seconds=seconds,
         expected_errors=CENSORED, hold=HOLD, slots=1,
     )  # fmt: skip
-    return quantile_of(samples.latency[samples.scheduled_at >= WARMUP], 0.5), broken
+    return quantile_of(samples.latency[samples.scheduled_at >= WARMUP], 0.5), found
 
 
 @contextlib.contextmanager
 def _server() -> Iterator[ReferenceServer]:
     """The server on the first core, this process on the last one until it is done."""
-    cores = environment.available_cores()
-    apart = len(cores) > 1
+    mine, cores = environment.available_cores(), chosen()
     try:
-        with reference_server("slots", hold=HOLD, pin=cores[0] if apart else None) as server:
-            if apart:
-                os.sched_setaffinity(0, {cores[-1]})
+        with reference_server("slots", hold=HOLD, pin=cores.server) as server:
+            if cores.generator is not None:
+                os.sched_setaffinity(0, {cores.generator})
             yield server
     finally:
-        if apart:
-            os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, mine)
         gc.unfreeze()  # the transport freezes and stops the collection, for its process's sake
         gc.enable()

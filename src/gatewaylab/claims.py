@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatewaylab import timeline
 from gatewaylab.delay import Told
+from gatewaylab.disturbance import MARGIN, QUIET
 from gatewaylab.errors import ClaimError
 from gatewaylab.evidence import (
     SABOTAGE_VARIABLE,
@@ -31,7 +32,7 @@ from gatewaylab.evidence import (
     Verdict,
     staging,
 )
-from gatewaylab.results import Effect
+from gatewaylab.results import Effect, Finding
 from gatewaylab.servers import project_root
 from gatewaylab.stats import EQUIVALENCE
 
@@ -90,9 +91,18 @@ class Rule:
         return "in every repetition"
 
     def decide(self, effect: Effect) -> Verdict:
-        """The verdict of this rule on ``effect``; a refused effect is never more than a doubt."""
+        """The verdict of this rule on ``effect``.
+
+        It is the same on all trials as they were measured and on what is left when noise is taken
+        off them; where the two differ, and where an effect is refused, there is only a doubt.
+        """
         if effect.refused:
             return "inconclusive"
+        seen, quiet = self._of(effect), self._of(effect.quieted)
+        return seen if seen == quiet else "inconclusive"
+
+    def _of(self, effect: Effect) -> Verdict:
+        """The verdict on the bounds of ``effect`` as they stand."""
         if self.kind == "at least":
             assert self.threshold is not None
             if effect.low > max(self.threshold, effect.floor):
@@ -111,6 +121,40 @@ class Rule:
         if not all(value == 1.0 for value in effect.values):
             return "refuted"
         return "supported" if effect.blocks >= FEWEST_REPETITIONS else "inconclusive"
+
+    def margin(self, expected: float) -> float:
+        """The distance, as a logarithm, from what is expected to where the claim would fail."""
+        if self.kind == "equivalent":
+            return MARGIN
+        threshold = self.threshold or math.inf
+        if not (0 < expected < math.inf and threshold < math.inf):
+            return math.inf
+        return abs(math.log(expected / threshold))
+
+    def disturbed(self, effect: Effect, theory: float | None) -> int:
+        """How many blocks noise can have moved by more than a quarter of that distance.
+
+        Of a behaviour: how many repetitions it left undecided.
+        """
+        if self.kind == "always":
+            return effect.undecided
+        expected = effect.estimate if theory is None or math.isnan(theory) else theory
+        allowed = QUIET * self.margin(expected)
+        return sum(shift > allowed for shift in effect.shifts)
+
+    def doubt(self, effect: Effect) -> str:
+        """Why this rule does not decide about ``effect``; empty when it does."""
+        if effect.refused:
+            return "; ".join(dict.fromkeys(finding.rule for finding in effect.refused))
+        if self.decide(effect) != "inconclusive":
+            return ""
+        if self._of(effect) != "inconclusive":
+            return "what was lost to others can explain it"
+        if self.kind == "always":
+            return f"only {effect.blocks} of at least {FEWEST_REPETITIONS} repetitions are decided"
+        if self.kind == "at least" and self.threshold is not None and effect.low > self.threshold:
+            return "it does not stand out of the A/A noise"
+        return "its interval reaches both sides of the threshold"
 
 
 def catalogue(folder: Path | None = None) -> dict[str, Entry]:
@@ -150,11 +194,17 @@ def behaviour(what: str, held: Sequence[Told], *, probe: str, seed: int = 0) -> 
     values = tuple(float(h) for h in held if h is not None)
     share = sum(values) / len(values) if values else math.nan
     undecided = len(held) - len(values)
-    refused: tuple[str, ...] = ()
+    refused: tuple[Finding, ...] = ()
     if not values:
-        refused = (
+        words = (
             f"noise can explain all {undecided} repetitions" if undecided
-            else "no repetition was accepted",
+            else "no repetition was made"
+        )  # fmt: skip
+        refused = (
+            Finding(
+                rule="repetitions", kind="disturbance", measured=0, allowed=FEWEST_REPETITIONS,
+                message=words,
+            ),
         )  # fmt: skip
     return Effect(
         kind="behaviour",
@@ -187,6 +237,15 @@ class Stated:
             parts.append(f"{describe(record.effect)}; required: {record.rule}")
         if record.sabotage is not None:
             parts.append(f"sabotage ({record.sabotage.what}): {record.sabotage.verdict}")
+        if record.disturbed and record.effect is not None and record.effect.kind != "behaviour":
+            parts.append(
+                f"disturbed: {record.disturbed} of {record.effect.blocks} blocks; the verdict "
+                "holds with all that noise can have done taken off"
+                if record.verdict == "supported"
+                else f"disturbed: {record.disturbed} of {record.effect.blocks} blocks"
+            )
+        if record.why:
+            parts.append(f"inconclusive, because {record.why}")
         if record.missing:
             parts.append("missing here: " + "; ".join(record.missing))
         return "\n  ".join(parts)
@@ -207,7 +266,8 @@ class Stated:
 def describe(effect: Effect) -> str:
     """An effect in words: the number, its interval and what it rests on."""
     if effect.refused:
-        return f"{effect.what}: no number ({'; '.join(effect.refused)})"
+        reasons = "; ".join(dict.fromkeys(map(str, effect.refused)))
+        return f"{effect.what}: no number ({reasons})"
     if effect.kind == "behaviour":
         told = f"{effect.what}: {sum(effect.values):.0f} of {effect.blocks} repetitions"
         return told + (f", {effect.undecided} undecided for noise" if effect.undecided else "")
@@ -300,6 +360,8 @@ def claim(
         missing=tuple(missing),
         systems=entry.systems,
         versions=entry.versions,
+        disturbed=0 if effect is None or effect.refused else rule.disturbed(effect, theory),
+        why=_why(verdict, rule, effect, tried),
     )
     if (stage := staging()) is not None:
         stage.claim(record)
@@ -309,6 +371,17 @@ def claim(
     if tried is not None and tried.verdict == "supported":
         raise ClaimError(f"the sabotage of {identifier} went unnoticed:\n{stated}")
     return stated
+
+
+def _why(verdict: Verdict, rule: Rule, effect: Effect | None, tried: SabotageRecord | None) -> str:
+    """What left a claim inconclusive; empty when it is anything else."""
+    if verdict != "inconclusive" or effect is None or tried is None:
+        return ""
+    if doubt := rule.doubt(effect):
+        return doubt
+    if tried.verdict == "supported":
+        return "its sabotage was not noticed"
+    return f"its sabotage is undecided: {rule.doubt(tried.effect)}"
 
 
 def _rule(

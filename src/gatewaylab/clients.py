@@ -24,14 +24,14 @@ import httpx
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
-from gatewaylab import _http1
+from gatewaylab import _http1, _procfs
 from gatewaylab._request import Request, Target, address, get
 from gatewaylab.errors import InputError
 
 Result = TypeVar("Result")
 
-#: Seconds after which a server is taken to have noticed what a slow client has begun.
-SETTLE = 0.2
+#: A server has settled when all its threads wait in so many looks, so many seconds apart.
+_LOOKS, _APART = 3, 0.01
 
 
 class Listening(Protocol):
@@ -40,6 +40,13 @@ class Listening(Protocol):
     @property
     def target(self) -> Target:
         """Its loopback address."""
+
+
+class Watched(Listening, Protocol):
+    """What they need to know to see it come to rest; `process.Running` is one."""
+
+    def pids(self) -> set[int]:
+        """Its processes."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +195,20 @@ def _elsewhere(work: Callable[[], Awaitable[Result]]) -> Result:
         return pool.submit(asyncio.run, whole()).result()
 
 
+def settled(server: Watched, *, within: float = 30.0) -> bool:
+    """Wait until a server has done all that it can with what it was sent, and say whether it has.
+
+    Then each of its threads waits for something, and none runs or is ready to. However slow the
+    machine is, it has noticed every client, and who has no answer by now gets none before somebody
+    sends more or leaves. A view that waits for a time is not told from one that waits for a client.
+    """
+    pids, seen, end = server.pids(), 0, time.monotonic() + within
+    while seen < _LOOKS and time.monotonic() < end:
+        time.sleep(_APART)
+        seen = seen + 1 if _procfs.asleep(pids) else 0
+    return seen == _LOOKS
+
+
 def leave(server: Listening, request: Request | str, *, after: float) -> None:
     """Send a request and hang up ``after`` seconds later, with or without an answer."""
     with _connection(server) as sock:
@@ -196,28 +217,32 @@ def leave(server: Listening, request: Request | str, *, after: float) -> None:
 
 
 @contextlib.contextmanager
-def slow_heads(server: Listening, clients: int) -> Iterator[None]:
+def slow_heads(server: Watched, clients: int) -> Iterator[None]:
     """Clients on a bad line: each has sent half of a request's head, and nothing follows.
 
-    They stay for the length of the ``with`` block, which begins when the server has had time to
-    accept them.
+    They stay for the length of the ``with`` block, which begins when the server has noticed them
+    (`settled`).
     """
     with contextlib.ExitStack() as stack:
         for _ in range(clients):
             sock = stack.enter_context(_connection(server))
             sock.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-        time.sleep(SETTLE)
+        settled(server)
         yield
 
 
 @contextlib.contextmanager
 def slow_bodies(
-    server: Listening, clients: int, *, path: str, size: int, seconds: float, pieces: int = 30
+    server: Watched, clients: int, *, path: str, size: int, timeout: float = 60.0
 ) -> Iterator[list[bytes]]:
-    """Uploads over a bad line: each body takes ``seconds`` to arrive, in equal pieces.
+    """Uploads over a bad line: half of each body is sent, and the rest when the block ends.
+
+    The block begins when the server has noticed them (`settled`). What a server does not read stays
+    on the way.
 
     Args:
         path: where to POST. size: of each body, in bytes.
+        timeout: seconds without progress after which an upload is given up.
 
     Yields:
         The first bytes of each answer, as they come; whole only after the block, which at its end
@@ -226,28 +251,33 @@ def slow_bodies(
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
     answers: list[bytes] = []
 
-    def upload() -> None:
-        with contextlib.suppress(OSError), _connection(server, timeout=seconds + 10) as sock:
-            sock.sendall(head)
-            for place in range(pieces):
-                if stop.wait(seconds / pieces):
-                    return
-                sock.sendall(bytes(size * (place + 1) // pieces - size * place // pieces))
+    def upload(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            sock.sendall(bytes(size // 2))
+            go_on.wait()
+            sock.sendall(bytes(size - size // 2))
             answers.append(sock.recv(65_536))
 
-    stop = threading.Event()
-    threads = [threading.Thread(target=upload, daemon=True) for _ in range(clients)]
-    try:
-        for thread in threads:
-            thread.start()
-        time.sleep(SETTLE)
-        yield answers
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        for thread in threads:
-            thread.join()
+    go_on = threading.Event()
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(_connection(server, timeout=timeout)) for _ in range(clients)]
+        threads = [threading.Thread(target=upload, args=(one,), daemon=True) for one in socks]
+        try:
+            for sock, thread in zip(socks, threads, strict=True):
+                sock.sendall(head)
+                thread.start()
+            settled(server)
+            yield answers
+        except BaseException:
+            for sock in socks:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)  # nothing is sent or awaited any more
+            raise
+        finally:
+            go_on.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
 
 
 @dataclass
@@ -374,6 +404,6 @@ def _connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
 
 
 __all__ = [
-    "SETTLE", "Listening", "Reply", "Streams", "ask", "echoes", "inside", "leave", "most_at_once",
-    "slow_bodies", "slow_heads", "span", "streams", "together", "websockets",
+    "Listening", "Reply", "Streams", "Watched", "ask", "echoes", "inside", "leave", "most_at_once",
+    "settled", "slow_bodies", "slow_heads", "span", "streams", "together", "websockets",
 ]  # fmt: skip

@@ -25,8 +25,8 @@ class Delay:
     """A ``with`` block, and the most that anything in it can have been held up.
 
     That is the time in which at least one task of the machine waited for a processor, what the host
-    took from the processors, and what a quota held back: a chain of events, through however many processes, cannot have
-    waited for longer. A system that does not tell counts as undisturbed.
+    took from the processors, and what a quota held back: a chain of events, through however many
+    processes, cannot have waited for longer. A system that does not tell counts as undisturbed.
 
     Attributes:
         seconds: lost so far; after the block, lost in it.

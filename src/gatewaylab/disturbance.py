@@ -129,9 +129,9 @@ def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
 
     Infinite when no latency is known to begin with.
     """
-    lost = loss.seconds
     if not window.planned:
-        return _share(lost, window.seconds)
+        return share_lost(loss, window.seconds)
+    lost = loss.seconds
     plan, count = window.plan, len(window.plan)
     if not count or not 0 < window.hold < math.inf or not window.measured.any():
         return math.inf
@@ -154,11 +154,13 @@ def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
 
 def shift_of_rate(window: Window, loss: Loss) -> float:
     """How far a loss can have lowered the answers per second, as a logarithm."""
-    return _share(loss.seconds, window.seconds)
+    return share_lost(loss, window.seconds)
 
 
-def _share(lost: float, seconds: float) -> float:
-    return math.inf if lost >= seconds else -math.log1p(-max(0.0, lost) / seconds)
+def share_lost(loss: Loss, seconds: float) -> float:
+    """How far a loss can have moved what is in proportion to the ``seconds`` that were left."""
+    lost = max(0.0, loss.seconds)
+    return math.inf if lost >= seconds else -math.log1p(-lost / seconds)
 
 
 def shift(trial: Trial, touched: Touched = "time", p: float = 0.5) -> float:
@@ -193,6 +195,6 @@ def reach(shift: float, touched: Touched) -> tuple[float, float]:
 
 
 __all__ = [
-    "MARGIN", "PLACES", "QUIET", "Loss", "Window", "loss_of", "reach", "shift",
-    "shift_of_latency", "shift_of_rate", "window_of",
+    "MARGIN", "PLACES", "QUIET", "Loss", "Window", "loss_of", "reach", "share_lost",
+    "shift", "shift_of_latency", "shift_of_rate", "window_of",
 ]  # fmt: skip

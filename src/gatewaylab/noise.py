@@ -15,7 +15,7 @@ from types import TracebackType
 
 from gatewaylab import _procfs
 from gatewaylab._procfs import machine_times, pressure_total
-from gatewaylab._rules import DRIFT, RULES, Rule, Seen
+from gatewaylab._rules import DRIFT, MAX_GENERATOR_CPU, RULES, Rule, Seen
 from gatewaylab.disturbance import MARGIN
 from gatewaylab.results import Finding, GeneratorReport, Samples
 
@@ -188,6 +188,6 @@ def of_kind(found: Iterable[Finding], kind: str) -> tuple[Finding, ...]:
 
 
 __all__ = [
-    "RULES", "Rule", "Seen", "Watch", "drift", "findings", "machine_times", "of_kind",
-    "pressure_total", "tree_cpu",
+    "MAX_GENERATOR_CPU", "RULES", "Rule", "Seen", "Watch", "drift", "findings", "machine_times",
+    "of_kind", "pressure_total", "tree_cpu",
 ]  # fmt: skip

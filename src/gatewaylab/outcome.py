@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from gatewaylab import queueing, stats
 from gatewaylab.arrivals import Arrivals, Closed
+from gatewaylab.disturbance import reach, shift
 from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.load import Request, get
-from gatewaylab.disturbance import reach, shift
 from gatewaylab.results import (
     AGAIN,
     ERRORS,
@@ -148,7 +148,9 @@ class Outcome:
             shifts=lambda label: self._per_block(label, lambda trial: shift(trial, touched, p)),
             touched=touched,
             broken=[
-                finding for trial in comparison.rejected for finding in trial.findings
+                finding
+                for trial in comparison.rejected
+                for finding in trial.findings
                 if finding.kind == "generator"
             ],
         )

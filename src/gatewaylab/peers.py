@@ -6,7 +6,6 @@ a process of its own, sends to this machine only, and is ended when it does not 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from gatewaylab._peer_reports import LEVELS, quantiles_of
 from gatewaylab._peer_tools import Report, Tally
 from gatewaylab._peers import PEERS, WORKERS, Peer, closed, reported
 from gatewaylab.arrivals import ConstantRate
+from gatewaylab.cores import chosen
 from gatewaylab.errors import InputError, LoadError
 from gatewaylab.queueing import stall_latencies
 from gatewaylab.reference import reference_server
@@ -97,14 +97,14 @@ def stall_reports(
     if unknown := {*(only or ())} - {*PEERS}:
         raise InputError(f"no load tool {sorted(unknown)}; there are: {', '.join(PEERS)}")
     plan = ConstantRate(rate).plan(seconds, 0)
-    tool_core, server_core = _cores()
+    cores = chosen()
     rows = []
     for name, peer in PEERS.items():
         version = peer.version()
         if version is None or (only is not None and name not in only):
             continue
-        with reference_server("stall", hold=stall, at=at, pin=server_core) as server:
-            said = reported(peer, server.url, rate, seconds, tool_core)
+        with reference_server("stall", hold=stall, at=at, pin=cores.server) as server:
+            said = reported(peer, server.url, rate, seconds, cores.generator)
             did = server.report()
         if not did["stalls"]:
             raise LoadError(f"the server never stalled while {peer.title} asked it")
@@ -141,19 +141,15 @@ def costs(rounds: int = 5, seconds: float = 1.0, connections: int = 8) -> dict[s
         raise InputError(f"rounds must be at least 1, not {rounds!r}")
     names = [name for name, peer in PEERS.items() if peer.available()]
     tallies: dict[str, list[Tally]] = {name: [] for name in names}
-    tool_core, server_core = _cores()
-    with reference_server("null", trace=False, pin=server_core) as server:
+    cores = chosen()
+    with reference_server("null", trace=False, pin=cores.server) as server:
         for turn in range(rounds):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
-                tallies[name].append(closed(name, server.url, connections, seconds, tool_core))
+                tallies[name].append(
+                    closed(name, server.url, connections, seconds, cores.generator)
+                )
     return {
         name: Cost(tuple(one.cpu_per_request for one in of), tuple(one.rate for one in of))
         for name, of in tallies.items()
     }
-
-
-def _cores() -> tuple[int | None, int | None]:
-    """A core for the tool and another for the server; None twice where there is only one."""
-    mine = sorted(os.sched_getaffinity(0))
-    return (mine[0], mine[-1]) if len(mine) > 1 else (None, None)

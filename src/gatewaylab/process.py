@@ -240,7 +240,9 @@ class Running:
         return {
             **passed_on(),
             "PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get(SITE_VARIABLE), str(project)))),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (os.environ.get(SITE_VARIABLE), str(project)))
+            ),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
             "DJANGO_SETTINGS_MODULE": "demo_apps.django_app.settings",

@@ -174,7 +174,7 @@ def _port(process: subprocess.Popen[bytes], log: IO[bytes]) -> int:
     )
 
 
-#: Set by a build: what :func:`ceiling` came to when it was measured once for all notebooks, as JSON.
+#: Set by a build: what :func:`ceiling` came to, once for all notebooks, as JSON by transport.
 CEILINGS_VARIABLE = "GATEWAYLAB_CEILINGS"
 
 

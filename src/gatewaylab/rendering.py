@@ -61,17 +61,20 @@ def fill_cache(book: Book) -> None:
     """
     shutil.rmtree(book.cache, ignore_errors=True)
     cache = get_cache(str(book.cache))
-    for path in book.notebooks():
-        notebook = read_notebook(path)
-        # What a kernel would have told; without it the code is not highlighted.
-        notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-        stored = accepted(book, path.stem)
-        if stored is not None and same_code(path, stored):
-            executed = nbformat.reads(json.dumps(stored.executed), as_version=4)
-            _take_outputs(notebook, executed)
-        cache.cache_notebook_bundle(
-            CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True
-        )
+    try:
+        for path in book.notebooks():
+            notebook = read_notebook(path)
+            # What a kernel would have told; without it the code is not highlighted.
+            notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+            stored = accepted(book, path.stem)
+            if stored is not None and same_code(path, stored):
+                executed = nbformat.reads(json.dumps(stored.executed), as_version=4)
+                _take_outputs(notebook, executed)
+            cache.cache_notebook_bundle(
+                CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True
+            )
+    finally:
+        cache.db.dispose()  # the cache itself leaves its database open
 
 
 def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> None:
