@@ -19,9 +19,9 @@ from demo_apps.common import Message, Receive, Scope, Send
 #: How many calls of ``/meet`` have to be inside at once.
 PARTY = 3
 
-#: Seconds after which a call gives up: many for ``/meet``, few for ``/blocking-meet``, which keeps
-#: the thread, so that its companions can't come.
-PATIENCE, BLOCKING_PATIENCE = 2.0, 0.05
+#: Seconds after which a call gives up: many for ``/meet``, because on a slow machine companions
+#: take their time; few for ``/blocking-meet``, which keeps the thread that they need to come.
+PATIENCE, BLOCKING_PATIENCE = 30.0, 0.05
 
 _meeting = asyncio.Barrier(PARTY)
 _blocking_meeting = threading.Barrier(PARTY)

@@ -15,6 +15,8 @@ from demo_apps import common
 
 #: How each view with a ticket has ended, in the memory of this one process.
 OUTCOMES: dict[str, str] = {}
+#: When it had, by the monotonic clock.
+ENDED: dict[str, float] = {}
 
 
 def where_am_i() -> dict[str, int | bool]:
@@ -71,7 +73,7 @@ def linger(request: HttpRequest) -> JsonResponse:
     ticket, seconds = ticket_and_seconds(request)
     OUTCOMES[ticket] = "RUNNING"
     time.sleep(seconds)
-    OUTCOMES[ticket] = "COMPLETED"
+    end(ticket, "COMPLETED")
     return JsonResponse({"outcome": OUTCOMES[ticket]})
 
 
@@ -81,14 +83,20 @@ async def async_linger(request: HttpRequest) -> JsonResponse:
     try:
         await asyncio.sleep(seconds)
     except asyncio.CancelledError:
-        OUTCOMES[ticket] = "CANCELLED"
+        end(ticket, "CANCELLED")
         raise  # a coroutine that swallows its cancellation goes on for nobody
-    OUTCOMES[ticket] = "COMPLETED"
+    end(ticket, "COMPLETED")
     return JsonResponse({"outcome": OUTCOMES[ticket]})
 
 
+def end(ticket: str, outcome: str) -> None:
+    ENDED[ticket] = time.monotonic()
+    OUTCOMES[ticket] = outcome
+
+
 def outcome(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"outcome": OUTCOMES.get(request.GET.get("ticket", ""), "UNKNOWN")})
+    ticket = request.GET.get("ticket", "")
+    return JsonResponse({"outcome": OUTCOMES.get(ticket, "UNKNOWN"), "ended": ENDED.get(ticket)})
 
 
 def explicit_settings(request: HttpRequest) -> JsonResponse:

@@ -83,7 +83,7 @@ class Reply:
         return self.body.decode(errors="replace")
 
 
-def ask(server: Listening, request: Request | str, *, timeout: float = 10.0) -> Reply:
+def ask(server: Listening, request: Request | str, *, timeout: float = 30.0) -> Reply:
     """Send one request, a whole one or a path to GET, on a connection of its own.
 
     Args:
