@@ -10,7 +10,7 @@ import os
 from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 
-from demo_apps.django_threads.counting import counted_asgi, install
+from demo_apps.django_threads.counting import Asgi, counted_asgi, install
 from demo_apps.fastapi_app import ContractHeaders
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_apps.django_threads.settings")
@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_apps.django_threads.settin
 install()
 
 # As many as FastAPI has for its plain functions.
-pooled = WSGIMiddleware(get_wsgi_application(), workers=40)
+pooled: Asgi = WSGIMiddleware(get_wsgi_application(), workers=40)
 
 # Django's own middleware runs in the pool. This one tells when a request came, before it waits.
 application = counted_asgi(ContractHeaders(pooled))
