@@ -199,6 +199,7 @@ def _slow_start() -> Iterator[None]:
 
 #: By name: the block, and what it does in words.
 NOISES: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[None]], str]] = {
+    "none": (contextlib.nullcontext, "nothing is done to the machine"),
     "interrupts": (
         lambda: _strangers("interrupts"),
         "a process of real-time priority on each core takes 30–50 µs some two thousand times a "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +16,21 @@ from gatewaylab.book import Book, accepted, catalogue_of
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.evidence import ClaimRecord
 from gatewaylab.execution import error_of, execute, expected_seconds
-from gatewaylab.progress import Watch
-
-#: What the error of a cell begins with that did state its claim: it hides no other claim.
-_STATED = ("ClaimError: the data refute", "ClaimError: the sabotage of")
+from gatewaylab.progress import Pace, Watch
 
 
 @dataclass(frozen=True)
 class Run:
-    """The claims that one run stated, by id, and why it did not state the one that is asked for."""
+    """The claims that one run stated, by id.
+
+    Attributes:
+        why: why it did not state the one that is asked for.
+        errors: of cells that broke off without stating a claim, a line each.
+    """
 
     records: Mapping[str, ClaimRecord]
     why: Callable[[str], str]
+    errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,16 @@ class Chapter:
         """Remove what it staged."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, console: Console, *, sabotage: bool, later: float) -> Run:
+    def run(self, console: Console, pace: Pace, *, sabotage: bool = False) -> Run:
         """Run every cell, also after one that raised.
 
         Args:
+            pace: of all chapters; this one is at hand.
             sabotage: every claim meets its sabotage.
-            later: seconds that the chapters behind this one will take.
         """
-        progress = self.folder / "progress"
+        stage = evidence.Staging(self.folder)
         try:
-            with Watch(console, self.name, progress, expected=self.expected, later=later):
+            with Watch(console, self.name, stage, pace):
                 done = execute(
                     self.path,
                     root=self.book.root,
@@ -79,11 +82,13 @@ class Chapter:
                 )
         except BuildError as error:  # what was stated before the kernel died still counts
             said = str(error).partition("\n")[0]
-            stated = evidence.Staging(self.folder).parts()["claims"]
-            return Run({record.id: record for record in stated}, lambda _: said)
+            records = {record.id: record for record in stage.claims()}
+            return Run(records, lambda _: said, (said,))
+        records = {record.id: record for record in done.parts["claims"]}
         return Run(
-            {record.id: record for record in done.parts["claims"]},
-            lambda identifier: _why_missing(done.notebook, identifier),
+            records,
+            lambda identifier: _why_missing(done.notebook, identifier, records),
+            tuple(said for said, _ in _broken(done.notebook, records)),
         )
 
 
@@ -101,18 +106,28 @@ def chapters(book: Book, profile: str) -> list[Chapter]:
     return found
 
 
-def _why_missing(notebook: nbformat.NotebookNode, identifier: str) -> str:
-    """The error of the cell that names a claim, with the notebook's first where they differ."""
-    named = (f'"{identifier}"', f"'{identifier}'")
-    own = first = None
+def _broken(
+    notebook: nbformat.NotebookNode, stated: Collection[str]
+) -> Iterator[tuple[str, nbformat.NotebookNode]]:
+    """The cells that ended with an error, but for those that did state a claim before it.
+
+    A refuted claim and an unnoticed sabotage end their cell, too; of them the records tell.
+    """
     for cell in notebook.cells:
         error = error_of(cell)
-        if error is None:
-            continue
-        if first is None and not error.startswith(_STATED):
-            first = error
-        if own is None and any(name in cell.source for name in named):
-            own = error
+        if error is not None and not any(_names(cell, identifier) for identifier in stated):
+            yield error, cell
+
+
+def _names(cell: nbformat.NotebookNode, identifier: str) -> bool:
+    return f'"{identifier}"' in cell.source or f"'{identifier}'" in cell.source
+
+
+def _why_missing(notebook: nbformat.NotebookNode, identifier: str, stated: Collection[str]) -> str:
+    """The error of the cell that names a claim, with the notebook's first where they differ."""
+    broken = list(_broken(notebook, stated))
+    own = next((error for error, cell in broken if _names(cell, identifier)), None)
+    first = broken[0][0] if broken else None
     if own is None or own == first:
         return first or "no cell states it"
-    return own if first is None else f"{own}; first of all {first}"
+    return f"{own}; first of all {first}"

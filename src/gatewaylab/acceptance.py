@@ -7,23 +7,38 @@ and rules and contain no number of a run that was not accepted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
-from gatewaylab import evidence, history, noise
+from gatewaylab import evidence, history
 from gatewaylab.book import Book
 from gatewaylab.claims import FEWEST_REPETITIONS
 from gatewaylab.errors import ResultError
 from gatewaylab.evidence import ClaimRecord, Evidence
 from gatewaylab.history import History
-from gatewaylab.results import Effect, load, save
+from gatewaylab.results import Effect, Finding, load, save
 
-#: How the reason begins that a held number gives.
-HELD = "held: "
+
+class Reason(BaseModel):
+    """Why a run was not accepted, or not wholly.
+
+    Attributes:
+        kind: it was wrong; noise left something undecided; a number waits for a second run.
+        text: for pages, without any number of the run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["wrong", "noise", "held"]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,7 @@ class Decision:
 
     state: Literal["accepted", "unstable", "rejected"]
     kept: bool
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     far: frozenset[str] = frozenset()
     confirmed: frozenset[str] = frozenset()
 
@@ -63,7 +78,7 @@ def decide(fresh: Evidence, old: Evidence | None, past: History, held: Evidence 
     far = frozenset(sides)
     confirmed = history.confirmed(fresh, held, far)
     waiting = tuple(
-        f"{HELD}{name} lies far {side} its earlier numbers"
+        Reason(kind="held", text=f"{name} lies far {side} its earlier numbers")
         for name, side in sides.items()
         if name not in confirmed
     )
@@ -110,28 +125,33 @@ def _held(path: Path, console: Console) -> Evidence | None:
         return None
 
 
-def faults(found: Evidence) -> tuple[str, ...]:
-    """Why a run is wrong: refuted, blind to its sabotage, or resting on data that are wrong."""
+def faults(found: Evidence) -> tuple[Reason, ...]:
+    """Why a run is wrong: refuted, or blind to its sabotage."""
+    return wrong_claims(found.claims)
+
+
+def wrong_claims(claims: Iterable[ClaimRecord]) -> tuple[Reason, ...]:
+    """What is wrong with claims that a run has stated, a reason for each."""
     reasons: list[str] = []
-    for record in found.claims:
+    for record in claims:
         if record.verdict == "refuted":
             reasons.append(f"the data refute {record.id}")
         if record.sabotage is not None and record.sabotage.verdict == "supported":
             reasons.append(f"the sabotage of {record.id} went unnoticed")
-        broken = [r for e in _effects(record) for r in e.refused if noise.breaks_validity(r)]
-        if broken:
-            reasons.append(f"{record.id} rests on wrong data ({rules(broken)})")
-    return tuple(reasons)
+    return tuple(Reason(kind="wrong", text=text) for text in reasons)
 
 
-def doubts(found: Evidence) -> tuple[str, ...]:
+def doubts(found: Evidence) -> tuple[Reason, ...]:
     """Why a run is incomplete: one reason for all claims that share it."""
     shared: dict[str, list[str]] = {}
     for record in found.claims:
         reason = _doubt(record)
         if reason:
             shared.setdefault(reason, []).append(record.id)
-    return tuple(f"{', '.join(names)}: {reason}" for reason, names in shared.items())
+    return tuple(
+        Reason(kind="noise", text=f"{', '.join(names)}: {reason}")
+        for reason, names in shared.items()
+    )
 
 
 def lacking(found: Evidence) -> frozenset[str]:
@@ -164,12 +184,6 @@ def _effects(record: ClaimRecord) -> Iterator[Effect]:
         yield record.sabotage.effect
 
 
-def rules(refused: Sequence[str]) -> str:
-    """The names of the rules in messages of refusal; the messages themselves if no rule is named.
-
-    Only the names, because the messages quote what they refuse.
-    """
-    # A refused reading is told by the probe's name, a refused trial by the rule's.
-    heads = {message.partition(":")[0].replace("_", " ").lower() for message in refused}
-    named = [rule.name for rule in noise.RULES if rule.name.lower() in heads]
-    return ", ".join(named) or "; ".join(refused)
+def rules(refused: Sequence[Finding]) -> str:
+    """The names of the rules that refused; not their messages, which quote what they refuse."""
+    return ", ".join(dict.fromkeys(finding.rule for finding in refused))

@@ -288,6 +288,10 @@ class Staging:
         )
         save(work, self.folder / "work-systems.json")
 
+    def claims(self) -> tuple[ClaimRecord, ...]:
+        """The claims that have been stated so far."""
+        return tuple(load(ClaimRecord, path) for path in sorted(self.folder.glob("claim-*.json")))
+
     def parts(self) -> dict[str, Any]:
         """All parts, validated, as the fields of :class:`Evidence`."""
 
@@ -295,7 +299,7 @@ class Staging:
             return [load(kind, path) for path in sorted(self.folder.glob(f"{prefix}-*.json"))]
 
         return {
-            "claims": tuple(every(ClaimRecord, "claim")),
+            "claims": self.claims(),
             "comparisons": tuple(every(Comparison, "comparison")),
             "readings": tuple(every(Readings, "readings")),
             "systems": tuple(every(SystemRecord, "system")),

@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,6 +98,7 @@ def execute(
         allow_errors=tolerant,
         record_timing=False,  # timings in the metadata would change the cache's hash
         resources={"metadata": {"path": str(root)}},
+        on_cell_execute=_position(evidence.Staging(staging), notebook),
         # Warnings of the kernel's own machinery, not of the notebook, would clutter every build.
         extra_arguments=["--log-level=CRITICAL"],
     )
@@ -126,6 +128,20 @@ def execute(
         ended=datetime.now(UTC),
         errors=tuple(_errors(notebook)),
     )
+
+
+def _position(
+    stage: evidence.Staging, notebook: nbformat.NotebookNode
+) -> Callable[[nbformat.NotebookNode, int], None]:
+    """What nbclient calls before each cell: it says which of the code cells begins."""
+    places = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+
+    def tell(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        if cell_index in places:
+            begun = places.index(cell_index) + 1
+            stage.position(evidence.Position(cell=begun, cells=len(places)))
+
+    return tell
 
 
 def _run(client: nbclient.NotebookClient, surroundings: dict[str, str]) -> None:

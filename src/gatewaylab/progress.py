@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from gatewaylab.evidence import Position, Staging
+
 #: Seconds between two lines where there is no terminal, and between two looks at the file.
 _LINE_EVERY = 20.0
 _LOOK_EVERY = 0.5
+
+#: The expected pace weighs as much as so many seconds of work at the pace that is seen.
+_PRIOR = 60.0
+#: A notebook that has taken all its time is taken to need this much of it once again.
+_OVERTIME = 0.1
 
 
 def clock(seconds: float) -> str:
@@ -22,24 +29,68 @@ def clock(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+class Pace:
+    """How long the notebooks of a run will take, by how long those before them took.
+
+    Args:
+        expected: seconds that each is likely to take, in their order, on a machine as before.
+    """
+
+    def __init__(self, expected: Sequence[float]) -> None:
+        self._ahead = list(expected)
+        self._planned = self._took = 0.0
+
+    @property
+    def factor(self) -> float:
+        """Seconds that one expected second has taken so far."""
+        return (self._took + _PRIOR) / (self._planned + _PRIOR)
+
+    @property
+    def current(self) -> float:
+        """Seconds that the notebook at hand will take in all."""
+        return self.factor * self._ahead[0] if self._ahead else 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds that the notebook at hand and all after it will take."""
+        return self.factor * sum(self._ahead)
+
+    def done(self, seconds: float) -> None:
+        """The notebook at hand has taken so long; the next one is at hand."""
+        self._planned += self._ahead.pop(0)
+        self._took += seconds
+
+    def still(self, passed: float, where: Position, series: float) -> float:
+        """Seconds left for the notebook at hand and all after it.
+
+        Args:
+            passed: seconds since the notebook at hand was begun. where: how far it is.
+            series: seconds since its comparison was begun.
+        """
+        own = max(self.current - passed, _OVERTIME * passed)
+        made = where.done + where.again
+        if made and where.done < where.total:
+            # Trials measured again are a part of the pace, as they will be of what is left.
+            own = max(own, series / where.done * (where.total - where.done) if where.done else own)
+        return own + self.factor * sum(self._ahead[1:])
+
+
 class _Left(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{clock(task.elapsed or 0)} passed, about {clock(task.fields['left'])} left")
 
 
 class Watch:
-    """Follows one notebook's execution through the file in which it says where it is.
+    """Follows one notebook's execution through what it says of its position.
 
     Args:
-        name: the notebook. file: where the notebook writes its position.
-        expected: seconds it is likely to take. later: seconds that the rest will take.
+        name: the notebook. stage: its staging folder, where it says where it is.
+        pace: of the run; the notebook is the one at hand, and done at the end of the block.
     """
 
-    def __init__(
-        self, console: Console, name: str, file: Path, *, expected: float, later: float
-    ) -> None:
-        self._console, self._name, self._file = console, name, file
-        self._expected, self._later = expected, later
+    def __init__(self, console: Console, name: str, stage: Staging, pace: Pace) -> None:
+        self._console, self._name, self._stage, self._pace = console, name, stage, pace
+        self._series: tuple[str, float] = ("", 0.0)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -57,37 +108,35 @@ class Watch:
         self._over.set()
         self._thread.join()
         state = "done" if kind is None else "stopped"
-        passed = clock(time.monotonic() - self._began)
-        self._console.out(f"{self._name}: {state} after {passed}")
-
-    def _left(self) -> float:
         passed = time.monotonic() - self._began
-        return max(self._expected - passed, 0.0) + self._later
+        self._pace.done(passed)
+        self._console.out(f"{self._name}: {state} after {clock(passed)}")
 
-    def _where(self) -> str:
-        try:
-            return self._file.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return "starting"
+    def _look(self) -> tuple[Position, float, float]:
+        """Where the notebook is, the seconds that have passed, and those that are left."""
+        now, where = time.monotonic(), self._stage.where()
+        if where.series != self._series[0]:
+            self._series = where.series, now
+        passed = now - self._began
+        return where, passed, self._pace.still(passed, where, now - self._series[1])
 
     def _follow(self) -> None:
         if self._console.is_terminal:
             self._draw()
             return
         while not self._over.wait(_LINE_EVERY):
-            self._console.print(
-                f"{self._name}: {self._where()}, about {clock(self._left())} left", markup=False
-            )
+            where, _, left = self._look()
+            self._console.print(f"{self._name}: {where}, about {clock(left)} left", markup=False)
 
     def _draw(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), _Left())
         with Progress(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task(self._name, total=self._expected, left=self._left())
+            task = bar.add_task(self._name, total=1.0, left=self._pace.left)
             while not self._over.wait(_LOOK_EVERY):
-                passed = time.monotonic() - self._began
+                where, passed, left = self._look()
                 bar.update(
                     task,
-                    completed=min(passed, 0.99 * self._expected),
-                    description=f"{self._name}: {self._where()}",
-                    left=self._left(),
+                    completed=passed / max(passed + left, 1.0),
+                    description=f"{self._name}: {where}",
+                    left=left,
                 )

@@ -26,12 +26,15 @@ from nbclient.exceptions import CellExecutionError
 from pydantic import ValidationError
 from rich.console import Console
 
-from gatewaylab import acceptance, environment, evidence, noise, states
+from gatewaylab import acceptance, environment, evidence, states
+from gatewaylab.acceptance import Reason
 from gatewaylab.book import Book, accepted, catalogue_of, same_code
 from gatewaylab.errors import BuildError, ResultError
+from gatewaylab.evidence import Staging
 from gatewaylab.execution import execute, expected_seconds, read_notebook
 from gatewaylab.peers import PEERS
-from gatewaylab.progress import Watch, clock
+from gatewaylab.progress import Pace, Watch, clock
+from gatewaylab.reference import once
 from gatewaylab.rendering import readme_figure, render
 from gatewaylab.servers import NGINX, servers_table
 from gatewaylab.services import SERVICES
@@ -209,44 +212,53 @@ def measure(
             chosen.append((path, key, old))
     if not chosen:
         console.out("nothing to measure")
-    expected = [expected_seconds(path, options.profile, old) for path, _, old in chosen]
+    else:
+        once()
+    pace = Pace([expected_seconds(path, options.profile, old) for path, _, old in chosen])
     rejected: dict[str, str] = {}
+    spent: list[tuple[float, float]] = []
     for i, (path, key, old) in enumerate(chosen):
-        later = sum(expected[i + 1 :])
         console.out(
-            f"[{i + 1}/{len(chosen)}] measuring {path.stem} · "
-            f"about {clock(expected[i] + later)} left",
+            f"[{i + 1}/{len(chosen)}] measuring {path.stem} · about {clock(pace.left)} left",
         )
         begun = datetime.now(UTC).isoformat(timespec="seconds")
-        file = book.staging(path.stem) / "progress"
         try:
-            with Watch(console, path.stem, file, expected=expected[i], later=later):
+            with Watch(console, path.stem, Staging(book.staging(path.stem)), pace):
                 fresh = observe(book, path, key, options.profile)
             decision = acceptance.settle(fresh, old, book, console)
         except (BuildError, ResultError) as error:
             rejected[path.stem] = str(error).removeprefix(f"{path.stem} ").removeprefix("failed:\n")
-            failed: Attempt | None = Attempt("rejected", (_why(path.stem, error),), begun)
+            reasons = _why(Staging(book.staging(path.stem)), error)
+            failed: Attempt | None = Attempt("rejected", reasons, begun)
         else:
             for record in fresh.claims:
                 console.out(f"    {record.id} {record.verdict}")
-            console.out(f"    {_time_spent(fresh)}")
+            spent.append(_time_spent(fresh))
+            console.out(f"    {_told_time(*spent[-1])}")
             failed = None
             if decision.state == "rejected":
-                rejected[path.stem] = "; ".join(decision.reasons)
+                rejected[path.stem] = "; ".join(map(str, decision.reasons))
                 failed = Attempt("rejected", decision.reasons, fresh.measured_at)
             elif not decision.kept:
                 failed = Attempt("unstable", decision.reasons, fresh.measured_at)
             else:
                 shutil.rmtree(book.staging(path.stem), ignore_errors=True)
         console.out(f"    {told(review(book, path, table, console, failed=failed, ran=True))}")
+    if spent:
+        whole, loaded = map(sum, zip(*spent, strict=True))
+        console.out(f"all measuring: {_told_time(whole, loaded)}")
     return rejected
 
 
-def _time_spent(fresh: evidence.Evidence) -> str:
-    """How long the notebook took, and which share of that its systems were at work."""
+def _time_spent(fresh: evidence.Evidence) -> tuple[float, float]:
+    """Seconds that a notebook took, and those of them in which something was measured."""
     begun, ended = map(datetime.fromisoformat, (fresh.measured_at, fresh.finished_at))
     whole = max((ended - begun).total_seconds(), 1.0)
-    return f"{whole:.0f} s, {min(fresh.work.seconds / whole, 1.0):.0%} of it with a system up"
+    return whole, min(fresh.work.loaded, whole)
+
+
+def _told_time(whole: float, loaded: float) -> str:
+    return f"{whole:.0f} s, {loaded / whole:.0%} of it under load"
 
 
 def review(
@@ -284,25 +296,28 @@ def review(
 
 def told(record: StateRecord) -> str:
     """A notebook's state in one line of the console."""
-    why = "; ".join(record.reasons)
+    why = "; ".join(map(str, record.reasons))
     if record.state == "stale":
         why = "shown as it was measured before the last change"
     return f"{record.notebook}: {record.state}" + (f" ({why})" if why else "")
 
 
-def _why(notebook: str, error: Exception) -> str:
-    """The reason of a rejection for the pages, without any number of the run."""
+def _why(stage: Staging, error: Exception) -> tuple[Reason, ...]:
+    """The reasons of a rejection for the pages, without any number of the run.
+
+    Told by what the run left behind, where it can: claims that were refuted, wrong data.
+    """
+    if isinstance(error, ResultError):
+        return (Reason(kind="wrong", text="what it recorded is not valid"),)
+    stated = acceptance.wrong_claims(stage.claims())
+    if stated:
+        return stated
+    if faults := stage.faults():
+        return (Reason(kind="wrong", text=f"its data are wrong ({acceptance.rules(faults)})"),)
     cause = error.__cause__
     if isinstance(cause, CellExecutionError):
-        said = str(cause.evalue).partition("\n")[0].rstrip(":")
-        if said.startswith(("the data refute ", "the sabotage of ")):
-            return said
-        names = [r.name for r in noise.RULES if r.validity and f"{r.name}:" in said]
-        broken = f" ({', '.join(names)})" if cause.ename == "InvalidTrialError" and names else ""
-        return f"a cell raised {cause.ename}{broken}"
-    if isinstance(error, ResultError):
-        return "what it recorded is not valid"
-    return str(error).partition("\n")[0].rstrip(":").removeprefix(notebook).lstrip(": ")
+        return (Reason(kind="wrong", text=f"a cell raised {cause.ename}"),)
+    return (Reason(kind="wrong", text=str(error).partition("\n")[0].rstrip(":")),)
 
 
 def _accepted_or_none(book: Book, notebook: str, console: Console) -> evidence.Evidence | None:

@@ -2,14 +2,17 @@
 
 ``sabotage`` gives every claim the system that was changed so that it must come out refuted: a
 claim that survives shows nothing. ``stability`` measures the whole book several times: a claim
-whose verdict flips was luck. Neither touches what a build accepted.
+whose verdict flips was luck. ``under_noise`` measures it on a machine that is disturbed on purpose:
+a claim that noise refutes, or a sabotage that it supports, is a fault of the instrument. None of
+them touches what a build accepted.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,15 +23,18 @@ from rich.console import Console
 from rich.table import Table
 
 from gatewaylab import environment, publish
+from gatewaylab._noises import NOISES
 from gatewaylab._tolerant import Chapter, Run, chapters
 from gatewaylab.book import Book
 from gatewaylab.claims import FEWEST_REPETITIONS
 from gatewaylab.errors import BuildError, InputError, ResultError
 from gatewaylab.evidence import ClaimRecord, Verdict
-from gatewaylab.progress import clock
+from gatewaylab.noisy import NoiseRecord, Rehearsed
+from gatewaylab.progress import Pace, clock
+from gatewaylab.reference import once
 from gatewaylab.results import load
 from gatewaylab.servers import servers_table
-from gatewaylab.stability import OUTCOME_MARKS, Rebuild, Seen, StabilityRecord, seen
+from gatewaylab.stability import OUTCOME_MARKS, Outcome, Rebuild, Seen, StabilityRecord, seen
 
 
 @dataclass(frozen=True)
@@ -108,13 +114,13 @@ def sabotage(
             console.out(f"seed {seed} chose for {minutes:g} minutes: {', '.join(names)}")
             chosen = [one for one in chosen if one.name in names]
         found: list[Caught] = []
+        once()
+        pace = Pace([one.expected for one in chosen])
         for i, chapter in enumerate(chosen):
-            later = sum(one.expected for one in chosen[i + 1 :])
             console.out(
-                f"[{i + 1}/{len(chosen)}] sabotaging {chapter.name} · "
-                f"about {clock(chapter.expected + later)} left"
+                f"[{i + 1}/{len(chosen)}] sabotaging {chapter.name} · about {clock(pace.left)} left"
             )
-            found += _sabotage(chapter, later, console)
+            found += _sabotage(chapter, pace, console)
     counted = [one for one in found if one.counted]
     caught = sum(one.caught for one in counted)
     share = f" ({100 * caught // len(counted)} %)" if counted else ""
@@ -212,16 +218,16 @@ def _chosen(book: Book, only: Sequence[str], profile: str) -> list[Chapter]:
     return [one for one in found if not only or one.name in only]
 
 
-def _sabotage(chapter: Chapter, later: float, console: Console) -> list[Caught]:
-    def judged() -> dict[str, Caught]:
-        run = chapter.run(console, sabotage=True, later=later)
+def _sabotage(chapter: Chapter, pace: Pace, console: Console) -> list[Caught]:
+    def judged(pace: Pace) -> dict[str, Caught]:
+        run = chapter.run(console, pace, sabotage=True)
         return {name: _judge(name, chapter.name, run) for name in chapter.declared}
 
-    found = judged()
+    found = judged(pace)
     noisy = [name for name, one in found.items() if one.noise]
     if noisy:
         console.out(f"    too noisy for {', '.join(noisy)}: once more")
-        again = judged()
+        again = judged(Pace([chapter.expected]))
         found |= {name: again[name] for name in noisy}
     for one in found.values():
         console.out(f"    {one}")
@@ -248,10 +254,14 @@ def _judge(name: str, notebook: str, run: Run) -> Caught:
 
 
 def _noise(record: ClaimRecord) -> tuple[str, ...]:
-    """Why the instrument stated no number of the sabotaged system; empty when it did."""
+    """Why noise left the sabotaged system undecided; empty when it did not."""
     effect = record.effect if record.sabotage is None else record.sabotage.effect
-    if effect is None or effect.refused:
-        return () if effect is None else effect.refused
+    if effect is None:
+        return ()
+    if effect.refused:
+        return tuple(dict.fromkeys(map(str, effect.refused)))
+    if effect.undecided or effect.quiet is not None:
+        return (record.why or "what was lost to others can explain it",)
     if effect.kind == "behaviour" and effect.blocks < FEWEST_REPETITIONS:
         return (f"{effect.blocks} of at least {FEWEST_REPETITIONS} repetitions accepted",)
     return ()
@@ -276,12 +286,8 @@ def _stored(
 
 def _rebuild(book: Book, profile: str, console: Console) -> Rebuild:
     begun, began = datetime.now(UTC), time.monotonic()
-    every = chapters(book, profile)
     claims: dict[str, Seen] = {}
-    for i, chapter in enumerate(every):
-        later = sum(one.expected for one in every[i + 1 :])
-        run = chapter.run(console, sabotage=False, later=later)
-        chapter.clear()
+    for chapter, run in _each(chapters(book, profile), console):
         for name in chapter.declared:
             record = run.records.get(name)
             if record is None:
@@ -294,3 +300,104 @@ def _rebuild(book: Book, profile: str, console: Console) -> Rebuild:
         seconds=round(time.monotonic() - began, 1),
         claims=claims,
     )
+
+
+def _each(every: Sequence[Chapter], console: Console) -> Iterator[tuple[Chapter, Run]]:
+    """Every chapter with its run, one after another."""
+    once()
+    pace = Pace([one.expected for one in every])
+    for chapter in every:
+        yield chapter, chapter.run(console, pace)
+        chapter.clear()
+
+
+def under_noise(
+    book: Book,
+    noise: str,
+    *,
+    only: Sequence[str] = (),
+    profile: str = "quick",
+    out: Path | None = None,
+    console: Console,
+) -> Rehearsed:
+    """Measure the book while the machine is disturbed on purpose, and print what became of it.
+
+    Args:
+        noise: one of :data:`gatewaylab._noises.NOISES`.
+        only: names of notebooks; then no record is written. All of them when empty.
+        out: the record that this noise's part is replaced in; by default the one that the book
+            prints.
+
+    Raises:
+        InputError: an unknown noise, or one that this user may not make.
+        BuildError: there is no notebook of that name, or a build is running.
+    """
+    if noise not in NOISES:
+        raise InputError(f"no noise {noise!r}; there are: {', '.join(NOISES)}")
+    out = book.root / "book" / "records" / "noise.json" if out is None else out
+    make, what = NOISES[noise]
+    machine = environment.machine_kind()  # of the machine as it is, not as the noise leaves it
+    with publish.exclusive(book):
+        chosen = _chosen(book, only, profile)
+        commit = environment.record(book.root).commit
+        begun, began = datetime.now(UTC), time.monotonic()
+        claims: dict[str, Outcome] = {}
+        sabotages: dict[str, Verdict] = {}
+        errors: dict[str, tuple[str, ...]] = {}
+        with make():
+            for chapter, run in _each(chosen, console):
+                if run.errors:
+                    errors[chapter.name] = run.errors
+                    console.out(*run.errors, sep="\n")
+                for name in chapter.declared:
+                    record = run.records.get(name)
+                    claims[name] = "missing" if record is None else record.verdict
+                    if record is not None and record.sabotage is not None:
+                        sabotages[name] = record.sabotage.verdict
+                    console.out(f"    {name} {_outcome(record)}")
+        found = Rehearsed(
+            what=what,
+            at=begun.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - began, 1),
+            commit=commit,
+            claims=claims,
+            sabotages=sabotages,
+            errors=errors,
+        )
+        if not only:
+            _keep(found, noise, machine, profile, out, console)
+    counts = Counter(claims.values())
+    console.out(
+        f"{noise}, {clock(found.seconds)}: "
+        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        + f"; sabotages: {found.caught} caught, "
+        f"{len(sabotages) - found.caught - found.unnoticed} undecided, {found.unnoticed} supported"
+    )
+    return found
+
+
+def _outcome(record: ClaimRecord | None) -> str:
+    if record is None:
+        return "missing"
+    told = record.verdict + (f" ({record.why})" if record.why else "")
+    if record.sabotage is not None and record.sabotage.verdict != "refuted":
+        told += f", its sabotage {record.sabotage.verdict}"
+    return told
+
+
+def _keep(
+    found: Rehearsed, noise: str, machine: str, profile: str, out: Path, console: Console
+) -> None:
+    """Put one noise's part into the record; a record of another machine is begun anew."""
+    noises: dict[str, Rehearsed] = {}
+    if out.exists():
+        try:
+            old = load(NoiseRecord, out)
+        except ResultError as error:
+            console.out(f"the stored record is unusable and begun anew: {error}")
+        else:
+            if (old.machine, old.profile) == (machine, profile):
+                noises = dict(old.noises)
+    noises[noise] = found
+    ordered = {name: noises[name] for name in NOISES if name in noises}
+    NoiseRecord(machine=machine, profile=profile, noises=ordered).write(out)

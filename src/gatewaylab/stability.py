@@ -145,7 +145,7 @@ def seen(record: ClaimRecord) -> Seen:
     effect = record.effect
     sabotage = None if record.sabotage is None else record.sabotage.verdict
     if effect is None or effect.refused:
-        refused = () if effect is None else effect.refused
+        refused = () if effect is None else tuple(map(str, effect.refused))
         return Seen(verdict=record.verdict, refused=refused, sabotage=sabotage)
     return Seen(
         verdict=record.verdict,

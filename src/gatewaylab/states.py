@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gatewaylab.acceptance import doubts
+from gatewaylab.acceptance import Reason, doubts
 from gatewaylab.evidence import Evidence
 from gatewaylab.results import load, save
 
@@ -41,7 +41,7 @@ class StateRecord(BaseModel):
     schema_version: Literal[1] = 1
     notebook: str
     state: State
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     at: str | None = None
     since: str = ""
     current: bool = True
@@ -53,7 +53,7 @@ class Attempt:
     """A run that was not accepted: how it ended, why, and when it began (ISO 8601)."""
 
     state: Literal["unstable", "rejected"]
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     at: str
 
 
@@ -72,7 +72,7 @@ def derive(
         failed: an attempt after ``stored`` that was not accepted.
     """
     state: State = "missing"
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     at = None
     if failed is not None:
         state, reasons, at = failed.state, failed.reasons, failed.at
