@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 import json
 import os
 import threading
@@ -57,15 +58,23 @@ def converse(*paths: str, text: str) -> list[list[str]]:
     return asyncio.run(talk())
 
 
+def calls(*paths: str, ms: int) -> tuple[set[int], list[tuple[float, float]]]:
+    """The threads that the calls ran on, and when each began and ended, in the order of ends."""
+    told = [json.loads(heard[-1]) for heard in converse(*paths, text=str(ms))]
+    times = [(began, ended) for _, began, ended in told]
+    return {thread for thread, _, _ in told}, sorted(times, key=lambda one: one[1])
+
+
 def test_all_consumers_share_one_thread_and_it_is_not_the_loop_s() -> None:
-    paths = ["/ws/database", "/ws/sync", "/ws/database", "/ws/sync"]
-    threads = {heard[-1] for heard in converse(*paths, text="1")}
+    threads, times = calls("/ws/database", "/ws/sync", "/ws/database", "/ws/sync", ms=1)
     assert len(threads) == 1
-    assert threads != {str(threading.get_ident())}
+    assert threads != {threading.get_ident()}
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(times))
+    assert all(ended - began >= 0.001 for began, ended in times)
 
 
 def test_free_threads_are_several() -> None:
-    threads = {heard[-1] for heard in converse(*["/ws/free-threads"] * 3, text="50")}
+    threads, _ = calls(*["/ws/free-threads"] * 3, ms=50)
     assert len(threads) > 1
 
 
@@ -101,8 +110,8 @@ def test_a_view_speaks_to_a_room_through_redis() -> None:
         env = {"DJANGO_SETTINGS_MODULE": f"{PROJECT}.settings", **service.env}
         one = server("uvicorn", app=f"{PROJECT}.asgi:application", env=env)
         with serve(one, grace=0.5) as running, websockets(running, 2, "/ws/room") as members:
-            pids = {member.recv(timeout=5) for member in members}
+            pids = {member.recv(timeout=60) for member in members}
             answer = json.loads(ask(running, "/broadcast?text=news").text)
             assert {str(answer["pid"])} == pids
-            assert [member.recv(timeout=5) for member in members] == ["news", "news"]
+            assert [member.recv(timeout=60) for member in members] == ["news", "news"]
             assert json.loads(ask(running, "/whoami").text)["app"] == "django"

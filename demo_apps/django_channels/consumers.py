@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -18,9 +19,10 @@ ROOM = "room"
 
 
 def wait(ms: str) -> str:
-    """What stands for a query: it keeps its thread for ``ms`` milliseconds and names it."""
+    """What stands for a query: it keeps its thread for ``ms`` milliseconds, names it, says when."""
+    began = time.monotonic()
     time.sleep(float(ms) / 1000)
-    return str(threading.get_ident())
+    return json.dumps([threading.get_ident(), began, time.monotonic()])
 
 
 class Database(AsyncWebsocketConsumer):
