@@ -8,6 +8,7 @@ It cannot show that real trials are as the statistics assume; for that,
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
@@ -17,14 +18,16 @@ from numpy.typing import NDArray
 from gatewaylab import stats
 from gatewaylab._twins import AARecord, Ratio, false_positives
 from gatewaylab.claims import EQUIVALENT, Rule
-from gatewaylab.compare import ATTEMPTS, SPARE_BLOCKS
+from gatewaylab.compare import EXTRA
 from gatewaylab.errors import InputError
-from gatewaylab.results import Effect
+from gatewaylab.evidence import Verdict
+from gatewaylab.results import Bounds, Effect
 
 Floats = NDArray[np.float64]
 Interval = Callable[[Floats, float], tuple[float, float]]
 Noise = Literal["normal", "laplace", "student3", "lognormal-latency", "skewed"]
 Policy = Literal["fixed", "replace", "repeat", "extend"]
+Where = Literal["both", "first", "second"]
 
 SIMULATIONS = 4_000
 
@@ -124,9 +127,9 @@ def looks(
     * ``repeat``: a comparison that shows nothing is measured again, up to ``most`` times.
     * ``extend``: a comparison that shows nothing gets another block, up to ``most`` looks.
     * ``replace``: what this project does. Trials are refused by rules that do not read the
-      effect, here each with probability ``refused``; they are repeated, and spare blocks stand in
-      for blocks that stay incomplete. Comparisons that end with fewer than n blocks give no
-      number and do not count.
+      effect, here each with probability ``refused``; they are measured once more, and spare blocks
+      stand in for blocks that stay incomplete, as far as the trials beyond the plan reach.
+      Comparisons that end with fewer than n blocks give no number and do not count.
 
     The second and third show why nothing here is measured again because of what it showed.
 
@@ -140,10 +143,11 @@ def looks(
             f"most must be at least 1 and refused a probability, not {most}, {refused}"
         )
     rounds = most if policy == "repeat" else 1
-    blocks = n + {"fixed": 0, "repeat": 0, "extend": most - 1, "replace": SPARE_BLOCKS}[policy]
+    spare = max(1, math.floor(EXTRA * n))
+    blocks = n + {"fixed": 0, "repeat": 0, "extend": most - 1, "replace": spare}[policy]
     data = _noise(noise, (_count(simulations) * rounds, blocks), seed)
     if policy == "replace":
-        given_up = refused**ATTEMPTS
+        given_up = refused**2  # refused, and refused when it was measured once more
         chance = np.random.default_rng([seed, 1]).random((simulations, blocks, 2))
         whole = chance.min(axis=2) >= given_up  # both trials of the block were accepted
         kept = [d[accepted][:n] for d, accepted in zip(data, whole, strict=True)]
@@ -155,6 +159,63 @@ def looks(
     if not found:
         raise InputError(f"with {refused:.0%} of trials refused, no comparison is ever complete")
     return sum(found) / len(found)
+
+
+def disturbed(
+    n: int,
+    where: Where,
+    *,
+    truth: float,
+    threshold: float,
+    share: float = 0.5,
+    shift: float = 0.3,
+    heeded: bool = True,
+    simulations: int = SIMULATIONS,
+    seed: int = 1,
+    noise: Noise = "normal",
+    spread: float = 0.1,
+) -> dict[Verdict, float]:
+    """How often a ratio claim comes to each verdict when stalls hit some of its trials.
+
+    In each block the log ratio is that of ``truth``, with noise; each trial of a side that stalls
+    can hit is moved, with probability ``share``, by anything from nothing to its recorded shift.
+    Where the truth is the threshold itself, a verdict of *supported* or *refuted* is an error, and
+    each may come up in at most 2.5 % of comparisons.
+
+    Args:
+        n: blocks of a comparison.
+        where: stalls hit ``both`` sides alike, or the ``first`` or the ``second`` only.
+        truth: the true ratio. threshold: what the rule asks for at least.
+        share: of trials that are hit. shift: the largest that is recorded, as a logarithm.
+        heeded: the rule takes off what noise can have done; False shows what happens if not.
+        spread: of the noise between blocks, as a logarithm.
+
+    Raises:
+        InputError: an argument makes no sense. RefusedError: fewer than 6 blocks.
+    """
+    if where not in ("both", "first", "second"):
+        raise InputError(f"stalls hit both sides, the first or the second, not {where!r}")
+    if not 0 <= share <= 1 or not shift >= 0:
+        raise InputError(f"share is a probability and shift 0 or more, not {share} and {shift}")
+    random = np.random.default_rng([seed, 2])
+    shape = (_count(simulations), n)
+
+    def stalls(hit: bool) -> tuple[Floats, Floats]:
+        recorded = shift * random.random(shape) * (random.random(shape) < (share if hit else 0.0))
+        return recorded, recorded * random.random(shape)
+
+    (known_a, moved_a), (known_b, moved_b) = stalls(where != "second"), stalls(where != "first")
+    measured = math.log(truth) + spread * _noise(noise, shape, seed) + moved_a - moved_b
+    rule, found = Rule("at least", threshold), Counter[Verdict]()
+    for d, below, above in zip(measured, known_a, known_b, strict=True):
+        plain = stats.ratio_estimate(np.exp(d), np.ones(n))
+        freed = stats.ratio_estimate(np.exp(d), np.ones(n), below=below, above=above)
+        effect = _effect(plain)
+        if heeded:
+            quiet = Bounds(low=freed.low, high=freed.high, low90=freed.low90, high90=freed.high90)
+            effect = effect.model_copy(update={"quiet": quiet})
+        found[rule.decide(effect)] += 1
+    return {verdict: count / simulations for verdict, count in found.items()}
 
 
 def _shows(d: Floats) -> bool:
@@ -195,6 +256,6 @@ def _effect(found: stats.RatioEstimate) -> Effect:
 
 
 __all__ = [
-    "AARecord", "Ratio", "coverage", "equivalence_power", "equivalence_size", "false_positives",
-    "looks",
+    "AARecord", "Ratio", "coverage", "disturbed", "equivalence_power", "equivalence_size",
+    "false_positives", "looks",
 ]  # fmt: skip

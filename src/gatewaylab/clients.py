@@ -252,7 +252,7 @@ def slow_bodies(
     answers: list[bytes] = []
 
     def upload(sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), sock:  # a server may wait for its client to hang up
             sock.sendall(bytes(size // 2))
             go_on.wait()
             sock.sendall(bytes(size - size // 2))

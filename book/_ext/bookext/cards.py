@@ -71,7 +71,8 @@ class ClaimDirective(SphinxDirective):
         effect = record.effect
         if effect is None or effect.refused:
             pieces: list[Piece] = [span(wording.result(record), "measured-missing")]
-            reasons = record.missing if effect is None else effect.refused
+            reasons = record.missing if effect is None else map(str, effect.refused)
+            reasons = list(dict.fromkeys(reasons))
             if reasons:
                 pieces.append(f" ({'; '.join(reasons)})")
             return paragraph(*pieces, classes=["claim-result"])
@@ -100,6 +101,12 @@ class ClaimDirective(SphinxDirective):
             rows.append(("Rests on", [wording.basis(effect)]))
             if effect.kind == "ratio" and not effect.refused:
                 rows.append(("Noise floor (A/A)", [f"{wording.number(effect.floor)} ×"]))
+            if record.disturbed:
+                rows.append(("Disturbed", [wording.disturbance(record)]))
+        if record.why:
+            rows.append(("Inconclusive, because", [record.why]))
+        if record.versions:
+            rows.append(("Versions", self.prose(record.versions)))
         if record.sabotage is not None:
             rows.append(("Sabotage", self._sabotage(record.sabotage)))
         rows.append(("Sources", _joined([external(s.label, s.url) for s in record.sources])))

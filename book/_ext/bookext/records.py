@@ -168,11 +168,10 @@ def _conditions(comparison: Comparison) -> list[Piece]:
 
 
 def _read(readings: Readings) -> list[Piece]:
-    rules = ", ".join(f"{name} {count} times" for name, count in sorted(readings.refused.items()))
-    refused = f"; refused readings: {rules}" if rules else ""
+    again = f"; taken again for noise: {readings.repeated}" if readings.repeated else ""
     return [
         nodes.literal(readings.name, readings.name),
-        f": {readings.what}, {readings.blocks} blocks, seed {readings.seed}{refused}",
+        f": {readings.what}, {readings.blocks} blocks, seed {readings.seed}{again}",
     ]
 
 
@@ -198,20 +197,25 @@ def _trials(comparison: Comparison) -> nodes.table:
     for label in labels:
         good = [t for t in comparison.trials if t.label == label]
         bad = [t for t in comparison.rejected if t.label == label]
-        rules = list(dict.fromkeys(rule for trial in bad for rule in trial.refusals))
+        marked = sum(bool(trial.findings) for trial in good)
+        rules = list(dict.fromkeys(f.rule for trial in (*good, *bad) for f in trial.findings))
         planned, sent, errors = (_total(good, name) for name in ("planned", "sent", "errors"))
         rows.append(
             [
                 [label],
                 [str(len(good))],
+                [str(marked)],
                 [str(len(bad))],
                 [planned],
                 [sent],
                 [errors],
-                ["; ".join(rules) or "–"],
+                [", ".join(rules) or "–"],
             ]
         )
-    head = ("Configuration", "Accepted", "Refused", "Planned", "Sent", "Errors", "Refused because")
+    head = (
+        "Configuration", "Used", "of which disturbed", "Measured again", "Planned", "Sent", "Errors",
+        "Found",
+    )  # fmt: skip
     return table(head, rows, "trials-table")
 
 

@@ -1,7 +1,7 @@
 """Directives that print the committed records of long runs.
 
 ``{stability-record}``: whether verdicts flip between rebuilds. ``{aa-record}``: how often equals
-are called different.
+are called different. ``{noise-record}``: what the book comes to on machines that are disturbed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bookext.roles import anchor
 from bookext.shelf import shelf_of
 from gatewaylab.calibration import AARecord
 from gatewaylab.errors import ResultError
+from gatewaylab.noisy import NoiseRecord
 from gatewaylab.results import load
 from gatewaylab.stability import OUTCOME_MARKS, StabilityRecord
 
@@ -120,6 +121,41 @@ class Twins(_RecordDirective[AARecord]):
         ]
 
 
+class Noises(_RecordDirective[NoiseRecord]):
+    """The whole book under each noise."""
+
+    kind = NoiseRecord
+    stem = "noise"
+
+    def show(self, record: NoiseRecord) -> list[nodes.Node]:
+        """The conditions, then a row for each noise."""
+        rows: list[list[list[Piece]]] = []
+        for name, seen in record.noises.items():
+            undecided = len(seen.sabotages) - seen.caught - seen.unnoticed
+            verdicts = ("supported", "inconclusive", "refuted", "not measured")
+            rows.append(
+                [
+                    [span(name, "claim-id"), f": {seen.what}"],
+                    *([str(seen.count(verdict))] for verdict in verdicts),
+                    [f"{seen.caught} / {undecided} / {seen.unnoticed}"],
+                    [wording.number(seen.seconds / 60)],
+                    [wording.day(seen.at)],
+                ]
+            )
+        head = (
+            "Noise", "Supported", "Inconclusive", "Refuted", "Not measured",
+            "Sabotages caught / undecided / supported", "Minutes", "Recorded",
+        )  # fmt: skip
+        return [
+            paragraph(
+                f"The whole book was measured once under each on {record.machine}, profile "
+                f"{record.profile}. Nothing that was seen then is in this book's other numbers.",
+                classes=["record-conditions"],
+            ),
+            table(head, rows, "noise-table"),
+        ]
+
+
 def _percent(share: float) -> str:
     return f"{wording.number(100 * share, '.1f')} %"
 
@@ -166,3 +202,4 @@ def setup(app: Sphinx) -> None:
     app.add_config_value("bookext_records", "book/records", "env", types=(str,))
     app.add_directive("stability-record", Stability)
     app.add_directive("aa-record", Twins)
+    app.add_directive("noise-record", Noises)

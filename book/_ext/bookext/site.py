@@ -102,9 +102,12 @@ def _run(shelf: Shelf, stem: str) -> dict[str, Any]:
     return {
         **evidence.model_dump(mode="json", include=fields),
         "state": state.model_dump(mode="json", include={"state", "reasons", "at", "current"}),
+        "trials_disturbed": sum(
+            bool(trial.findings) for one in evidence.comparisons for trial in one.trials
+        ),
         "seeds": {one.name: one.seed for one in evidence.series},
         "worst_readings": _worst(evidence),
-        "trials_refused": sum(len(one.rejected) for one in evidence.comparisons),
+        "trials_measured_again": sum(len(one.rejected) for one in evidence.comparisons),
     }
 
 

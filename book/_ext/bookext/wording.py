@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from gatewaylab.acceptance import HELD
 from gatewaylab.evidence import ClaimRecord, ValueRecord
 from gatewaylab.results import Effect
 from gatewaylab.states import StateRecord
@@ -37,7 +36,8 @@ def effect(value: Effect, form: str = "") -> str:
     if value.refused:
         return REFUSED
     if value.kind == "behaviour":
-        return f"{sum(value.values):.0f} of {value.blocks} repetitions"
+        told = f"{sum(value.values):.0f} of {value.blocks} repetitions"
+        return told + (f", {value.undecided} undecided" if value.undecided else "")
     low, high = number(value.low, form), number(value.high, form)
     unit = "×" if value.kind == "ratio" else value.unit
     shown = f"{number(value.estimate, form)}\u00a0{unit}".rstrip("\u00a0")
@@ -60,6 +60,17 @@ def basis(value: Effect) -> str:
         return f"{value.n} readings"
     seen = "requests" if value.n > value.blocks else "pairs of readings"
     return f"{value.n} {seen} in {value.blocks} blocks, seed {value.seed}"
+
+
+def disturbance(record: ClaimRecord) -> str:
+    """How many blocks or repetitions noise can have moved, and what that means for the verdict."""
+    assert record.effect is not None
+    if record.effect.kind == "behaviour":
+        return f"{record.disturbed} repetitions are undecided: noise can explain them"
+    told = f"{record.disturbed} of {record.effect.blocks} blocks"
+    if record.verdict in {"supported", "refuted"}:
+        told += "; the verdict is the same with all that noise can have done taken off"
+    return told
 
 
 def result(record: ClaimRecord) -> str:
@@ -97,12 +108,12 @@ def state_of(record: StateRecord) -> str:
 
 def is_held(record: StateRecord) -> bool:
     """Whether the last attempt was whole and only its numbers were unlike all earlier ones."""
-    return bool(record.reasons) and all(reason.startswith(HELD) for reason in record.reasons)
+    return bool(record.reasons) and all(reason.kind == "held" for reason in record.reasons)
 
 
 def why(record: StateRecord) -> str:
     """Why an attempt was not accepted, in one phrase."""
-    return "; ".join(reason.removeprefix(HELD) for reason in record.reasons)
+    return "; ".join(map(str, record.reasons))
 
 
 def day(moment: str) -> str:
