@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 from collections.abc import Iterator
 from types import ModuleType
@@ -76,10 +77,14 @@ def test_the_views_name_the_connections_that_answered() -> None:
         assert len(orm["backends"]) == 3
         assert len(set(orm["backends"])) == 1
         assert orm["seconds"] >= 3 * 0.02
+        began = sorted(orm["began"])
+        assert all(later - before >= 0.02 for before, later in itertools.pairwise(began))
 
         driver = answer("/fan-out?how=driver&n=3&ms=20")
         assert len(set(driver["backends"])) == 3
         assert driver["seconds"] >= 0.02
+        assert len(driver["began"]) == 3
+        assert answer("/fan-out?n=0")["backends"] == []
 
         threads = answer("/fan-out?how=threads&n=3&ms=0")
         assert len(threads["backends"]) == 3

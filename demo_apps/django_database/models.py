@@ -32,6 +32,7 @@ class Backend(models.Model):
     pid = models.IntegerField(primary_key=True)
     state = models.TextField()
     backend_type = models.TextField()
+    query_start = models.DateTimeField()
 
     class Meta:
         managed = False
@@ -41,5 +42,8 @@ class Backend(models.Model):
 
     @classmethod
     def mine(cls, seconds: float) -> Any:
-        """The row of the connection that asks, after the database has slept."""
+        """The row of the connection that asks, after the database has slept.
+
+        Its ``query_start`` is then the moment at which this very query came to the database.
+        """
         return cls.objects.filter(pid=PgBackendPid()).annotate(slept=PgSleep(Value(seconds)))

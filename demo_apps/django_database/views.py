@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import psycopg
 from asgiref.sync import sync_to_async
@@ -14,11 +15,13 @@ from django.http import HttpRequest, JsonResponse
 from demo_apps import common
 from demo_apps.django_database.models import Backend
 
+Query: TypeAlias = tuple[int, float]
+
 
 def backend(request: HttpRequest) -> JsonResponse:
     """One query that takes ``ms`` milliseconds, through the ORM."""
     ms = common.milliseconds(request.GET.get("ms"), 0)
-    return JsonResponse({"backends": [Backend.mine(ms / 1000).get().pid]})
+    return answer([told(Backend.mine(ms / 1000).get())])
 
 
 async def fan_out(request: HttpRequest) -> JsonResponse:
@@ -27,41 +30,52 @@ async def fan_out(request: HttpRequest) -> JsonResponse:
     ms = common.milliseconds(request.GET.get("ms"), 100)
     ask = WAYS[request.GET.get("how", "orm")]
     begun = time.monotonic()
-    pids = await asyncio.gather(*(ask(ms / 1000) for _ in range(n)))
-    return JsonResponse({"backends": pids, "seconds": time.monotonic() - begun})
+    queries = await asyncio.gather(*(ask(ms / 1000) for _ in range(n)))
+    return answer(queries, seconds=time.monotonic() - begun)
 
 
-async def orm(seconds: float) -> int:
+def told(row: Backend) -> Query:
+    """Which connection a query came in on, and when, by the database's clock."""
+    return int(row.pid), row.query_start.timestamp()
+
+
+def answer(queries: Sequence[Query], **more: float) -> JsonResponse:
+    backends, began = zip(*queries, strict=True) if queries else ((), ())
+    return JsonResponse({"backends": backends, "began": began, **more})
+
+
+async def orm(seconds: float) -> Query:
     """The async ORM, as its documentation shows it."""
-    row = await Backend.mine(seconds).aget()
-    return int(row.pid)
+    return told(await Backend.mine(seconds).aget())
 
 
-async def threads(seconds: float) -> int:
+async def threads(seconds: float) -> Query:
     """The same query on any thread that is free; each thread opens a connection of its own."""
 
-    def ask() -> int:
+    def ask() -> Query:
         # At the end of a request Django looks after the connection of the request's own thread
         # and of no other.
         try:
-            return int(Backend.mine(seconds).get().pid)
+            return told(Backend.mine(seconds).get())
         finally:
             connection.close()
 
     return await sync_to_async(ask, thread_sensitive=False)()
 
 
-async def driver(seconds: float) -> int:
+async def driver(seconds: float) -> Query:
     """The same wait through psycopg's async connections, without Django's ORM."""
     # No arguments: libpq reads PGHOST, PGUSER and PGDATABASE itself.
     async with await psycopg.AsyncConnection.connect() as own:
-        cursor = await own.execute("SELECT pg_backend_pid(), pg_sleep(%s)", [seconds])
+        cursor = await own.execute(
+            "SELECT pg_backend_pid(), statement_timestamp(), pg_sleep(%s)", [seconds]
+        )
         row = await cursor.fetchone()
     assert row is not None
-    return int(row[0])
+    return int(row[0]), row[1].timestamp()
 
 
-WAYS: Mapping[str, Callable[[float], Awaitable[int]]] = {
+WAYS: Mapping[str, Callable[[float], Awaitable[Query]]] = {
     "orm": orm,
     "threads": threads,
     "driver": driver,
