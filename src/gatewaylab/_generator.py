@@ -1,7 +1,7 @@
-"""The load generator's process: ``python -m gatewaylab._generator``, started by ``load.run``.
+"""The load generator's process: ``python -m gatewaylab._generator``, started by ``_standby``.
 
-It reads a job from its standard input, runs it and writes the raw columns to its standard output.
-It ends with its owner in either of two ways, because each has a gap: the kernel's parent-death
+It imports what the timing path needs, reads a job from its standard input, runs it and writes the
+raw columns to its standard output. It ends with its owner in either of two ways, because each has a gap: the kernel's parent-death
 signal (lost when the owner's *thread* is not the one that matters) and a lifeline pipe (kept open
 by a stranger that inherited it).
 """
@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import resource
 import signal
 import sys
 import threading
+from typing import cast
 
 from gatewaylab._wire import Columns, Job, Tally
 
@@ -26,6 +28,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner is interrupted, and then ends us
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    import gatewaylab._raw  # noqa: F401  # ahead of the job; nearly all jobs need it
+
+    if not cast(io.BufferedReader, sys.stdin.buffer).peek(1):
+        return  # there is no job any more: the owner is gone, or has no use for one
     job = Job.read(sys.stdin.buffer)
     if os.getppid() != job.parent:
         raise SystemExit("the owner was gone before the generator began")

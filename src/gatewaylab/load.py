@@ -7,10 +7,10 @@ Nothing is computed from the samples but the few lines that the command line pri
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import ssl
 import subprocess
-import sys
 import time
 from array import array
 from typing import Any
@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewaylab import _http1
+from gatewaylab import _http1, _standby
 from gatewaylab._request import Request, Target, address, get, post, split_url
 from gatewaylab._wire import DEADLINE, FLOAT_COLUMNS, Job, decode
 from gatewaylab.arrivals import Arrivals, Closed
@@ -88,7 +88,6 @@ def run(
             raise InputError("the plan is empty: measure longer or raise the rate")
     name = f"[{host}]" if ":" in host else host
     authority = f"{name}:{port}" if port else "localhost"
-    reader, writer = os.pipe()
     job = Job(
         transport=transport,
         host=host,
@@ -109,15 +108,11 @@ def run(
         trace=trace,
         pin=pin,
         parent=os.getpid(),
-        lifeline=reader,
+        lifeline=-1,
         connections=connections,
         plan=array("d", plan.tobytes()),
     )
-    try:
-        answer = _generate(job, warmup + seconds + deadline + _STARTUP)
-    finally:
-        os.close(reader)
-        os.close(writer)
+    answer = _generate(job, warmup + seconds + deadline + _STARTUP)
     samples, report = _results(answer, job, plan)
     if report.connections == 0:
         raise LoadError(f"no connection to {target} could be made: is a server listening there?")
@@ -125,15 +120,9 @@ def run(
 
 
 def _generate(job: Job, limit: float) -> bytes:
-    command = [sys.executable, "-m", "gatewaylab._generator"]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=(job.lifeline,),
-    )
-    with process:
+    generator = _standby.take()
+    process, job = generator.process, dataclasses.replace(job, lifeline=generator.lifeline)
+    with generator, process:
         try:
             answer, complaint = process.communicate(job.encode(), timeout=limit)
         except subprocess.TimeoutExpired as error:
@@ -143,6 +132,7 @@ def _generate(job: Job, limit: float) -> bytes:
     if process.returncode:
         tail = complaint.decode(errors="replace").strip()[-4000:]
         raise LoadError(f"the load generator failed (exit status {process.returncode}):\n{tail}")
+    _standby.prepare()
     return answer
 
 

@@ -46,13 +46,16 @@ PROFILES = ("quick", "full")
 _NOT_MEASURING = {
     f"src/gatewaylab/{name}.py"
     for name in (
+        "_noises",
         "_tolerant",
         "_twins",
         "acceptance",
+        "bench",
         "book",
         "cli",
         "execution",
         "history",
+        "noisy",
         "progress",
         "publish",
         "rehearsal",

@@ -44,6 +44,11 @@ APPS: Mapping[str, Mapping[Interface, str]] = MappingProxyType(
             Interface.WSGI: "demo_apps.django_app.wsgi:application",
             Interface.ASGI: "demo_apps.django_app.asgi:application",
         },
+        # The same views without REST framework and Channels: a start takes half as long.
+        "django-lean": {
+            Interface.WSGI: "demo_apps.django_lean.wsgi:application",
+            Interface.ASGI: "demo_apps.django_lean.asgi:application",
+        },
     }
 )
 """The demo applications by short name: the callable for each interface they have."""
@@ -88,7 +93,8 @@ class Server:
     @property
     def systems(self) -> tuple[str, ...]:
         """The names of all that is at work when it runs: the server's parts, nginx, the app."""
-        return (*self.spec.systems, *(["nginx"] if self.nginx else []), self.app)
+        framework = self.app.partition("-")[0]
+        return (*self.spec.systems, *(["nginx"] if self.nginx else []), framework)
 
     @property
     def total_slots(self) -> int | None:
