@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gatewaylab._procfs import asleep
 from gatewaylab.clients import (
     ask,
     echoes,
     inside,
     leave,
     most_at_once,
+    settled,
     slow_bodies,
     slow_heads,
     span,
@@ -19,6 +24,7 @@ from gatewaylab.clients import (
     together,
     websockets,
 )
+from gatewaylab.delay import until
 from gatewaylab.load import get, post
 from gatewaylab.process import Running, serve
 from gatewaylab.servers import server
@@ -109,10 +115,38 @@ def test_slow_heads_take_the_only_slot(one_slot: Running) -> None:
     assert ask(one_slot, "/hello").status == 200
 
 
-def test_slow_bodies_take_as_long_as_they_should(one_slot: Running) -> None:
-    with slow_bodies(one_slot, 1, path="/upload", size=30_000, seconds=0.6) as answers:
+def test_slow_bodies_stay_until_the_block_ends(one_slot: Running) -> None:
+    with slow_bodies(one_slot, 1, path="/upload", size=30_000) as answers:
         assert ask(one_slot, "/hello", timeout=0.2).status is None
+        assert answers == []
     assert [answer.startswith(b"HTTP/1.1 200") for answer in answers] == [True]
+
+
+def test_slow_bodies_are_noticed_before_the_block_begins(loop: Running) -> None:
+    with slow_bodies(loop, 3, path="/upload", size=3_000_000) as answers:
+        noticed = time.monotonic()
+    called = re.findall(rb"x-started: ([\d.]+)", b"".join(answers), re.IGNORECASE)
+    assert [float(when) < noticed for when in called] == [True] * 3
+
+
+def test_slow_bodies_are_left_when_the_block_fails(one_slot: Running) -> None:
+    begun = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        with slow_bodies(one_slot, 2, path="/upload", size=30_000_000) as answers:
+            raise ZeroDivisionError
+    assert answers == []
+    assert time.monotonic() - begun < 30
+    assert ask(one_slot, "/hello", timeout=30).status == 200
+
+
+def test_a_server_that_computes_has_not_settled(one_slot: Running) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(ask, one_slot, "/burn?ms=1000", timeout=60)
+        assert until(lambda: not asleep(one_slot.pids()), within=30)
+        assert not settled(one_slot, within=0)
+        assert settled(one_slot)
+        done = time.monotonic()
+    assert inside(reply.result())[1] < done
 
 
 def test_streams_stay_until_the_block_ends(one_slot: Running, loop: Running) -> None:
