@@ -47,7 +47,7 @@ _HEADER_FORMS = {
 _EARLY = 0.002
 
 # Seconds to wait for a WebSocket message.
-_PATIENCE = 5.0
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def check_http_contract(base_url: str, app: str, interface: str, *, uds: str | N
     # that it will close, and closes; a pooled connection is then reset at random.
     transport = httpx.HTTPTransport(uds=uds, limits=httpx.Limits(max_keepalive_connections=0))
     with httpx.Client(
-        base_url=base_url, transport=transport, timeout=10.0, trust_env=False
+        base_url=base_url, transport=transport, timeout=60.0, trust_env=False
     ) as client:
         for case in cases(app, interface):
             before = time.monotonic()
@@ -228,12 +228,21 @@ def check_http_contract(base_url: str, app: str, interface: str, *, uds: str | N
         response = client.get("/whoami")
         check_headers(response, what="/whoami", before=before, after=time.monotonic())
         check_whoami(response.json(), app, interface)
-        _check_arrives_piecewise(client, "/stream", [f"chunk {i}\n" for i in range(4)])
-        _check_arrives_piecewise(client, "/sse", [f"data: {i}\n\n" for i in range(4)])
+        for path, form in (("/stream", "chunk {}\n"), ("/sse", "data: {}\n\n")):
+            _check_arrives_piecewise(client, path, [form.format(i) for i in range(4)])
 
 
 def _check_arrives_piecewise(client: httpx.Client, path: str, texts: list[str]) -> None:
-    gap = 0.1
+    """Once is enough: pieces that are held back come in one block however far apart they are."""
+    spans = [_span_of_pieces(client, path, texts, gap=0.1)]
+    for gap in (0.4, 1.2):  # a reader that is kept from its processor sees one block as well
+        if spans[-1] < 0.5:
+            spans.append(_span_of_pieces(client, path, texts, gap=gap))
+    assert spans[-1] >= 0.5, f"{path}: came in one block, in {spans} of the time that it took"
+
+
+def _span_of_pieces(client: httpx.Client, path: str, texts: list[str], *, gap: float) -> float:
+    """From the first piece to the last, as a share of what the application takes for that."""
     prefixes = [text.encode() for text in itertools.accumulate(texts)]
     received = b""
     arrived: list[float] = []  # when each text was there in full
@@ -247,12 +256,11 @@ def _check_arrives_piecewise(client: httpx.Client, path: str, texts: list[str]) 
             arrived += [time.monotonic()] * (whole - len(arrived))
         check_headers(response, what=path, before=before, after=time.monotonic())
     assert received == prefixes[-1], f"{path}: {received!r}"
-    # Only lower bounds: a busy machine delays, it never hastens. Half of the spread may be lost
-    # to a reader that woke up late for the first piece.
+    # Only lower bounds: a busy machine delays, it never hastens.
     span = gap * (len(texts) - 1)
     seen = [round(at - before, 3) for at in arrived]
     assert arrived[-1] - before >= span - _EARLY * len(texts), f"{path}: too quick, {seen}"
-    assert arrived[-1] - arrived[0] >= span / 2, f"{path}: came in one block, at {seen}"
+    return (arrived[-1] - arrived[0]) / span
 
 
 def check_websocket_contract(ws_url: str, app: str) -> None:
@@ -289,7 +297,7 @@ def check_websocket_contract(ws_url: str, app: str) -> None:
         _expect(ann, "alone again", what="/ws/chat, after bob has left")
     try:
         with _socket(ws_url, "/ws/nothing") as socket:
-            socket.recv(timeout=_PATIENCE)
+            socket.recv(timeout=min(_PATIENCE, 5.0))  # what is refused has been so by now
     except (InvalidHandshake, ConnectionClosed):
         return
     except TimeoutError:
@@ -298,7 +306,7 @@ def check_websocket_contract(ws_url: str, app: str) -> None:
 
 
 def _socket(ws_url: str, path: str) -> ClientConnection:
-    return connect(ws_url.rstrip("/") + path, open_timeout=5, close_timeout=5, proxy=None)
+    return connect(ws_url.rstrip("/") + path, open_timeout=60, close_timeout=5, proxy=None)
 
 
 def _expect(socket: ClientConnection, message: str | bytes, *, what: str) -> None:

@@ -95,7 +95,7 @@ class Talk:
     async def hear(self) -> dict[str, Any]:
         """The application's next message; its error, if it ended with one."""
         message = asyncio.create_task(self.heard.get())
-        await asyncio.wait({message, self._task}, timeout=5, return_when="FIRST_COMPLETED")
+        await asyncio.wait({message, self._task}, timeout=60, return_when="FIRST_COMPLETED")
         if message.done():
             return message.result()
         message.cancel()
@@ -104,7 +104,7 @@ class Talk:
 
     async def end(self) -> None:
         """Wait until the application returns."""
-        await asyncio.wait_for(self._task, 5)
+        await asyncio.wait_for(self._task, 60)
 
 
 @asynccontextmanager

@@ -554,6 +554,6 @@ def node(expression: str) -> Any:
         f"console.log(JSON.stringify({expression}))"
     )
     found = subprocess.run(
-        ["node", "-e", code], capture_output=True, text=True, check=True, timeout=30
+        ["node", "-e", code], capture_output=True, text=True, check=True, timeout=120
     )
     return json.loads(found.stdout)

@@ -53,7 +53,7 @@ def test_the_instrument_works_without_the_packages_of_the_book(command: str) -> 
         f"import gatewaylab.cli; sys.argv[1:] = {[command, *nowhere]!r}; gatewaylab.cli.main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 1
     assert "scripts/build" in done.stderr

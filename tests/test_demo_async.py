@@ -176,7 +176,7 @@ print(json.dumps([ask(path) for path in sys.argv[1:]]))
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     answers: list[dict[str, Any]] = json.loads(done.stdout)

@@ -67,7 +67,7 @@ def here(one: Server) -> Server:
 def run(*argv: str | Path, cwd: Path = ROOT) -> str:
     """What a program said; it must have ended well."""
     done = subprocess.run(
-        argv, cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+        argv, cwd=cwd, capture_output=True, text=True, check=False, timeout=300
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -300,7 +300,7 @@ def test_the_command_of_the_gunicorn_unit_takes_its_socket_from_systemd(tmp_path
     )  # fmt: skip
     try:
         transport = httpx.HTTPTransport(uds=str(path), retries=20)
-        with httpx.Client(transport=transport, timeout=10) as client:
+        with httpx.Client(transport=transport, timeout=60) as client:
             assert client.get("http://localhost/hello").text == "hello, world\n"
     finally:
         started.terminate()

@@ -20,7 +20,7 @@ def test_the_record_names_machine_versions_and_lock(tmp_path: Path) -> None:
 def test_the_commit_says_when_files_differ_from_it(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, timeout=20)
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, timeout=120)
 
     git("init", "-q")
     (tmp_path / "a").write_text("1")

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from gatewaylab import _guard, _installed, _ports, _probe, _procfs, _registry
+from gatewaylab.delay import until
 from gatewaylab.errors import InputError, ServerError, ServerMissingError, ServerStartError
 from gatewaylab.process import serve
 from gatewaylab.servers import NGINX, SERVERS, ServerSpec, project_root, server
@@ -101,10 +102,9 @@ def test_a_pin_holds_for_the_whole_tree() -> None:
     core = min(os.sched_getaffinity(0))
     one = server("gunicorn-sync", app=TINY.app, slots=2, nginx=True)
     with serve(one, pin=frozenset({core})) as running:
-        until = time.monotonic() + 5  # the second worker may still be on its way
-        while len(tree := running.pids()) < 5:
-            assert time.monotonic() < until, tree
-            time.sleep(0.01)
+        # The second worker may still be on its way.
+        assert until(lambda: len(running.pids()) == 5, within=60), running.pids()
+        tree = running.pids()
         assert {frozenset(os.sched_getaffinity(pid)) for pid in tree} == {frozenset({core})}
 
 
@@ -114,14 +114,14 @@ def test_cpu_time_counts_the_tree_and_what_has_ended() -> None:
 
     with serve(server("gunicorn-sync", app="raw")) as running:
         before = running.cpu_seconds()
-        httpx.get(f"{running.url}/burn?ms=300")
+        httpx.get(f"{running.url}/burn?ms=300", timeout=60)
         during = running.cpu_seconds()
         worker = max(running.pids(), key=lambda pid: _procfs.start_time(pid) or 0)
         os.kill(worker, 9)
-        while worker in running.pids() and running.alive():
-            time.sleep(0.01)
+        assert until(lambda: worker not in running.pids(), within=60)
         after = running.cpu_seconds()
-    assert 0.25 <= during - before <= 0.6
+    # What was burnt, and what answering it took; on a slow machine that may be as much again.
+    assert 0.25 <= during - before <= 3
     assert after >= during
     assert running.cpu_seconds() >= after  # still readable after the end
 
@@ -272,8 +272,7 @@ def test_a_process_is_known_by_pid_and_start_time() -> None:
         assert child.pid in _procfs.below(os.getpid())
         assert "sleep 60" in _procfs.describe(child.pid)
         child.kill()
-        while _procfs.state(child.pid) != "Z":
-            time.sleep(0.001)
+        assert until(lambda: _procfs.state(child.pid) == "Z", within=60)
         assert started(child.pid) is None  # a zombie runs no more
         assert child.pid not in _procfs.below(os.getpid())
     assert _procfs.cpu_seconds(child.pid) == 0.0
@@ -281,9 +280,8 @@ def test_a_process_is_known_by_pid_and_start_time() -> None:
 
 def test_an_environment_item_must_match_whole() -> None:
     with subprocess.Popen(["/bin/sleep", "60"], env={"RUN": "abc", "OTHER": "RUN=abd"}) as child:
-        until = time.monotonic() + 5  # until the exec has happened
-        while not _procfs.has_in_environment(child.pid, "RUN=abc"):
-            assert time.monotonic() < until
+        # Not before the exec has happened.
+        assert until(lambda: _procfs.has_in_environment(child.pid, "RUN=abc"), within=60)
         for item in ("RUN=ab", "RUN=abcd", "RUN=abd", "UN=abc"):
             assert not _procfs.has_in_environment(child.pid, item)
         child.kill()
@@ -313,7 +311,7 @@ def answering(*answers: bytes) -> Iterator[_probe.Address]:
         connection.close()
 
 
-def ask(address: _probe.Address, seconds: float = 5.0) -> _probe.Answer | None:
+def ask(address: _probe.Address, seconds: float = 60.0) -> _probe.Answer | None:
     read, write = os.pipe()
     try:
         return _probe.ask(address, time.monotonic() + seconds, read)
@@ -350,9 +348,7 @@ def test_an_answer_without_a_nonce_has_none(body: bytes) -> None:
 
 def test_no_answer_by_the_deadline_is_none() -> None:
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{") as address:
-        begun = time.monotonic()
-        assert ask(address, 0.1) is None
-    assert time.monotonic() - begun < 1.0
+        assert ask(address, 0.1) is None  # the rest would never come
 
 
 def test_what_is_not_http_is_no_answer() -> None:
@@ -366,8 +362,8 @@ def test_news_interrupt_the_wait() -> None:
     with answering(b"") as address:
         threading.Timer(0.05, os.write, (write, b".")).start()
         begun = time.monotonic()
-        assert _probe.ask(address, begun + 10, read) is None
-    assert time.monotonic() - begun < 2.0
+        assert _probe.ask(address, begun + 120, read) is None
+    assert time.monotonic() - begun < 60
     os.close(read)
     os.close(write)
 
