@@ -23,11 +23,11 @@ _BOOT_FAILED = re.compile(
     r"|Target WSGI script .* cannot be loaded|Child process \[\d+\] died"
 )
 # A log whose last line is this, in a tree that does nothing, has lost its workers.
-_IMPORT_FAILED = re.compile(
-    r"^ *(?:ImportError|ModuleNotFoundError|SyntaxError): .*\s*\Z", re.MULTILINE
-)
+_IMPORT_ERROR = re.compile(r" *(?:ImportError|ModuleNotFoundError|SyntaxError): ")
+_IMPORT_FAILED = re.compile(rf"^{_IMPORT_ERROR.pattern}.*\s*\Z", re.MULTILINE)
 _IDLE_AFTER = 0.5  # seconds
 _IDLE_CPU = 0.05  # CPU seconds in that time below which a tree does nothing
+_LOG_LINES = 40  # of a failed start that its error shows
 _LOG_PATIENCE = 0.3  # seconds that a server's end may take to be logged in full
 
 
@@ -59,6 +59,20 @@ def describe(pids: Iterable[int | None]) -> str:
     return ", ".join(
         "a process that cannot be seen" if pid is None else _procfs.describe(pid) for pid in pids
     )
+
+
+def log_tail(log: str) -> str:
+    """The end of a log; if an import failed before that, the last such line stands on top.
+
+    What a server says about its own end (two tracebacks, of gunicorn when two workers fail at
+    once) can be longer than the tail, and the reason lies before it.
+    """
+    lines = log.splitlines()
+    last, before = lines[-_LOG_LINES:], lines[:-_LOG_LINES]
+    reasons = [line for line in before if _IMPORT_ERROR.match(line)]
+    if reasons and not any(map(_IMPORT_ERROR.match, last)):
+        last = [reasons[-1], "…", *last[2:]]
+    return "\n".join(last)
 
 
 class Starting:
@@ -182,6 +196,6 @@ class Starting:
             command=self._command,
             exit_code=exit_code,
             elapsed=time.monotonic() - self._begun,
-            log_tail="\n".join(self._guarded.log().splitlines()[-40:]),
+            log_tail=log_tail(self._guarded.log()),
             port_owner=owner,
         )

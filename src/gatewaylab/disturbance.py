@@ -102,18 +102,15 @@ def window_of(
     slots: int | None,
     planned: bool,
 ) -> Window:
-    """The trial of these samples; a hold that is not known is what the answers say it was.
+    """The trial of these samples.
 
-    That is the median of the application's own account, else the lower quartile of the latency.
+    A hold that is not known is taken to be the lower quartile of the latency: what a request takes
+    that meets no other.
     """
     if hold is None:
         measured = samples.rows(samples.scheduled_at >= warmup)
-        service = measured.service[~np.isnan(measured.service)]
         finite = measured.latency[np.isfinite(measured.latency)]
-        hold = float(
-            np.median(service) if len(service)
-            else np.quantile(finite, 0.25) if len(finite) else math.inf
-        )  # fmt: skip
+        hold = float(np.quantile(finite, 0.25)) if len(finite) else math.inf
     return Window(
         plan=samples.scheduled_at,
         measured=samples.scheduled_at >= warmup,

@@ -14,6 +14,7 @@ from gatewaylab._peer_tools import Report, Tally
 from gatewaylab._peers import PEERS, WORKERS, Peer, closed, reported
 from gatewaylab.arrivals import ConstantRate
 from gatewaylab.cores import chosen
+from gatewaylab.delay import Delay
 from gatewaylab.errors import InputError, LoadError
 from gatewaylab.queueing import stall_latencies
 from gatewaylab.reference import reference_server
@@ -41,6 +42,7 @@ class StallRow:
         requests: how many the tool counts. served: how many the server took.
         stall: how long the server stood still, by its own clock.
         source: where the tool's numbers come from.
+        lost: seconds that others can have taken meanwhile (:class:`gatewaylab.delay.Delay`).
     """
 
     peer: str
@@ -55,6 +57,12 @@ class StallRow:
     served: int
     stall: float
     source: str
+    lost: float = 0.0
+
+    def over(self, level: float, share: float) -> float:
+        """Seconds by which the report at a level is off by more than ``share`` of the truth."""
+        truth = self.truth[level]
+        return abs(self.reported[level] - truth) - share * truth
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,8 @@ def stall_reports(
         version = peer.version()
         if version is None or (only is not None and name not in only):
             continue
-        with reference_server("stall", hold=stall, at=at, pin=cores.server) as server:
+        stalls = reference_server("stall", hold=stall, at=at, pin=cores.server)
+        with stalls as server, Delay() as delay:
             said = reported(peer, server.url, rate, seconds, cores.generator)
             did = server.report()
         if not did["stalls"]:
@@ -121,7 +130,7 @@ def stall_reports(
                     for level in LEVELS
                 },
                 planned=len(plan), requests=said.requests, served=did["requests"],
-                stall=end - begin, source=said.source,
+                stall=end - begin, source=said.source, lost=delay.seconds,
             )
         )  # fmt: skip
     return rows

@@ -71,8 +71,9 @@ class ClaimDirective(SphinxDirective):
         effect = record.effect
         if effect is None or effect.refused:
             pieces: list[Piece] = [span(wording.result(record), "measured-missing")]
-            reasons = record.missing if effect is None else map(str, effect.refused)
-            reasons = list(dict.fromkeys(reasons))
+            reasons = record.missing
+            if effect is not None:
+                reasons = tuple(dict.fromkeys(map(str, effect.refused)))
             if reasons:
                 pieces.append(f" ({'; '.join(reasons)})")
             return paragraph(*pieces, classes=["claim-result"])

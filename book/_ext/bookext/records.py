@@ -213,8 +213,8 @@ def _trials(comparison: Comparison) -> nodes.table:
             ]
         )
     head = (
-        "Configuration", "Used", "of which disturbed", "Measured again", "Planned", "Sent", "Errors",
-        "Found",
+        "Configuration", "Used", "of which disturbed", "Measured again", "Planned", "Sent",
+        "Errors", "Found",
     )  # fmt: skip
     return table(head, rows, "trials-table")
 

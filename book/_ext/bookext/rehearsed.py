@@ -25,7 +25,7 @@ from gatewaylab.calibration import AARecord
 from gatewaylab.errors import ResultError
 from gatewaylab.noisy import NoiseRecord
 from gatewaylab.results import load
-from gatewaylab.stability import OUTCOME_MARKS, StabilityRecord
+from gatewaylab.stability import OUTCOME_MARKS, Outcome, StabilityRecord
 
 LOGGER = logging.getLogger(__name__)
 
@@ -129,14 +129,15 @@ class Noises(_RecordDirective[NoiseRecord]):
 
     def show(self, record: NoiseRecord) -> list[nodes.Node]:
         """The conditions, then a row for each noise."""
+        verdicts: tuple[Outcome, ...] = ("supported", "inconclusive", "refuted", "not measured")
         rows: list[list[list[Piece]]] = []
         for name, seen in record.noises.items():
             undecided = len(seen.sabotages) - seen.caught - seen.unnoticed
-            verdicts = ("supported", "inconclusive", "refuted", "not measured")
+            counts: list[list[Piece]] = [[str(seen.count(verdict))] for verdict in verdicts]
             rows.append(
                 [
                     [span(name, "claim-id"), f": {seen.what}"],
-                    *([str(seen.count(verdict))] for verdict in verdicts),
+                    *counts,
                     [f"{seen.caught} / {undecided} / {seen.unnoticed}"],
                     [wording.number(seen.seconds / 60)],
                     [wording.day(seen.at)],
