@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from gatewaylab import _guard, _installed, _ports, _probe, _procfs, _registry
+from gatewaylab._readiness import log_tail
 from gatewaylab.delay import until
 from gatewaylab.errors import InputError, ServerError, ServerMissingError, ServerStartError
 from gatewaylab.process import serve
@@ -366,6 +367,29 @@ def test_news_interrupt_the_wait() -> None:
     assert time.monotonic() - begun < 60
     os.close(read)
     os.close(write)
+
+
+# The tail of the log in the error of a failed start
+
+REASON = "ModuleNotFoundError: No module named 'nothing'"
+
+
+def test_the_tail_of_a_log_is_its_last_forty_lines() -> None:
+    lines = [f"line {number}" for number in range(100)]
+    assert log_tail("\n".join(lines)).splitlines() == lines[-40:]
+    assert log_tail("one\n") == "one"
+    assert log_tail("") == ""
+
+
+@pytest.mark.parametrize(
+    ("after", "first"), [(39, REASON), (40, REASON), (500, REASON), (0, "line 61")]
+)
+def test_a_failed_import_is_shown_however_much_is_said_after_it(after: int, first: str) -> None:
+    lines = [*(f"line {number}" for number in range(100)), REASON, *["said afterwards"] * after]
+    seen = log_tail("\n".join(lines)).splitlines()
+    assert len(seen) == 40
+    assert seen[0] == first
+    assert seen.count(REASON) == 1
 
 
 # The guard's log
