@@ -88,6 +88,15 @@ def events(n: int) -> Iterator[str]:
     return (f"data: {i}\n\n" for i in range(n))
 
 
+def tick() -> str:
+    """A server-sent event whose data is the moment of this call, by ``time.monotonic()``.
+
+    That clock is the same for all processes of a Linux machine, so a client can say whether an
+    event reached it before the next one was made.
+    """
+    return f"data: {time.monotonic():.6f}\n\n"
+
+
 def burn(ms: float) -> None:
     """Keep this thread computing until it has spent ``ms`` milliseconds of CPU time.
 

@@ -86,6 +86,12 @@ def sse(environ: WSGIEnvironment) -> Answer:
     return Answer(body, media=common.EVENTS)
 
 
+def ticks(environ: WSGIEnvironment) -> Answer:
+    """``/sse`` with events that say when they were made."""
+    body = _ticks(_pieces(environ), _gap_ms(environ))
+    return Answer(body, media=common.EVENTS)
+
+
 def whoami(environ: WSGIEnvironment) -> Answer:
     body = json.dumps(common.whoami("raw", "wsgi", environ))
     return Answer(body.encode(), media=common.JSON)
@@ -102,6 +108,7 @@ ROUTES: dict[str, Callable[[WSGIEnvironment], Answer]] = {
     "/upload": upload,
     "/stream": stream,
     "/sse": sse,
+    "/ticks": ticks,
     "/whoami": whoami,
 }
 
@@ -113,6 +120,13 @@ def _paced(texts: Iterator[str], gap_ms: float) -> Iterator[bytes]:
         if index:
             time.sleep(gap_ms / 1000)
         yield text.encode()
+
+
+def _ticks(n: int, gap_ms: float) -> Iterator[bytes]:
+    for index in range(n):
+        if index:
+            time.sleep(gap_ms / 1000)
+        yield common.tick().encode()
 
 
 def _body(environ: WSGIEnvironment) -> Iterator[bytes]:

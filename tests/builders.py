@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatewaylab.environment import Environment
 from gatewaylab.evidence import ClaimRecord, Evidence, SabotageRecord
-from gatewaylab.results import Comparison, Effect, GeneratorReport, Samples, Trial
+from gatewaylab.results import Comparison, Effect, Finding, GeneratorReport, Samples, Trial
 
 
 def samples(latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0) -> Samples:
@@ -46,8 +47,19 @@ REPORT = GeneratorReport(
 )
 
 
+def finding(
+    rule: str = "steal",
+    kind: Literal["wrong data", "generator", "disturbance"] = "disturbance",
+    *,
+    message: str | None = None,
+) -> Finding:
+    """What a rule found; by default a disturbance, told with a number."""
+    told = f"{rule}: 9.0 of 1.0 allowed" if message is None else message
+    return Finding(rule=rule, kind=kind, measured=9.0, allowed=1.0, message=told)
+
+
 def trial(
-    label: str, block: int, latencies: Sequence[float], *, refusals: tuple[str, ...] = ()
+    label: str, block: int, latencies: Sequence[float], *, findings: tuple[Finding, ...] = ()
 ) -> Trial:
     """A trial without warm-up."""
     return Trial(
@@ -63,7 +75,7 @@ def trial(
         samples=samples(latencies),
         generator=REPORT,
         health={},
-        refusals=refusals,
+        findings=findings,
     )
 
 
@@ -85,7 +97,7 @@ def effect(
     high: float,
     *,
     floor: float = 1.0,
-    refused: tuple[str, ...] = (),
+    refused: tuple[Finding, ...] = (),
 ) -> Effect:
     """A ratio whose 90 % interval is its 95 % interval."""
     return Effect(

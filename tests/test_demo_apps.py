@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from wsgiref.validate import validator
 
@@ -102,6 +103,15 @@ def test_a_wsgi_stream_waits_between_pieces_and_not_before_the_first(
     (status, headers), *others = sent
     assert (status, others) == ("200 OK", [])
     assert "content-length" not in {name.lower() for name, _ in headers}
+
+
+def test_raw_wsgi_has_events_that_say_when_they_were_made() -> None:
+    moments = [time.monotonic()]
+    for event in application("raw", "wsgi")(environ_of("/ticks?n=3&ms=20"), lambda *_: None):
+        moments += [float(event.removeprefix(b"data: ")), time.monotonic()]
+    assert len(moments) == 7
+    assert [a - 1e-6 <= b for a, b in pairwise(moments)] == [True] * 6
+    assert moments[3] - moments[2] >= 0.019
 
 
 @pytest.mark.parametrize("path", STREAMED)
