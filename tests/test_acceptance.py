@@ -9,14 +9,18 @@ import pytest
 from rich.console import Console
 
 from gatewaylab import evidence, history
-from gatewaylab.acceptance import Decision, decide, doubts, faults, settle
+from gatewaylab.acceptance import Decision, Reason, decide, doubts, faults, lacking, settle
 from gatewaylab.book import Book
 from gatewaylab.evidence import ClaimRecord, Evidence
 from gatewaylab.history import History
+from gatewaylab.results import Bounds, Effect, Finding
 from tests import builders
 
-NOISE = ("too few blocks", "steal: the host took 9.0 % of the time, above 1 %")
-WRONG = ("errors: 3 requests ended in 'status', which nobody expects (0 allowed)",)
+NOISE = (
+    builders.finding("blocks", "generator", message="2 blocks of at least 6"),
+    builders.finding("sent", "generator", message="sent: 9.0 % missing is above 1 %"),
+)
+NOISY_RULES = "blocks, sent"
 
 
 def _claim(identifier: str = "C05", estimate: float = 6.0, **changes: Any) -> ClaimRecord:
@@ -25,7 +29,7 @@ def _claim(identifier: str = "C05", estimate: float = 6.0, **changes: Any) -> Cl
     return record.model_copy(update=changes)
 
 
-def _refused(identifier: str, *reasons: str) -> ClaimRecord:
+def _refused(identifier: str, *reasons: Finding) -> ClaimRecord:
     effect = builders.effect(6.0, 5.0, 7.0, refused=reasons)
     return _claim(identifier, verdict="inconclusive", effect=effect)
 
@@ -51,7 +55,6 @@ RUNS = {
     "blind": _run(
         _claim("C05"), _claim("C13", sabotage=BLIND.model_copy(update={"verdict": "supported"}))
     ),
-    "wrong data": _run(_claim("C05"), _refused("C13", *NOISE, *WRONG)),
 }
 OLD = {
     "none": None,
@@ -77,7 +80,6 @@ for estimate in (5.8, 5.9, 6.0, 6.1, 6.2):
         ("far and noisy", "unstable", set()),
         ("refuted", "rejected", set()),
         ("blind", "rejected", set()),
-        ("wrong data", "rejected", set()),
     ],
 )
 def test_a_run_is_kept_only_where_no_number_is_lost_and_none_is_wrong(
@@ -93,13 +95,17 @@ def test_without_a_past_nothing_is_far() -> None:
 
 
 def test_reasons_name_claims_and_rules_and_quote_no_number() -> None:
-    assert decide(NOISIER, None, PAST, None).reasons == ("C05, C13: steal",)
-    assert decide(FAR, None, PAST, None).reasons == (
-        "held: C05 lies far above its earlier numbers",
+    noisy = Reason(kind="noise", text=f"C05, C13: {NOISY_RULES}")
+    assert decide(NOISIER, None, PAST, None).reasons == (noisy,)
+    far = Reason(kind="held", text="C05 lies far above its earlier numbers")
+    assert decide(FAR, None, PAST, None).reasons == (far,)
+    both = decide(FAR_AND_NOISY, None, PAST, None).reasons
+    assert both == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"), far)
+    assert faults(RUNS["refuted"]) == (Reason(kind="wrong", text="the data refute C13"),)
+    assert faults(RUNS["blind"]) == (
+        Reason(kind="wrong", text="the sabotage of C13 went unnoticed"),
     )
-    assert faults(RUNS["refuted"]) == ("the data refute C13",)
-    assert faults(RUNS["blind"]) == ("the sabotage of C13 went unnoticed",)
-    assert faults(RUNS["wrong data"]) == ("C13 rests on wrong data (errors)",)
+    assert str(far) == far.text  # the console prints it as it is
 
 
 def test_a_refused_sabotage_leaves_a_claim_undecided_too() -> None:
@@ -107,14 +113,50 @@ def test_a_refused_sabotage_leaves_a_claim_undecided_too() -> None:
         update={"verdict": "inconclusive", "effect": _refused("C13", *NOISE).effect}
     )
     run = _run(_claim("C13", verdict="inconclusive", sabotage=refused))
-    assert doubts(run) == ("C13: steal",)
+    assert doubts(run) == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"),)
 
 
 def test_a_behaviour_seen_too_seldom_leaves_a_claim_undecided() -> None:
     seldom = builders.effect(1.0, 1.0, 1.0).model_copy(update={"kind": "behaviour", "blocks": 4})
-    assert doubts(_run(_claim(effect=seldom))) == ("C05: too few accepted repetitions",)
-    often = seldom.model_copy(update={"blocks": 5})
+    assert doubts(_run(_claim(effect=seldom))) == (
+        Reason(kind="noise", text="C05: too few accepted repetitions"),
+    )
+    often = seldom.model_copy(update={"blocks": 5, "undecided": 20})
     assert doubts(_run(_claim(effect=often))) == ()
+
+
+def _quiet(effect: Effect, low: float, high: float) -> Effect:
+    bounds = Bounds(low=low, high=high, low90=low, high90=high)
+    return effect.model_copy(update={"quiet": bounds, "shifts": (1.0,) * effect.blocks})
+
+
+def test_claims_that_noise_leaves_inconclusive_have_their_number_and_are_accepted() -> None:
+    disputed = _claim(
+        "C13",
+        verdict="inconclusive",
+        effect=_quiet(builders.effect(6.0, 5.95, 6.05), 1.0, 6.1),
+        why="what was lost to others can explain it",
+        disturbed=6,
+    )
+    assert BLIND is not None
+    blurred = BLIND.model_copy(
+        update={
+            "verdict": "inconclusive",
+            "effect": _quiet(builders.effect(1.0, 0.9, 1.1), 0.9, 6.0),
+        }
+    )
+    for run in (
+        _run(_claim("C05"), disputed),
+        _run(_claim("C05"), _claim("C13", verdict="inconclusive", sabotage=blurred)),
+    ):
+        for old in OLD.values():
+            assert decide(run, old, PAST, None) == Decision("accepted", kept=True)
+        assert lacking(run) == frozenset()
+
+
+def test_a_claim_that_is_only_undecided_is_not_wrong() -> None:
+    assert faults(NOISIER) == ()
+    assert faults(WHOLE) == ()
 
 
 def test_what_a_missing_system_leaves_open_is_no_noise() -> None:

@@ -10,9 +10,10 @@ from gatewaylab import claims, evidence, timeline
 from gatewaylab.claims import Rule, behaviour, catalogue, claim
 from gatewaylab.errors import ClaimError, InputError
 from gatewaylab.readings import quantity
-from gatewaylab.results import Effect
+from gatewaylab.results import Bounds, Effect
 from gatewaylab.servers import project_root
-from tests.builders import effect
+from gatewaylab.stats import EQUIVALENCE
+from tests.builders import effect, finding
 
 RATIO = Rule("at least", 2.0)
 EQUIVALENT = Rule("equivalent")
@@ -25,7 +26,7 @@ EQUIVALENT = Rule("equivalent")
         (effect(1.0, 0.9, 1.1), "refuted"),
         (effect(2.0, 1.5, 2.5), "inconclusive"),
         (effect(6.0, 5.0, 7.0, floor=5.5), "inconclusive"),  # within its own A/A noise
-        (effect(6.0, 5.0, 7.0, refused=("steal",)), "inconclusive"),
+        (effect(6.0, 5.0, 7.0, refused=(finding(),)), "inconclusive"),
         (effect(math.inf, 9.0, math.inf), "supported"),
     ],
 )
@@ -56,7 +57,7 @@ def test_no_difference_needs_the_whole_interval_inside_the_range(
         (effect(1.1, 1.0, 1.2), "supported"),
         (effect(1.9, 1.5, 2.5), "inconclusive"),
         (effect(6.0, 5.0, 7.0), "refuted"),
-        (effect(1.0, 1.0, 1.0, refused=("steal",)), "inconclusive"),
+        (effect(1.0, 1.0, 1.0, refused=(finding(),)), "inconclusive"),
     ],
 )
 def test_a_bound_needs_the_whole_interval_below_it(measured: Effect, verdict: str) -> None:
@@ -72,9 +73,124 @@ def test_a_behaviour_holds_only_when_every_repetition_holds() -> None:
 
 def test_a_behaviour_without_repetitions_is_refused_and_has_no_number() -> None:
     nothing = behaviour("x", [], probe="p")
-    assert nothing.refused
+    (reason,) = nothing.refused
+    assert (reason.rule, str(reason)) == ("repetitions", "no repetition was made")
     assert math.isnan(nothing.estimate)
     assert Rule("always").decide(nothing) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("held", "verdict", "decided"),
+    [
+        ([True] * 5 + [None], "supported", 5),
+        ([True] * 4 + [None] * 9, "inconclusive", 4),  # too few are decided
+        ([None, False, None], "refuted", 1),  # what was seen to fail has failed
+        ([None] * 6, "inconclusive", 0),
+    ],
+)
+def test_a_repetition_that_noise_can_explain_counts_on_neither_side(
+    held: list[bool | None], verdict: str, decided: int
+) -> None:
+    seen = behaviour("x", held, probe="p")
+    assert Rule("always").decide(seen) == verdict
+    assert (seen.blocks, seen.n, seen.undecided) == (decided, decided, len(held) - decided)
+    assert len(seen.values) == decided
+
+
+def test_a_behaviour_that_noise_can_explain_throughout_is_refused_for_that() -> None:
+    seen = behaviour("x", [None, None], probe="p")
+    (reason,) = seen.refused
+    assert (reason.kind, str(reason)) == ("disturbance", "noise can explain all 2 repetitions")
+    told = behaviour("x", [True] * 5 + [None] * 2, probe="p")
+    assert claims.describe(told) == "x: 5 of 5 repetitions, 2 undecided for noise"
+
+
+# What noise can have done
+
+
+def quiet(one: Effect, low: float, high: float) -> Effect:
+    """The effect with other bounds when all that noise can have done is taken off."""
+    return one.model_copy(
+        update={"quiet": Bounds(low=low, high=high, low90=low, high90=high), "shifts": (0.1,) * 6}
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "measured", "verdict"),
+    [
+        (RATIO, quiet(effect(6.0, 5.0, 7.0), 4.0, 7.0), "supported"),
+        (RATIO, quiet(effect(6.0, 5.0, 7.0), 1.9, 7.0), "inconclusive"),
+        (RATIO, quiet(effect(1.0, 0.9, 1.1), 0.8, 1.2), "refuted"),
+        (RATIO, quiet(effect(1.0, 0.9, 1.1), 0.8, 2.1), "inconclusive"),
+        (Rule("at most", 1.6), quiet(effect(1.1, 1.0, 1.2), 0.9, 1.7), "inconclusive"),
+        (Rule("at most", 1.6), quiet(effect(6.0, 5.0, 7.0), 1.5, 7.0), "inconclusive"),
+        (Rule("at most", 1.6), quiet(effect(6.0, 5.0, 7.0), 1.7, 9.0), "refuted"),
+        (EQUIVALENT, quiet(effect(1.0, 0.9, 1.1), 0.7, 1.1), "inconclusive"),
+        (EQUIVALENT, quiet(effect(1.0, 0.9, 1.1), 0.85, 1.2), "supported"),
+        (EQUIVALENT, quiet(effect(8.0, 7.0, 9.0), 1.2, 9.0), "inconclusive"),
+    ],
+)
+def test_a_verdict_must_be_the_same_with_and_without_what_noise_can_have_done(
+    rule: Rule, measured: Effect, verdict: str
+) -> None:
+    assert rule.decide(measured) == verdict
+    assert rule.doubt(measured) == (
+        "" if verdict != "inconclusive" else "what was lost to others can explain it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "measured", "says"),
+    [
+        (RATIO, effect(6.0, 5.0, 7.0), ""),
+        (RATIO, effect(2.0, 1.5, 2.5), "its interval reaches both sides of the threshold"),
+        (RATIO, effect(6.0, 5.0, 7.0, floor=5.5), "it does not stand out of the A/A noise"),
+        (
+            RATIO,
+            effect(1.0, 1.0, 1.0, refused=(finding("blocks"), finding("sent"), finding("sent"))),
+            "blocks; sent",
+        ),
+        (
+            Rule("always"),
+            behaviour("x", [True] * 3 + [None] * 3, probe="p"),
+            "only 3 of at least 5 repetitions are decided",
+        ),
+    ],
+)
+def test_a_rule_that_does_not_decide_says_why(rule: Rule, measured: Effect, says: str) -> None:
+    assert rule.doubt(measured) == says
+
+
+def test_the_margin_is_the_way_from_what_is_expected_to_the_threshold() -> None:
+    assert RATIO.margin(8.0) == pytest.approx(math.log(4.0))
+    assert Rule("at most", 2.0).margin(0.5) == pytest.approx(math.log(4.0))
+    assert EQUIVALENT.margin(1.0) == pytest.approx(math.log(1.25)) == EQUIVALENCE[1]
+    for nowhere in (0.0, math.inf, math.nan):
+        assert RATIO.margin(nowhere) == math.inf
+    assert Rule("at least", math.inf).margin(8.0) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("rule", "theory", "quarter"),
+    [
+        (RATIO, 8.0, math.log(8 / 2) / 4),
+        (RATIO, None, math.log(6 / 2) / 4),  # without a theory, from what was measured
+        (RATIO, math.nan, math.log(6 / 2) / 4),
+        (Rule("at most", 12.0), None, math.log(12 / 6) / 4),
+        (EQUIVALENT, None, math.log(1.25) / 4),
+    ],
+)
+def test_a_block_is_disturbed_if_noise_can_have_moved_it_by_a_quarter_of_the_margin(
+    rule: Rule, theory: float | None, quarter: float
+) -> None:
+    moved = (0.0, quarter * 0.99, quarter * 1.01, quarter * 9, 0.0, quarter * 1.01)
+    measured = effect(6.0, 5.0, 7.0).model_copy(update={"shifts": moved})
+    assert rule.disturbed(measured, theory) == 3
+
+
+def test_of_a_behaviour_the_undecided_repetitions_are_the_disturbed_ones() -> None:
+    seen = behaviour("x", [True] * 5 + [None] * 2, probe="p")
+    assert Rule("always").disturbed(seen, None) == 2
 
 
 @pytest.fixture
@@ -93,6 +209,63 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 HOLDS, FAILS = effect(6.0, 5.0, 7.0), effect(1.0, 0.9, 1.1)
+CAUGHT = behaviour("s", [False] * 5, probe="p")
+
+
+def test_quiet_bounds_that_contradict_make_a_claim_inconclusive_and_say_so(declared: Path) -> None:
+    stated = claim("R", quiet(HOLDS, 1.5, 7.0), theory=4.0, sabotage=FAILS)
+    record = stated.record
+    assert record.verdict == "inconclusive"
+    assert record.why == "what was lost to others can explain it"
+    assert "inconclusive, because what was lost to others can explain it" in str(stated)
+    assert evidence.Staging(declared / "staging").claims() == (record,)
+
+
+def test_noise_cannot_refute_a_claim(declared: Path) -> None:
+    noisy = claim("R", quiet(FAILS, 0.8, 2.5), at_least=2.0, sabotage=FAILS).record
+    assert (noisy.verdict, noisy.why) == ("inconclusive", "what was lost to others can explain it")
+
+
+def test_quiet_bounds_of_the_sabotage_that_contradict_leave_the_claim_undecided(
+    declared: Path,
+) -> None:
+    record = claim("R", HOLDS, at_least=2.0, sabotage=quiet(FAILS, 0.8, 2.5)).record
+    assert record.verdict == "inconclusive"
+    assert record.why == "its sabotage is undecided: what was lost to others can explain it"
+    # nor does noise make a sabotage go unnoticed
+    (declared / "staging" / "claim-R.json").unlink()
+    record = claim("R", HOLDS, at_least=2.0, sabotage=quiet(HOLDS, 1.0, 7.0)).record
+    assert record.sabotage is not None
+    assert (record.verdict, record.sabotage.verdict) == ("inconclusive", "inconclusive")
+
+
+def test_a_supported_claim_tells_how_many_blocks_were_disturbed(declared: Path) -> None:
+    # A quarter of the way from theory, 16, to its threshold, 4, is ln 4 / 4.
+    shifts = (0.0, 0.34, 0.35, 0.4, 0.0, 0.0)
+    noisy = quiet(HOLDS, 4.5, 7.0).model_copy(update={"shifts": shifts})
+    stated = claim("R", noisy, theory=16.0, sabotage=FAILS)
+    assert (stated.record.verdict, stated.record.disturbed) == ("supported", 2)
+    assert stated.record.why == ""
+    assert "disturbed: 2 of 6 blocks; the verdict holds with all that noise" in str(stated)
+
+
+def test_undecided_repetitions_are_told_with_the_claim(declared: Path) -> None:
+    stated = claim("B", behaviour("w", [True] * 5 + [None], probe="p"), sabotage=CAUGHT)
+    assert (stated.record.verdict, stated.record.disturbed) == ("supported", 1)
+    assert "w: 5 of 5 repetitions, 1 undecided for noise" in str(stated)
+    assert "disturbed" not in str(stated)
+    (declared / "staging" / "claim-B.json").unlink()
+    few = claim("B", behaviour("w", [True] * 4 + [None], probe="p"), sabotage=CAUGHT).record
+    assert few.verdict == "inconclusive"
+    assert few.why == "only 4 of at least 5 repetitions are decided"
+
+
+def test_the_versions_of_a_claim_come_from_its_declaration(declared: Path) -> None:
+    file = declared / "book" / "claims" / "some.toml"
+    file.write_text(file.read_text().replace("[R]\n", '[R]\nversions = "Django 5.2"\n'))
+    assert claim("R", HOLDS, at_least=2.0, sabotage=FAILS).record.versions == "Django 5.2"
+    held = behaviour("w", [True] * 5, probe="p")
+    assert claim("B", held, sabotage=CAUGHT).record.versions == ""
 
 
 def test_theory_gives_half_of_itself_on_the_log_scale_as_threshold(declared: Path) -> None:
@@ -119,6 +292,8 @@ def test_a_refuted_claim_is_recorded_and_raises(declared: Path) -> None:
 def test_a_sabotage_that_goes_unnoticed_raises(declared: Path) -> None:
     with pytest.raises(ClaimError, match="unnoticed"):
         claim("R", HOLDS, at_least=2.0, sabotage=HOLDS)
+    (kept,) = evidence.Staging(declared / "staging").claims()
+    assert (kept.verdict, kept.why) == ("inconclusive", "its sabotage was not noticed")
 
 
 def test_in_a_sabotage_run_the_sabotage_stands_in_and_the_claim_is_refuted(
@@ -147,8 +322,9 @@ def test_a_rule_is_written_without_an_exponent() -> None:
 
 
 def test_a_claim_whose_sabotage_is_not_caught_is_not_supported(declared: Path) -> None:
-    doubtful = effect(2.0, 1.5, 2.5)
-    assert claim("R", HOLDS, at_least=2.0, sabotage=doubtful).record.verdict == "inconclusive"
+    record = claim("R", HOLDS, at_least=2.0, sabotage=effect(2.0, 1.5, 2.5)).record
+    assert record.verdict == "inconclusive"
+    assert record.why.startswith("its sabotage is undecided: its interval reaches both sides")
 
 
 def test_a_claim_without_a_sabotage_is_refused(declared: Path) -> None:
@@ -195,9 +371,10 @@ def test_an_effect_of_the_wrong_kind_is_no_evidence(declared: Path) -> None:
 
 
 def test_a_claim_without_trials_is_inconclusive(declared: Path) -> None:
-    nothing = HOLDS.model_copy(update={"refused": ("steal",), "estimate": math.nan})
+    nothing = HOLDS.model_copy(update={"refused": (finding(),), "estimate": math.nan})
     stated = claim("R", nothing, theory=math.nan, sabotage=nothing)
     assert stated.record.verdict == "inconclusive"
+    assert (stated.record.why, stated.record.disturbed) == ("steal", 0)
 
 
 def test_a_claim_is_stated_once(declared: Path) -> None:

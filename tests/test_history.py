@@ -92,7 +92,7 @@ def test_only_the_same_kind_of_machine_and_profile_count() -> None:
 
 
 def test_a_behaviour_and_a_refused_effect_leave_no_trace() -> None:
-    refused = builders.effect(6.0, 5.0, 7.0, refused=("steal",))
+    refused = builders.effect(6.0, 5.0, 7.0, refused=(builders.finding(),))
     seen = _effect(1.0, kind="behaviour")
     for effect in (refused, seen):
         record = builders.claim_record().model_copy(update={"effect": effect})

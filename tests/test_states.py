@@ -2,24 +2,36 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gatewaylab import states
+from gatewaylab.acceptance import Reason
 from gatewaylab.errors import ResultError
 from gatewaylab.evidence import Evidence
+from gatewaylab.results import Bounds
 from gatewaylab.states import Attempt, StateRecord, derive, recalled
 from tests import builders
 
 MEASURED = "2026-01-01T00:00:00+00:00"  # of the builder's evidence
 BEFORE, AFTER = "2025-12-31T23:59:59+00:00", "2026-01-01T02:00:00+01:00"
 NOISY = builders.claim_record(verdict="inconclusive").model_copy(
-    update={"effect": builders.effect(1.0, 1.0, 1.0, refused=("steal: much",))}
+    update={
+        "effect": builders.effect(1.0, 1.0, 1.0, refused=(builders.finding("sent", "generator"),))
+    }
 )
 WHOLE, PARTIAL = builders.evidence(), builders.evidence(claims=(NOISY,))
+LACKING = Reason(kind="noise", text="C05: sent")
+
+
+def _wrong(text: str) -> Reason:
+    return Reason(kind="wrong", text=text)
+
+
 FAILED = {
-    "unstable": Attempt("unstable", ("C05: steal",), AFTER),
-    "rejected": Attempt("rejected", ("a cell raised ValueError",), AFTER),
+    "unstable": Attempt("unstable", (LACKING,), AFTER),
+    "rejected": Attempt("rejected", (_wrong("a cell raised ValueError"),), AFTER),
 }
 
 
@@ -50,7 +62,7 @@ def test_evidence_and_the_last_attempt_give_the_state(
     if attempt is not None:
         assert (found.reasons, found.at) == (attempt.reasons, attempt.at)
     else:
-        assert found.reasons == (("C05: steal",) if stored is PARTIAL else ())
+        assert found.reasons == ((LACKING,) if stored is PARTIAL else ())
         assert found.at == (None if stored is None else MEASURED)
 
 
@@ -83,14 +95,44 @@ def test_an_unchanged_state_leaves_its_file_alone(tmp_path: Path) -> None:
 def test_other_reasons_are_written_and_keep_the_time_since_when(tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     states.write(path, None, derive("some", WHOLE, failed=FAILED["rejected"]), "then")
-    other = Attempt("rejected", ("another",), AFTER)
+    other = Attempt("rejected", (_wrong("another"),), AFTER)
     states.write(path, states.read(path), derive("some", WHOLE, failed=other), "now")
     found = states.read(path)
     assert found is not None
-    assert (found.reasons, found.since) == (("another",), "then")
+    assert (found.reasons, found.since) == ((_wrong("another"),), "then")
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"notebook": "some", "state": "fine"}'])
+def test_a_claim_that_noise_leaves_inconclusive_does_not_make_its_notebook_unstable() -> None:
+    disputed = builders.claim_record(verdict="inconclusive").model_copy(
+        update={
+            "effect": builders.effect(6.0, 5.0, 7.0).model_copy(
+                update={"quiet": Bounds(low=1, high=7, low90=1, high90=7), "shifts": (1.0,) * 6}
+            ),
+            "why": "what was lost to others can explain it",
+        }
+    )
+    found = derive("some", builders.evidence(claims=(disputed,)))
+    assert (found.state, found.reasons) == ("accepted", ())
+
+
+@pytest.mark.parametrize("kind", ["wrong", "noise", "held"])
+def test_a_reason_of_each_kind_survives_its_file(tmp_path: Path, kind: Any) -> None:
+    attempt = Attempt("unstable", (Reason(kind=kind, text="held: C05 is a name"),), AFTER)
+    path = tmp_path / "some.json"
+    written = states.write(path, None, derive("some", WHOLE, failed=attempt), "then")
+    assert states.read(path) == written
+    assert recalled(written, WHOLE) == attempt
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        '{"notebook": "some", "state": "fine"}',
+        '{"notebook": "some", "state": "unstable", "reasons": ["held: a plain text"]}',
+    ],
+)
 def test_an_unusable_state_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "some.json").write_text(text)
     with pytest.raises(ResultError):

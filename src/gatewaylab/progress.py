@@ -21,6 +21,8 @@ _LOOK_EVERY = 0.5
 _PRIOR = 60.0
 #: A notebook that has taken all its time is taken to need this much of it once again.
 _OVERTIME = 0.1
+#: What is not finished has at least so many seconds left.
+_LEAST = 1.0
 
 
 def clock(seconds: float) -> str:
@@ -53,7 +55,7 @@ class Pace:
     @property
     def left(self) -> float:
         """Seconds that the notebook at hand and all after it will take."""
-        return self.factor * sum(self._ahead)
+        return max(self.factor * sum(self._ahead), _LEAST) if self._ahead else 0.0
 
     def done(self, seconds: float) -> None:
         """The notebook at hand has taken so long; the next one is at hand."""
@@ -67,11 +69,10 @@ class Pace:
             passed: seconds since the notebook at hand was begun. where: how far it is.
             series: seconds since its comparison was begun.
         """
-        own = max(self.current - passed, _OVERTIME * passed)
-        made = where.done + where.again
-        if made and where.done < where.total:
+        own = max(self.current - passed, _OVERTIME * passed, _LEAST)
+        if 0 < where.done < where.total:
             # Trials measured again are a part of the pace, as they will be of what is left.
-            own = max(own, series / where.done * (where.total - where.done) if where.done else own)
+            own = max(own, series / where.done * (where.total - where.done))
         return own + self.factor * sum(self._ahead[1:])
 
 

@@ -231,7 +231,7 @@ def measure(
             decision = acceptance.settle(fresh, old, book, console)
         except (BuildError, ResultError) as error:
             rejected[path.stem] = str(error).removeprefix(f"{path.stem} ").removeprefix("failed:\n")
-            reasons = _why(Staging(book.staging(path.stem)), error)
+            reasons = _why(path.stem, Staging(book.staging(path.stem)), error)
             failed: Attempt | None = Attempt("rejected", reasons, begun)
         else:
             for record in fresh.claims:
@@ -305,7 +305,7 @@ def told(record: StateRecord) -> str:
     return f"{record.notebook}: {record.state}" + (f" ({why})" if why else "")
 
 
-def _why(stage: Staging, error: Exception) -> tuple[Reason, ...]:
+def _why(notebook: str, stage: Staging, error: Exception) -> tuple[Reason, ...]:
     """The reasons of a rejection for the pages, without any number of the run.
 
     Told by what the run left behind, where it can: claims that were refuted, wrong data.
@@ -320,7 +320,8 @@ def _why(stage: Staging, error: Exception) -> tuple[Reason, ...]:
     cause = error.__cause__
     if isinstance(cause, CellExecutionError):
         return (Reason(kind="wrong", text=f"a cell raised {cause.ename}"),)
-    return (Reason(kind="wrong", text=str(error).partition("\n")[0].rstrip(":")),)
+    said = str(error).partition("\n")[0].rstrip(":")
+    return (Reason(kind="wrong", text=said.removeprefix(notebook).lstrip(": ")),)
 
 
 def _accepted_or_none(book: Book, notebook: str, console: Console) -> evidence.Evidence | None:
@@ -378,7 +379,9 @@ def _reword(book: Book, old: evidence.Evidence) -> evidence.Evidence:
     for record in old.claims:
         entry = entries.get(record.id)
         if entry is not None:
-            texts = entry.model_dump(include={"title", "statement", "common_verdict", "nuance"})
+            texts = entry.model_dump(
+                include={"title", "statement", "common_verdict", "nuance", "versions"}
+            )
             record = record.model_copy(update={**texts, "sources": entry.sources})
         claims.append(record)
     new = old.model_copy(update={"claims": tuple(claims)})

@@ -248,7 +248,7 @@ def _judge(name: str, notebook: str, run: Run) -> Caught:
         notebook,
         "supported" if blunt else record.verdict,
         what="" if tried is None else tried.what,
-        noise=_noise(record) if record.verdict == "inconclusive" else (),
+        noise=_noise(record) if record.verdict == "inconclusive" and not blunt else (),
         why="; ".join(record.missing) if record.verdict == "not measured" else "",
     )
 
