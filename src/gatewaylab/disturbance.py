@@ -124,12 +124,14 @@ def window_of(
 def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
     """How far a loss can have moved the ``p`` quantile of the latency up, as a logarithm.
 
-    Infinite when no latency is known to begin with.
+    Nothing lost moves nothing; otherwise infinite when no latency is known to begin with.
     """
     if not window.planned:
         return share_lost(loss, window.seconds)
     lost = loss.seconds
     plan, count = window.plan, len(window.plan)
+    if lost <= 0 and (loss.lag is None or not (loss.lag > 0).any()):
+        return 0.0
     if not count or not 0 < window.hold < math.inf or not window.measured.any():
         return math.inf
     lag = np.zeros(count) if loss.lag is None else np.clip(loss.lag, 0.0, None)
