@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from gatewaylab import execution, publish, rendering, states
+from gatewaylab.delay import until
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.evidence import Evidence, WorkRecord, accept, read
 from gatewaylab.peers import Peer
@@ -147,7 +147,7 @@ def test_a_hanging_cell_is_bounded_by_its_timeout(
 ) -> None:
     monkeypatch.setattr(execution, "CELL_TIMEOUT", 1)
     path = book.root / "notebooks/some.md"
-    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
+    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
     path.write_text(_notebook(stubborn))
     with pytest.raises(BuildError, match="longer than 1 s"):
         observe(book, path, "new", "quick")
@@ -258,7 +258,9 @@ def test_every_notebook_of_the_book_can_be_read() -> None:
 def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
     book: Book,
 ) -> None:
-    (book.root / "notebooks/some.md").write_text(_notebook("import time; time.sleep(60)"))
+    inside = book.root / "inside"
+    waits = f"import pathlib, time; pathlib.Path({str(inside)!r}).touch(); time.sleep(600)"
+    (book.root / "notebooks/some.md").write_text(_notebook(waits))
     accept(builders.evidence(key="old"), book.evidence)
     code = (
         "from pathlib import Path; import sys\n"
@@ -272,9 +274,9 @@ def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(4)  # the kernel is up and in the cell
+        assert until(inside.exists, within=120)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=120)
     assert said == "interrupted\n"
     assert read(book.evidence / "some.json").key == "old"
 
