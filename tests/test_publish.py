@@ -15,11 +15,14 @@ import pytest
 from rich.console import Console
 
 from gatewaylab import execution, publish, rendering, states
+from gatewaylab.acceptance import Reason
 from gatewaylab.delay import until
 from gatewaylab.errors import BuildError, ResultError
-from gatewaylab.evidence import Evidence, WorkRecord, accept, read
+from gatewaylab.evidence import Evidence, Staging, WorkRecord, accept, read
 from gatewaylab.peers import Peer
 from gatewaylab.publish import Book, Options, build, measure, observe, staleness_key
+from gatewaylab.reference import CEILINGS_VARIABLE
+from gatewaylab.results import Bounds
 from gatewaylab.servers import project_root
 from tests import builders
 
@@ -55,6 +58,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     (tmp_path / "src/gatewaylab/publish.py").write_text("z = 1\n")
     (tmp_path / "book/claims/some.toml").write_text(ENTRY.format(id="C01", statement="s"))
     (tmp_path / "notebooks/some.md").write_text(_notebook(CLAIM))
+    monkeypatch.setattr(publish, "once", lambda: None)  # nothing here puts load on a server
     return Book(tmp_path)
 
 
@@ -164,10 +168,14 @@ def test_another_version_of_a_service_changes_the_key(
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize(("seconds", "share"), [(40.0, "40%"), (400.0, "100%")])
-def test_the_build_says_how_long_systems_were_up(seconds: float, share: str) -> None:
-    fresh = builders.evidence(work=WorkRecord(seconds=seconds))
-    assert publish._time_spent(fresh) == f"100 s, {share} of it with a system up"
+@pytest.mark.parametrize(
+    ("loaded", "share"), [(0.0, "0%"), (40.0, "40%"), (100.0, "100%"), (400.0, "100%")]
+)
+def test_the_build_says_how_much_of_the_time_was_spent_under_load(
+    loaded: float, share: str
+) -> None:
+    fresh = builders.evidence(work=WorkRecord(seconds=100.0, loaded=loaded))
+    assert publish._told_time(*publish._time_spent(fresh)) == f"100 s, {share} of it under load"
 
 
 def test_a_new_wording_reaches_accepted_evidence_without_measuring(book: Book) -> None:
@@ -179,6 +187,11 @@ def test_a_new_wording_reaches_accepted_evidence_without_measuring(book: Book) -
     after = read(book.evidence / "some.json")
     assert after.claims[0].statement == "better"
     assert after.measured_at == before.measured_at
+    with (book.root / "book/claims/some.toml").open("a") as declared:
+        declared.write('versions = "Django 5.2"\n')
+    measure(book, Options(), TABLE, console)
+    again = read(book.evidence / "some.json")
+    assert (again.claims[0].versions, again.measured_at) == ("Django 5.2", before.measured_at)
 
 
 def test_unreadable_evidence_is_measured_again(book: Book) -> None:
@@ -293,8 +306,12 @@ def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
         (CLAIM.replace("[False]", "[True]"), "the sabotage of C01 went unnoticed"),
         (
             "from gatewaylab.errors import InvalidTrialError\n"
-            "raise InvalidTrialError('c: x gave wrong data: errors: 777 requests; slots: 7.77')",
-            "a cell raised InvalidTrialError (errors, slots)",
+            "from gatewaylab.evidence import staging\n"
+            "from gatewaylab.results import Finding\n"
+            "kept = dict(kind='wrong data', measured=777, allowed=0, message='777 requests')\n"
+            "staging().fault(tuple(Finding(rule=r, **kept) for r in ('errors', 'slots')))\n"
+            "raise InvalidTrialError('c: x gave wrong data: time order: 7.77')",
+            "its data are wrong (errors, slots)",
         ),
     ],
 )
@@ -302,10 +319,45 @@ def test_a_page_is_told_why_without_any_number_of_the_run(book: Book, code: str,
     (book.root / "notebooks/some.md").write_text(_notebook(code))
     rejected, _ = _measure(book)
     (reason,) = _state(book).reasons
-    assert reason.startswith(says)
-    assert "777" not in reason
-    assert "7.77" not in reason
+    assert reason.kind == "wrong"
+    assert reason.text.startswith(says)
+    assert "777" not in reason.text
+    assert "7.77" not in reason.text
     assert rejected["some"]
+
+
+def test_what_a_run_left_behind_decides_and_not_the_words_of_its_error(book: Book) -> None:
+    said = "raise RuntimeError('the data refute C01: wrong data: errors: 7.77')"
+    (book.root / "notebooks/some.md").write_text(_notebook(f"{CLAIM}\n{said}"))
+    _measure(book)
+    assert _state(book).reasons == (_wrong("a cell raised RuntimeError"),)
+    # What an earlier run left is not this one's.
+    (book.root / "notebooks/some.md").write_text(_notebook(CLAIM.replace("[True]", "[False]")))
+    _measure(book)
+    assert _state(book).reasons == (_wrong("the data refute C01"),)
+    (book.root / "notebooks/some.md").write_text(_notebook("raise ValueError"))
+    _measure(book)
+    assert _state(book).reasons == (_wrong("a cell raised ValueError"),)
+
+
+def test_every_claim_that_a_broken_run_has_stated_wrongly_is_named(two: Book) -> None:
+    entry = ENTRY.format(id="C03", statement="s3")
+    with (two.root / "book/claims/some.toml").open("a") as declared:
+        declared.write(entry)
+    fails = CLAIM.replace("[True]", "[False]")
+    first = "\n".join(f"    {line}" for line in fails.splitlines())
+    blunt = CLAIM.replace("C01", "C03").replace("[False]", "[True]")
+    code = f"try:\n{first}\nexcept Exception: pass\n{blunt}"
+    (two.root / "notebooks/some.md").write_text(_notebook(code))
+    _measure(two, only=("some",))
+    assert _state(two).reasons == (
+        _wrong("the data refute C01"),
+        _wrong("the sabotage of C03 went unnoticed"),
+    )
+
+
+def _wrong(text: str) -> Reason:
+    return Reason(kind="wrong", text=text)
 
 
 def _whole(key: str, at: str = "2026-01-02T00:00:00+00:00", **changes: Any) -> Evidence:
@@ -313,10 +365,21 @@ def _whole(key: str, at: str = "2026-01-02T00:00:00+00:00", **changes: Any) -> E
 
 
 def _noisy(key: str) -> Evidence:
-    effect = builders.effect(7.77, 7.0, 8.0, refused=("steal: the host took 9.0 %",))
+    effect = builders.effect(7.77, 7.0, 8.0, refused=(builders.finding(),))
     record = builders.claim_record(verdict="inconclusive")
     claims = (record.model_copy(update={"effect": effect}),)
     return _whole(key, "2026-01-02T01:00:00+00:00", claims=claims)
+
+
+def _disputed(key: str) -> Evidence:
+    """A claim whose verdict is another when what noise can have done is taken off."""
+    effect = builders.effect(6.0, 5.0, 7.0).model_copy(
+        update={"quiet": Bounds(low=1, high=7, low90=1, high90=7), "shifts": (1.0,) * 6}
+    )
+    record = builders.claim_record(verdict="inconclusive").model_copy(
+        update={"effect": effect, "why": "what was lost to others can explain it"}
+    )
+    return _whole(key, "2026-01-02T01:00:00+00:00", claims=(record,))
 
 
 def _refuted(key: str) -> Evidence:
@@ -362,18 +425,19 @@ def _measure(book: Book, **options: Any) -> tuple[dict[str, str], str]:
     ("run", "state", "reasons"),
     [
         (_whole, "accepted", ()),
-        (_noisy, "unstable", ("C05: steal",)),
-        (_refuted, "rejected", ("the data refute C05",)),
+        (_disputed, "accepted", ()),
+        (_noisy, "unstable", (Reason(kind="noise", text="C05: steal"),)),
+        (_refuted, "rejected", (_wrong("the data refute C05"),)),
         (
             BuildError("some: a cell ran longer than 1 s"),
             "rejected",
-            ("a cell ran longer than 1 s",),
+            (_wrong("a cell ran longer than 1 s"),),
         ),
-        (ResultError("recorded 7.77"), "rejected", ("what it recorded is not valid",)),
+        (ResultError("recorded 7.77"), "rejected", (_wrong("what it recorded is not valid"),)),
     ],
 )
 def test_every_run_over_every_old_evidence_leaves_a_true_state(
-    book: Book, runs: Runs, run: Any, state: str, reasons: tuple[str, ...], old: str
+    book: Book, runs: Runs, run: Any, state: str, reasons: tuple[Reason, ...], old: str
 ) -> None:
     if old != "none":
         accept(builders.evidence(key=_key(book) if old == "same key" else "old"), book.evidence)
@@ -413,6 +477,65 @@ def test_an_attempt_that_failed_is_remembered_and_made_again(
     assert runs.calls == ["some"] * 3  # and an accepted one is left alone
 
 
+def test_a_run_whose_claims_noise_leaves_inconclusive_is_accepted_and_not_made_again(
+    book: Book, runs: Runs
+) -> None:
+    runs.next = _disputed
+    rejected, said = _measure(book)
+    assert (rejected, _state(book).state) == ({}, "accepted")
+    assert "C05 inconclusive" in said
+    assert read(book.evidence / "some.json").claims[0].verdict == "inconclusive"
+    _measure(book)
+    assert runs.calls == ["some"]
+
+
+def test_the_ceiling_is_measured_once_a_build_and_handed_to_every_kernel(
+    two: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def once() -> None:
+        asked.append(1)
+        monkeypatch.setenv(CEILINGS_VARIABLE, '{"raw": 4711}')
+
+    monkeypatch.setattr(publish, "once", once)
+    tell = "from gatewaylab.reference import ceiling\nprint(ceiling())\n"
+    for name, claim in (("some", CLAIM), ("other", CLAIM.replace("C01", "C02"))):
+        (two.root / f"notebooks/{name}.md").write_text(_notebook(tell + claim))
+    _measure(two)
+    assert asked == [1]
+    for name in ("some", "other"):
+        (cell,) = (
+            c for c in read(two.evidence / f"{name}.json").executed["cells"] if "outputs" in c
+        )
+        assert cell["outputs"][0]["text"] == ["4711.0\n"]
+    _measure(two)
+    assert asked == [1]  # nothing to measure needs no ceiling
+
+
+def test_the_share_of_time_under_load_is_told_for_each_notebook_and_for_all(
+    two: Book, runs: Runs
+) -> None:
+    def worked(loaded: float) -> Any:
+        finished = "2026-01-02T00:01:40+00:00"
+        return lambda key: _whole(key, finished_at=finished, work=WorkRecord(loaded=loaded))
+
+    runs.next = {"some": worked(40.0), "other": worked(80.0)}
+    _, said = _measure(two)
+    for share in ("100 s, 40% of it under load", "100 s, 80% of it under load"):
+        assert share in said
+    assert "all measuring: 200 s, 60% of it under load" in said
+
+
+def test_a_notebook_in_work_leaves_its_position_behind(book: Book) -> None:
+    (book.root / "notebooks/some.md").write_text(
+        _notebook("1") + "\nMore.\n\n```{code-cell} python\n1 / 0\n```\n"
+    )
+    _measure(book)
+    where = Staging(book.staging("some")).where()
+    assert (where.cell, where.cells, str(where)) == (2, 2, "cell 2 of 2")
+
+
 def test_noise_that_spoils_a_first_run_is_tried_again_by_the_next_build(
     book: Book, runs: Runs
 ) -> None:
@@ -433,7 +556,9 @@ def test_a_held_run_is_accepted_by_the_build_that_finds_it_again(book: Book, run
     for estimate in (5.8, 5.9, 6.0, 6.1, 6.2, 60.0):
         runs.next = at(estimate)
         _measure(book, fresh=True)
-    assert _state(book).reasons == ("held: C05 lies far above its earlier numbers",)
+    assert _state(book).reasons == (
+        Reason(kind="held", text="C05 lies far above its earlier numbers"),
+    )
     runs.next = at(60.0)
     _measure(book)
     assert _state(book).state == "accepted"
