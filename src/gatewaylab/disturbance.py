@@ -25,8 +25,9 @@ from gatewaylab.stats import EQUIVALENCE
 
 Floats = NDArray[np.float64]
 
-#: At how many moments of the window a stall is tried.
-PLACES = 8
+#: At how many moments of the plan a stall is tried. With 16 the bound missed the truth in 1.2 % of
+#: simulated trials whose whole loss was real, most by a hundredth.
+PLACES = 16
 
 #: The distance from a prediction to a threshold when nothing narrower is said: that of "no
 #: difference", a ratio of 1.25.
@@ -83,6 +84,8 @@ class Window:
         seconds: length of the measured window.
         hold: seconds a request holds its slot. slots: how many; None for no bound.
         planned: the arrivals were; in the closed model there is no plan to put a loss into.
+        seen: the latencies of the measured window where the hold is known and not inferred. No
+            request can take less than its hold, so noise has lengthened none by more than the rest.
     """
 
     plan: Floats
@@ -91,6 +94,7 @@ class Window:
     hold: float
     slots: int | None
     planned: bool = True
+    seen: Floats | None = None
 
 
 def window_of(
@@ -107,8 +111,9 @@ def window_of(
     A hold that is not known is taken to be the lower quartile of the latency: what a request takes
     that meets no other.
     """
+    measured = samples.rows(samples.scheduled_at >= warmup)
+    seen = None if hold is None else measured.latency
     if hold is None:
-        measured = samples.rows(samples.scheduled_at >= warmup)
         finite = measured.latency[np.isfinite(measured.latency)]
         hold = float(np.quantile(finite, 0.25)) if len(finite) else math.inf
     return Window(
@@ -118,6 +123,7 @@ def window_of(
         hold=hold,
         slots=slots,
         planned=planned,
+        seen=seen,
     )
 
 
@@ -126,8 +132,9 @@ def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
 
     Nothing lost moves nothing; otherwise infinite when no latency is known to begin with.
     """
+    most = _most(window, p)
     if not window.planned:
-        return share_lost(loss, window.seconds)
+        return min(most, share_lost(loss, window.seconds))
     lost = loss.seconds
     plan, count = window.plan, len(window.plan)
     if lost <= 0 and (loss.lag is None or not (loss.lag > 0).any()):
@@ -138,8 +145,7 @@ def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
     sent = np.maximum.accumulate(plan + lag)
 
     def quantile(finished: Floats) -> float:
-        ordered = np.sort((finished - plan)[window.measured])
-        return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
+        return _quantile((finished - plan)[window.measured], p)
 
     undisturbed = quantile(plan + queueing.slot_model(plan, window.hold, window.slots))
     spread = quantile(sent + queueing.slot_model(sent, window.hold + lost / count, window.slots))
@@ -148,7 +154,19 @@ def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
         for begin in np.linspace(float(plan[0]), float(plan[-1]), PLACES, endpoint=False):
             stalled = queueing.stall_latencies(sent, float(begin), lost, window.hold, window.slots)
             worst = max(worst, quantile(sent + stalled))
-    return max(0.0, math.log(worst / undisturbed))
+    return min(most, max(0.0, math.log(worst / undisturbed)))
+
+
+def _most(window: Window, p: float) -> float:
+    """By how much the quantile exceeds the hold, as a logarithm; infinite where it is not known."""
+    if window.seen is None or not len(window.seen) or not window.hold > 0:
+        return math.inf
+    return max(0.0, math.log(_quantile(window.seen, p) / window.hold))
+
+
+def _quantile(values: Floats, p: float) -> float:
+    ordered = np.sort(values)
+    return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
 
 
 def shift_of_rate(window: Window, loss: Loss) -> float:
@@ -179,8 +197,20 @@ def shift(trial: Trial, touched: Touched = "time", p: float = 0.5) -> float:
     loss = loss_of(trial.samples, trial.generator, trial.health)
     drift = trial.health.get("drift", 0.0)
     if touched == "rate":
-        return shift_of_rate(window, loss) + drift
+        return min(_room(trial), shift_of_rate(window, loss)) + drift
     return shift_of_latency(window, loss, p) + drift
+
+
+def _room(trial: Trial) -> float:
+    """By how much a rate stays below what its slots and clients can give, as a logarithm.
+
+    Infinite where that is not known. Source: Little's law, :func:`queueing.throughput_limit`.
+    """
+    hold, slots = trial.setup.get("hold"), trial.setup.get("slots")
+    held = min(slots or math.inf, trial.arrivals.get("clients") or math.inf)
+    if not hold or math.isinf(held) or not trial.throughput:
+        return math.inf
+    return max(0.0, math.log(held / hold / trial.throughput))
 
 
 def reach(shift: float, touched: Touched) -> tuple[float, float]:
