@@ -99,7 +99,28 @@ def slot_model(plan: FloatsLike, hold: float | FloatsLike, slots: int | None) ->
     times, holds = _checked(plan, hold)
     if slots is None:
         return holds
+    if np.ndim(hold) == 0:
+        return _equal_waits(times, float(np.asarray(hold)), _slots(slots)) + holds
     return kiefer_wolfowitz(times, holds, slots) + holds
+
+
+def _equal_waits(times: Floats, hold: float, slots: int) -> Floats:
+    """:func:`kiefer_wolfowitz` where all are held equally long, many times faster.
+
+    What began first then ends first, so that each request follows the one ``slots`` before it, and
+    the start of the j-th in such a row is the largest ``arrival[i] + (j - i)·hold`` up to it.
+    """
+    if len(times) <= slots:
+        return np.zeros(len(times))
+    rows = -(-len(times) // slots)
+    line = np.full((rows, slots), np.inf)
+    line.flat[: len(times)] = times
+    steps = hold * np.arange(rows)[:, np.newaxis]
+    starts = (np.maximum.accumulate(line - steps) + steps).flat[: len(times)]
+    waits: Floats = starts - times
+    # What does not wait is off by the rounding of adding and subtracting the steps.
+    waits[waits <= 4 * np.spacing(max(abs(times[0]), abs(times[-1])) + steps[-1, 0])] = 0.0
+    return waits
 
 
 def stall_latencies(
@@ -135,7 +156,7 @@ def stall_latencies(
         raise InputError("a stall needs a finite start and a finite length of 0 s or more")
     early = times < stall_start
     worked = np.where(early, times, np.maximum(stall_start, times - stall_seconds))
-    finished = worked + slot_model(worked, holds, slots)
+    finished = worked + slot_model(worked, service if np.ndim(service) == 0 else holds, slots)
     untouched = early & (finished <= stall_start)
     return np.where(untouched, finished, finished + stall_seconds) - times
 
