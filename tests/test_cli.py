@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from gatewaylab import calibration, cli, rehearsal, selfcheck
+from gatewaylab._noises import NOISES
+from gatewaylab.noisy import Rehearsed
 from gatewaylab.reference import reference_server
 from gatewaylab.results import LoadRecord, load
 from gatewaylab.selfcheck import Check
@@ -121,14 +123,61 @@ def test_stability_prints_the_record_and_fails_at_a_flip(
     assert "flips between supported and refuted: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [["sabotage"], ["stability", "--rebuilds", "2"]])
+def _rehearsed(**changes: Any) -> Rehearsed:
+    fields: dict[str, Any] = {
+        "what": "w", "at": "2026-01-01T00:00:00+00:00", "seconds": 60, "commit": None,
+        "claims": {"C01": "supported", "C02": "inconclusive"}, "sabotages": {"C01": "refuted"},
+    }  # fmt: skip
+    return Rehearsed(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, 0),
+        ({"sabotages": {"C01": "inconclusive"}}, 0),
+        ({"claims": {"C01": "refuted"}}, 1),
+        ({"claims": {"C01": "missing"}}, 1),
+        ({"sabotages": {"C01": "supported"}}, 1),
+        ({"errors": {"some": ("ValueError: x",)}}, 1),
+    ],
+)
+def test_rehearse_fails_if_noise_changes_what_is_true(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, Any], status: int
+) -> None:
+    asked: list[Any] = []
+
+    def under_noise(book: object, noise: str, **options: Any) -> Rehearsed:
+        asked.append((noise, options["only"], options["out"]))
+        return _rehearsed(**changes)
+
+    monkeypatch.setattr(rehearsal, "under_noise", under_noise)
+    assert _run(monkeypatch, "rehearse", "--noise", "bursts") == status
+    more = ["--only", "a", "--only", "b", "--out", str(tmp_path / "n.json")]
+    assert _run(monkeypatch, "rehearse", "--noise", "slow", *more) == status
+    assert asked == [("bursts", (), None), ("slow", ("a", "b"), tmp_path / "n.json")]
+
+
+def test_rehearse_lists_the_noises_when_it_does_not_know_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, "rehearse", "--noise", "hammer") == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"no noise 'hammer'; there are: {', '.join(NOISES)}" in said
+    assert _run(monkeypatch, "rehearse") == 2  # the noise must be named
+
+
+@pytest.mark.parametrize(
+    "command", [["sabotage"], ["stability", "--rebuilds", "2"], ["rehearse", "--noise", "slow"]]
+)
 def test_an_interrupted_rehearsal_says_what_is_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rehearsal, command[0], interrupted)
+    function = {"rehearse": "under_noise"}.get(command[0], command[0])
+    monkeypatch.setattr(rehearsal, function, interrupted)
     assert _run(monkeypatch, *command) == 130
     assert "interrupted; " in capsys.readouterr().out
 
@@ -186,9 +235,15 @@ def _line(verdict: str, **changes: Any) -> Check:
 
 @pytest.mark.parametrize(
     ("verdicts", "status"),
-    [(["green", "green"], 0), (["green", "red"], 1), (["inconclusive", "green"], 1)],
+    [
+        (["green", "green"], 0),
+        (["green", "red"], 1),
+        (["inconclusive", "green"], 0),
+        (["inconclusive", "inconclusive"], 0),
+        (["inconclusive", "red"], 1),
+    ],
 )
-def test_selfcheck_prints_a_line_each_and_fails_unless_all_are_green(
+def test_selfcheck_prints_a_line_each_and_fails_if_one_is_red(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     verdicts: list[str],

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from gatewaylab import evidence, timeline
 from gatewaylab.errors import InputError, ResultError
-from gatewaylab.evidence import Staging, ValueRecord, accept, cite, read
-from gatewaylab.results import Readings
+from gatewaylab.evidence import Position, Staging, ValueRecord, accept, cite, read
+from gatewaylab.results import Bounds, Readings
 from tests import builders
 
 
@@ -161,7 +161,73 @@ def test_what_was_at_work_is_staged_with_every_part(
 ) -> None:
     monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx", "django"}))
     monkeypatch.setattr(timeline, "seconds", lambda: 12.5)
+    monkeypatch.setattr(timeline, "loaded", lambda: 7.5)
     stage = Staging(tmp_path)
     assert stage.parts()["work"].seconds == 0
     stage.value("some-key", ValueRecord(value=1.0, unit="", format=".0f"))
-    assert stage.parts()["work"] == evidence.WorkRecord(systems=("django", "nginx"), seconds=12.5)
+    assert stage.parts()["work"] == evidence.WorkRecord(
+        systems=("django", "nginx"), seconds=12.5, loaded=7.5
+    )
+
+
+def test_claims_can_be_read_before_the_notebook_has_ended(tmp_path: Path) -> None:
+    stage = Staging(tmp_path)
+    assert stage.claims() == ()
+    stated = [builders.claim_record("C13", "refuted"), builders.claim_record("C05")]
+    for record in stated:
+        stage.claim(record)
+    assert stage.claims() == tuple(sorted(stated, key=lambda record: record.id))
+    assert stage.parts()["claims"] == stage.claims()
+
+
+def test_what_a_claim_says_of_noise_reads_back_the_same(tmp_path: Path) -> None:
+    bounds = Bounds(low=-math.inf, high=math.inf, low90=0.5, high90=7)
+    noisy = builders.effect(6.0, 5.0, 7.0).model_copy(
+        update={"quiet": bounds, "shifts": (0.0, math.inf, 0.1, 0.0, 0.0, 0.0)}
+    )
+    record = builders.claim_record(verdict="inconclusive").model_copy(
+        update={"effect": noisy, "why": "w", "disturbed": 1, "versions": "v"}
+    )
+    stage = Staging(tmp_path)
+    stage.claim(record)
+    assert stage.claims() == (record,)
+    old = {"versions", "disturbed", "why"}  # of files that are older than these fields
+    fields = builders.claim_record().model_dump(exclude=old)
+    assert evidence.ClaimRecord.model_validate(fields) == builders.claim_record()
+
+
+def test_what_made_a_trial_wrong_is_kept_before_its_error(tmp_path: Path) -> None:
+    stage = Staging(tmp_path)
+    assert stage.faults() == ()
+    wrong = (builders.finding("errors", "wrong data"), builders.finding("slots", "wrong data"))
+    stage.fault(wrong)
+    assert stage.faults() == wrong
+    assert stage.parts()["claims"] == ()  # and is no part of the evidence
+
+
+def test_the_position_is_told_and_is_no_part_of_the_evidence(tmp_path: Path) -> None:
+    stage = Staging(tmp_path)
+    empty = stage.parts()
+    stage.position(Position(cell=2, cells=7))
+    stage.progress("waiting", 3, 18, 1)
+    assert stage.where() == Position(cell=2, cells=7, series="waiting", done=3, total=18, again=1)
+    assert stage.parts() == empty
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        (Position(), "its kernel starts"),
+        (Position(cell=2, cells=7), "cell 2 of 7"),
+        (
+            Position(cell=2, cells=7, series="waiting", done=3, total=18),
+            "cell 2 of 7, waiting: 3 of 18 trials",
+        ),
+        (
+            Position(cell=2, cells=7, series="waiting", done=3, total=18, again=2),
+            "cell 2 of 7, waiting: 3 of 18 trials and 2 measured again",
+        ),
+    ],
+)
+def test_a_position_names_the_cell_and_the_trial(where: Position, told: str) -> None:
+    assert str(where) == told
