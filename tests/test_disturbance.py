@@ -72,10 +72,10 @@ def simulated(random: np.random.Generator, slots: int | None) -> tuple[float, fl
         sent, random.uniform(0, end), stall, hold + delays, slots
     )
     measured = plan >= begin
-    seen = median((ended - plan)[measured])
+    seen = (ended - plan)[measured]
     truth = median(queueing.slot_model(plan, hold, slots)[measured])
-    one = Window(plan, measured, end - begin, hold, slots)
-    return math.log(seen / truth), shift_of_latency(one, Loss(waited=lost, lag=lag))
+    one = Window(plan, measured, end - begin, hold, slots, seen=seen)
+    return math.log(median(seen) / truth), shift_of_latency(one, Loss(waited=lost, lag=lag))
 
 
 @pytest.mark.parametrize("slots", [1, 3, 8, None])
@@ -228,7 +228,7 @@ def test_a_hold_that_nobody_knows_is_what_a_request_takes_that_meets_no_other() 
 
 def measured(health: dict[str, float], **changed: Any) -> Trial:
     setup = {"hold": 0.1, "slots": None}
-    return trial("a", 0, [0.1] * 100).model_copy(
+    return trial("a", 0, [0.15] * 100).model_copy(
         update={"setup": setup, "health": health, **changed}
     )
 
@@ -245,8 +245,34 @@ def test_what_moved_within_the_window_is_added() -> None:
 
 
 def test_closed_clients_have_no_plan_to_put_a_loss_into() -> None:
-    closed = measured({"stolen": 0.1}, arrivals={"kind": "closed", "clients": 4, "think": 0.0})
+    closed = measured({"stolen": 0.1}, arrivals={"kind": "closed", "clients": 40, "think": 0.0})
     assert shift(closed) == shift(closed, "rate") == pytest.approx(-math.log(0.9))
+
+
+def test_noise_lengthened_no_request_by_more_than_it_took_beyond_its_hold() -> None:
+    lost = Loss(stolen=2.0)
+    assert shift_of_latency(window(slots=5), lost) > 1
+    seen = np.linspace(0.05, 0.07, 300)
+    capped = window(slots=5, seen=seen)
+    assert shift_of_latency(capped, lost) == pytest.approx(math.log(0.06 / 0.05), abs=0.001)
+    assert shift_of_latency(capped, lost, 1.0) == pytest.approx(math.log(0.07 / 0.05))
+    assert shift_of_latency(window(seen=seen, planned=False), lost) == pytest.approx(
+        math.log(0.06 / 0.05), abs=0.001
+    )
+    # Nothing is gained where the latency is not finite, or its hold was inferred from it.
+    assert shift_of_latency(window(slots=5, seen=np.full(300, math.inf)), lost) > 1
+
+
+def test_noise_lowered_no_rate_by_more_than_its_slots_had_left() -> None:
+    lost = {"stolen": 0.9}
+    asked = {"hold": 0.1, "slots": 12}
+    full = trial("a", 0, [0.1] * 100).model_copy(update={"setup": asked, "health": lost})
+    assert full.throughput == pytest.approx(90, abs=1)
+    assert shift(full, "rate") == pytest.approx(math.log(120 / full.throughput))
+    closed = full.model_copy(update={"arrivals": {"kind": "closed", "clients": 10, "think": 0.0}})
+    assert shift(closed, "rate") == pytest.approx(math.log(100 / full.throughput))
+    unbounded = full.model_copy(update={"setup": {"hold": 0.1, "slots": None}})
+    assert shift(unbounded, "rate") == pytest.approx(-math.log(0.1))
 
 
 def test_noise_has_one_direction() -> None:

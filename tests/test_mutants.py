@@ -131,8 +131,8 @@ MUTANTS: dict[str, Mutant] = {
         Case(health={"others": 0.5, "server_waited": 1.1}),
         ("560.0 ms", "above 1.06"),
     ),
-    "steal": reading("stolen", 0.557, 0.556, ("557 ms", "above 1.06")),
-    "quota": reading("throttled", 0.557, 0.556, ("557 ms", "above 1.06")),
+    "steal": reading("stolen", 0.557, 0.555, ("557 ms", "above 1.06")),
+    "quota": reading("throttled", 0.557, 0.555, ("557 ms", "above 1.06")),
     "together": Mutant(
         Case(health={"stolen": 0.4, "throttled": 0.16}),
         Case(health={"stolen": 0.4, "throttled": 0.15}),

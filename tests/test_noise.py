@@ -34,13 +34,13 @@ HOLD = 0.05
 
 
 def trial(n: int = 400, rate: float = 100.0, **changed: Any) -> Samples:
-    """A quiet trial: one request each 1/rate s, each answered after the hold."""
+    """A quiet trial: one request each 1/rate s, each answered 8 ms after its hold."""
     scheduled = np.arange(n) / rate
     columns: dict[str, Any] = {
         "scheduled_at": scheduled,
         "sent_at": scheduled + 0.0001,
-        "first_byte_at": scheduled + HOLD + 0.0004,
-        "finished_at": scheduled + HOLD + 0.0005,
+        "first_byte_at": scheduled + HOLD + 0.0079,
+        "finished_at": scheduled + HOLD + 0.008,
         "status": np.full(n, 200),
         "error": np.zeros(n, dtype=np.int32),
         "service": np.full(n, HOLD),
@@ -129,6 +129,15 @@ def test_lag_in_the_warm_up_counts_where_it_reaches_the_window() -> None:
     # One slot at full load carries what was late in the warm-up to the end.
     behind = late(50, 0.02, 0)
     assert "send lag" in rules(judged(behind, hold=0.01, slots=1))
+
+
+def test_what_took_no_longer_than_its_hold_was_not_lengthened() -> None:
+    finished = trial().sent_at + HOLD
+    prompt = trial(finished_at=finished, first_byte_at=finished)
+    health = {"stolen": 2.0}
+    assert rules(judged(health=health)) == ["steal"]
+    assert judged(prompt, health=health) == ()
+    assert judged(prompt, health=health, planned=False) == ()
 
 
 def test_the_same_loss_weighs_more_where_a_queue_cannot_empty() -> None:
