@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from gatewaylab.evidence import (
     SystemRecord,
     ValueRecord,
 )
-from gatewaylab.results import Effect
+from gatewaylab.results import Bounds, Effect
 from gatewaylab.states import StateRecord
+from tests.builders import comparison, finding, trial
 
 CLAIMS = """
 [C05]
@@ -198,7 +200,27 @@ def test_behaviour_prints_repetitions() -> None:
 
 
 def test_refused_effect_prints_no_number() -> None:
-    assert wording.effect(effect(refused=("steal",))) == wording.REFUSED
+    assert wording.effect(effect(refused=(finding(),))) == wording.REFUSED
+
+
+def test_undecided_repetitions_are_printed() -> None:
+    seen = effect(1.0, 1.0, 1.0, kind="behaviour", blocks=5, values=(1.0,) * 5, undecided=2)
+    assert wording.effect(seen) == "5 of 5 repetitions, 2 undecided"
+    told = wording.disturbance(claim(effect=seen, disturbed=2))
+    assert told == "2 repetitions are undecided: noise can explain them"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "adds"),
+    [
+        ("supported", "; the verdict is the same with all that noise can have done taken off"),
+        ("inconclusive", ""),
+    ],
+)
+def test_disturbed_blocks_are_told_with_what_they_mean_for_the_verdict(
+    verdict: str, adds: str
+) -> None:
+    assert wording.disturbance(claim(verdict=verdict, disturbed=2)) == f"2 of 6 blocks{adds}"
 
 
 # What a reference means
@@ -252,7 +274,7 @@ def test_reference_to_nothing_is_an_error(shelf: Shelf, reference: str) -> None:
 
 
 def test_refused_effect_gives_no_number_but_its_basis(root: Path, shelf: Shelf) -> None:
-    refused = claim(verdict="inconclusive", effect=effect(refused=("steal above 1 %",)))
+    refused = claim(verdict="inconclusive", effect=effect(refused=(finding(),)))
     put(root, evidence(claims=(refused,)))
     assert describe("C05.effect.estimate", shelf)[0] == wording.REFUSED
     assert describe("C05.effect.blocks", shelf)[0] == "6"
@@ -432,7 +454,8 @@ def test_raw_data_and_claims_are_published(book: Path, monkeypatch: pytest.Monke
     (run,) = json.loads((data / "environment.json").read_text())["runs"]
     assert (run["notebook"], run["profile"]) == ("slots", "quick")
     assert run["environment"]["cores"] >= 1
-    assert (run["seeds"], run["trials_refused"]) == ({}, 0)
+    assert (run["seeds"], run["trials_disturbed"]) == ({}, 0)
+    assert run["trials_measured_again"] == 0
     assert json.loads((data / "evidence.schema.json").read_text())["title"] == "Evidence"
 
 
@@ -487,6 +510,11 @@ BANNER = re.compile(
 
 def put_state(root: Path, state: str, notebook: str = "slots", **more: Any) -> None:
     fields: dict[str, Any] = {"notebook": notebook, "state": state, "since": ATTEMPT}
+    kinds = {"unstable": "noise", "rejected": "wrong"}
+    more["reasons"] = [
+        {"kind": "held" if text == FAR else kinds[state], "text": text}
+        for text in more.get("reasons", ())
+    ]
     folder = root / "_build" / "state"
     folder.mkdir(parents=True, exist_ok=True)
     record = StateRecord.model_validate({**fields, **more})
@@ -531,8 +559,14 @@ FAR = "C05 lies far above its earlier numbers"
         ),
         (
             "unstable",
-            {"at": ATTEMPT, "reasons": (f"held: {FAR}",)},
+            {"at": ATTEMPT, "reasons": (FAR,)},
             f"Held back. {LAST} is held back: {FAR}. It counts when a second one agrees. {SHOWN}",
+            "",
+        ),
+        (
+            "unstable",
+            {"at": ATTEMPT, "reasons": ("C13: blocks", FAR)},
+            f"Too noisy. {LAST} was refused (C13: blocks; {FAR}). {SHOWN}",
             "",
         ),
         (
@@ -575,7 +609,7 @@ def test_numbers_that_are_not_plainly_accepted_stand_under_a_banner(
     [
         ("missing", (), "Not measured. Slots has not been measured on this machine: no number"),
         ("rejected", ("a cell raised ValueError",), "so no number is shown"),
-        ("unstable", ("held: C05 lies far above its earlier numbers",), "so no number is shown"),
+        ("unstable", (FAR,), "so no number is shown"),
     ],
 )
 def test_without_earlier_evidence_every_page_says_so_and_has_no_number(
@@ -600,7 +634,7 @@ def test_without_earlier_evidence_every_page_says_so_and_has_no_number(
 def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = effect(7.77, 7.11, 7.99, floor=7.33, refused=("steal: too much",))
+    refused = effect(7.77, 7.11, 7.99, floor=7.33, refused=(finding(),))
     undecided = claim(
         verdict="inconclusive",
         effect=refused,
@@ -622,6 +656,74 @@ def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(
         assert not re.search(r"\bnan\b|\binf\b", file.read_text(encoding="utf-8")), file
     assert wording.REFUSED in html(app, "index")
     assert wording.REFUSED in html(app, "book/method")
+
+
+def plain(page: str) -> str:
+    """The words of a page, with single spaces between them."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_a_claim_that_noise_leaves_inconclusive_says_why_and_needs_no_banner(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = Bounds(low=1.1, high=6.4, low90=1.2, high90=6.4)
+    disputed = claim(
+        verdict="inconclusive",
+        effect=effect(quiet=bounds, shifts=(0.5,) * 6),
+        disturbed=6,
+        why="what was lost to others can explain it",
+    )
+    put(book, evidence(claims=(disputed,)))
+    app, _ = build(book, monkeypatch)
+    assert app.warning.getvalue() == ""
+    for name in ("index", "notebooks/slots"):
+        assert banners(app, name) == []
+    page = plain(html(app, "notebooks/slots"))
+    assert "C05 inconclusive" in page
+    assert "6.1\u00a0× (5.8–6.4)" in html(app, "notebooks/slots")
+    assert "Disturbed : 6 of 6 blocks" in page
+    assert "Inconclusive, because : what was lost to others can explain it" in page
+    assert "C05 · inconclusive" in html(app, "index")
+    ledger = html(app, "book/claims")
+    entry = plain(ledger[ledger.index('<section id="c05">') : ledger.index('<section id="c07">')])
+    assert "Evidence : accepted" in entry
+    published = json.loads(Path(app.outdir, "data", "claims.json").read_text())["claims"]
+    assert (published[0]["verdict"], published[0]["state"]) == ("inconclusive", "accepted")
+
+
+def test_a_card_shows_versions_and_disturbed_blocks_only_where_there_are_any(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(book, evidence(claims=(claim(versions="Django 5.2 and `uvicorn` 0.38", disturbed=2),)))
+    page = html(build(book, monkeypatch)[0], "notebooks/slots")
+    assert "Versions : Django 5.2 and uvicorn 0.38" in plain(page)
+    assert "Disturbed : 2 of 6 blocks; the verdict is the same" in plain(page)
+    assert "Inconclusive" not in page
+    put(book, evidence(claims=(claim(),)))
+    page = html(build(book, monkeypatch)[0], "notebooks/slots")
+    assert "Disturbed" not in page
+    assert "Versions" not in page
+
+
+def test_the_table_of_trials_tells_those_that_are_used_though_disturbed(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked = trial("a", 0, [0.1] * 3, findings=(finding("run queue"),))
+    used = [marked, trial("a", 1, [0.1] * 3), trial("a (again)", 0, [0.1] * 3)]
+    series = comparison("waiting", used, labels=["a"]).model_copy(
+        update={"rejected": (trial("a", 1, [0.2], findings=(finding("sent", "generator"),)),)}
+    )
+    put(book, evidence(comparisons=(series,)))
+    app, _ = build(book, monkeypatch)
+    table = html(app, "book/how").partition('class="book-table trials-table')[2]
+    rows = [plain(row[row.index(">") + 1 :]) for row in table.partition("</table>")[0].split("<tr")]
+    assert rows[1] == (
+        "Configuration Used of which disturbed Measured again Planned Sent Errors Found"
+    )
+    assert rows[2] == "a 2 1 1 2 2 0 run queue, sent"
+    assert rows[3] == "a (again) 1 0 0 1 1 0 –"
+    (run,) = json.loads(Path(app.outdir, "data", "environment.json").read_text())["runs"]
+    assert (run["trials_disturbed"], run["trials_measured_again"]) == (1, 1)
 
 
 def test_one_banner_names_every_notebook_and_the_gravest_first(

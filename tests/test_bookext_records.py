@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
 from sphinx.testing.util import SphinxTestApp
 
 from gatewaylab.calibration import AARecord, Ratio
+from gatewaylab.noisy import NoiseRecord, Rehearsed
 from gatewaylab.results import save
 from gatewaylab.stability import Rebuild, Seen, StabilityRecord
 
@@ -22,7 +25,8 @@ CLAIM = (
 PAGES = {
     "book/index": "# Front\n\n```{toctree}\nclaims\nsteady\nmethod\n```\n",
     "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
-    "book/steady": "# Steady\n\n```{stability-record}\n```\n\n```{aa-record}\n```\n",
+    "book/steady": "# Steady\n\n```{stability-record}\n```\n\n```{aa-record}\n```\n\n"
+    "```{noise-record}\n```\n",
     "book/method": "# Method\n\nWords.\n",
 }
 
@@ -109,7 +113,7 @@ def test_a_claim_that_is_no_longer_declared_is_printed_without_a_link(
 def test_without_a_record_nothing_is_claimed(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page, warnings, _ = build(book, monkeypatch)
     assert warnings == ""
-    assert page.count("Not recorded yet") == 2
+    assert page.count("Not recorded yet") == 3
     assert "flipped" not in page
 
 
@@ -139,7 +143,7 @@ def test_exactly_the_page_of_a_record_follows_it(
     path.unlink()
     page, _, read = build(book, monkeypatch)
     assert read == {"book/steady"}
-    assert page.count("Not recorded yet") == 2
+    assert page.count("Not recorded yet") == 3
 
 
 def twins(*lows: float) -> AARecord:
@@ -188,3 +192,49 @@ def test_without_any_number_no_share_is_printed(
     assert warnings == ""
     assert "0 of 0" in page
     assert "nan" not in page.lower()
+
+
+def under(**changes: Any) -> Rehearsed:
+    fields: dict[str, Any] = {
+        "what": "half of the machine's time is taken away",
+        "at": "2026-11-22T08:00:00+00:00",
+        "seconds": 690,
+        "commit": "abc123",
+        "claims": {"C05": "supported", "C06": "inconclusive", "C07": "not measured"},
+        "sabotages": {"C05": "refuted", "C06": "inconclusive"},
+    }
+    return Rehearsed(**{**fields, **changes})
+
+
+def rows_of(page: str, style: str) -> list[list[str]]:
+    table = page.partition(f'class="book-table {style}')[2].partition("</table>")[0]
+    return [
+        [" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row.split("<td>")[1:]]
+        for row in table.split("<tr")[2:]
+    ]
+
+
+def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = under(
+        what="w", claims={"C05": "refuted"}, sabotages={"C05": "supported"}, seconds=60,
+        at="2026-11-23T08:00:00+00:00",
+    )  # fmt: skip
+    path = book / "book" / "records" / "noise.json"
+    NoiseRecord(machine="a processor × 2", profile="quick", noises={"slow": under()}).write(path)
+    page, warnings, _ = build(book, monkeypatch)
+    assert warnings == ""
+    assert "measured once under each on a processor × 2, profile quick." in page
+    slow = ["slow : half of the machine’s time is taken away", "1", "1", "0", "1", "1 / 1 / 0"]
+    slow = [one.replace("’", "'") for one in slow] + ["11.5", "22 November 2026"]
+    assert rows_of(page.replace("’", "'"), "noise-table") == [slow]
+    both = {"slow": under(), "bursts": bad}
+    NoiseRecord(machine="a processor × 2", profile="quick", noises=both).write(path)
+    page, _, read = build(book, monkeypatch)
+    assert read == {"book/steady"}
+    assert rows_of(page, "noise-table")[1] == [
+        "bursts : w", "0", "0", "1", "0", "0 / 0 / 1", "1", "23 November 2026",
+    ]  # fmt: skip
+    path.write_text(path.read_text().replace('"machine"', '"surprise"'))
+    assert "not a valid NoiseRecord" in build(book, monkeypatch)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -78,6 +79,37 @@ def test_no_file_names_a_path_of_somebodys_machine() -> None:
     assert found == []
 
 
+def _modules() -> dict[str, set[str]]:
+    """The modules of the instrument, each with those that it imports."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "src" / "gatewaylab").glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        found[path.stem] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "gatewaylab":
+                found[path.stem] |= {name.name for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gatewaylab."):
+                found[path.stem].add(str(node.module).split(".")[1])
+    return found
+
+
+def test_a_module_knows_only_those_that_the_list_names_before_it() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (rule,) = re.findall(r"^- Modules have one noun.*$", text, re.M)
+    listed = re.findall(r"`(\w+)`", rule)
+    modules = _modules()
+    assert sorted(listed) == sorted(name for name in modules if not name.startswith("_"))
+    for place, name in enumerate(listed):
+        known, open_ = set(), [name]  # what a private module knows, its user knows
+        while open_:
+            new = modules[open_.pop()] - known
+            known |= new
+            open_ += [one for one in new if one.startswith("_") and one in modules]
+        later = {one for one in known if one in listed[place + 1 :]}
+        assert later == set(), f"{name} knows {sorted(later)}, which the list names after it"
+
+
 @pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: path.name)
 def test_a_script_is_thin_and_strict(script: Path) -> None:
     lines = script.read_text(encoding="utf-8").splitlines()
@@ -98,7 +130,9 @@ def test_the_scripts_are_clean_for_shellcheck() -> None:
 
 def test_continuous_integration_only_calls_scripts() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[3:]
-    commands = [line.split("#")[0].split() for line in lines]
+    loop = re.compile(r"for \w+ in [\w ]+; do|done")
+    plain = (line.split("#")[0].strip() for line in lines)
+    commands = [line.split() for line in plain if not loop.fullmatch(line)]
     assert [command[0] for command in commands] == [
         "scripts/check",
         "scripts/test",
@@ -106,6 +140,8 @@ def test_continuous_integration_only_calls_scripts() -> None:
         "scripts/build",
         "scripts/test",
         "scripts/lab",
+        "scripts/lab",
+        "scripts/bench",
     ]
     assert ["scripts/build", "--system", "--profile", "quick", "--require-all"] in commands
 
