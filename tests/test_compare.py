@@ -5,16 +5,19 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gatewaylab import compare as module
 from gatewaylab import evidence, load, noise
 from gatewaylab.arrivals import ConstantRate, Poisson
-from gatewaylab.compare import AGAIN, ATTEMPTS, SPARE_BLOCKS, Outcome, Setup, compare, setup
+from gatewaylab.compare import AGAIN, Came, Design, Outcome, Setup, compare, setup
 from gatewaylab.errors import InputError, InvalidTrialError
-from gatewaylab.results import Trial
+from gatewaylab.results import Effect, Trial
 from gatewaylab.servers import Server, server
 from gatewaylab.tables import Table, latencies, shown
 from tests import builders
@@ -55,7 +58,8 @@ def test_the_floor_is_the_distance_between_the_twins() -> None:
 
 def test_five_blocks_carry_no_interval_and_the_effect_says_so() -> None:
     found = _outcome([4.0] * 5, [1.0] * 5).ratio("slow", "fast")
-    assert "measure at least 6" in found.refused[0]
+    assert "measure at least 6" in found.refused[0].message
+    assert (found.refused[0].rule, found.refused[0].kind) == ("blocks", "generator")
 
 
 def test_a_side_that_never_finished_makes_the_ratio_infinite_and_not_missing() -> None:
@@ -77,15 +81,18 @@ def test_the_prediction_uses_plan_hold_and_slots_and_no_measured_number() -> Non
 
 
 def _fake(
-    monkeypatch: pytest.MonkeyPatch, refuse: Callable[[str, int, int], bool]
+    monkeypatch: pytest.MonkeyPatch,
+    refuse: Callable[[str, int, int], bool],
+    rule: str = "sent",
+    kind: Literal["generator", "disturbance"] = "generator",
 ) -> list[tuple[str, int, int]]:
     """Replace the measuring of one trial; returns the list of (label, block, seed) asked for."""
     asked: list[tuple[str, int, int]] = []
 
     def measure(label: str, one: Setup, block: int, seed: int, window: object) -> Trial:
         asked.append((label, block, seed))
-        refusals = ("steal",) if refuse(label, block, len(asked)) else ()
-        return builders.trial(label, block, [0.1], refusals=refusals)
+        found = (builders.finding(rule, kind),) if refuse(label, block, len(asked)) else ()
+        return builders.trial(label, block, [0.1], findings=found)
 
     monkeypatch.setattr(module, "_trial", measure)
     return asked
@@ -137,23 +144,171 @@ def test_what_is_refused_each_time_is_given_up_and_leaves_no_number(
 ) -> None:
     asked = _fake(monkeypatch, lambda label, *_: label == "slow")
     outcome = compare("name", SETUPS, blocks=6)
-    assert sum(label == "slow" for label, _, _ in asked) == ATTEMPTS * (6 + SPARE_BLOCKS)
+    assert len(asked) == 18 + 3  # a fifth more, and no further block
     effect = outcome.ratio("slow", "fast")
-    assert "steal" in effect.refused
+    assert {finding.rule for finding in effect.refused} == {"blocks", "sent"}
     assert math.isnan(effect.estimate)
     assert outcome.trial("slow") is None
     assert math.isnan(outcome.mean_error("slow"))
     assert latencies(outcome, caption="c").rows[1]["median, ms"] is None
 
 
-def test_a_block_with_a_trial_given_up_is_made_good_by_a_spare_one(
+def test_a_block_with_a_trial_given_up_is_made_good_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _fake(monkeypatch, lambda label, block, _: (label, block) == ("slow", 2))
-    outcome = compare("name", SETUPS, blocks=6)
+    three = SETUPS | {"third": LOOP, "fourth": LOOP}
+    asked = _fake(monkeypatch, lambda label, block, _: (label, block) == ("slow", 2))
+    outcome = compare("name", three, blocks=6)
+    # One trial again, and a block of five: six beyond the plan, as many as there may be.
+    assert len(asked) == 30 + 6
     effect = outcome.ratio("slow", "fast")
     assert (effect.blocks, effect.refused) == (6, ())
     assert effect.n == 12  # of the common blocks only
+    assert {block for _, block, _ in asked} == set(range(7))
+
+
+def test_a_disturbed_trial_is_measured_once_more_and_then_used_and_marked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = _fake(
+        monkeypatch, lambda label, block, _: (label, block) == ("slow", 2), "steal", "disturbance"
+    )
+    outcome = compare("name", SETUPS, blocks=6)
+    found = outcome.comparison
+    assert len(asked) == 18 + 1
+    assert [block for label, block, _ in asked if label == "slow"].count(2) == 2
+    (marked,) = [trial for trial in found.trials if trial.findings]
+    assert (marked.label, marked.block, marked.usable) == ("slow", 2, True)
+    assert len(found.rejected) == 1
+    effect = outcome.ratio("slow", "fast")
+    assert (effect.blocks, effect.refused) == (6, ())
+
+
+def test_a_machine_that_never_rests_still_gives_every_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = _fake(monkeypatch, lambda *_: True, "steal", "disturbance")
+    found = compare("name", SETUPS, blocks=6).comparison
+    assert len(asked) == 18 + 3
+    assert len(found.trials) == 18
+    assert all(trial.findings for trial in found.trials)
+
+
+# What noise can have done to a number.
+
+
+def _noisy(health: dict[str, dict[str, float]]) -> Effect:
+    """Six blocks of 4 s against 1 s, each label with something lost in every block."""
+    trials = []
+    for block in range(6):
+        for label, latency in (("slow", 4.0), ("fast", 1.0), ("fast" + AGAIN, 1.0)):
+            one = builders.trial(label, block, [latency * (1 + block / 100)])
+            # Closed clients, so that what was lost is a share of the second.
+            closed = {"kind": "closed", "clients": 1, "think": 0.0}
+            trials.append(
+                one.model_copy(update={"health": health.get(label, {}), "arrivals": closed})
+            )
+    made = builders.comparison("c", trials, labels=["fast", "slow"])
+    outcome = Outcome(made, {"fast": LOOP, "slow": SYNC})
+    return outcome.ratio("slow", "fast")
+
+
+def test_noise_is_taken_off_the_side_that_it_hit_and_in_its_direction() -> None:
+    plain = _noisy({})
+    assert (plain.quiet, plain.shifts) == (None, (0.0,) * 6)
+    above = _noisy({"slow": {"stolen": 0.5}})
+    assert above.shifts == pytest.approx([math.log(2)] * 6)
+    # It took no longer than twice as long: without the noise the ratio is 2 or more.
+    assert (above.low, above.high) == (plain.low, plain.high)
+    assert above.quiet is not None
+    assert (above.quiet.low, above.quiet.high) == pytest.approx((plain.low / 2, plain.high))
+    below = _noisy({"fast": {"stolen": 0.5}})
+    assert below.quiet is not None
+    assert (below.quiet.low, below.quiet.high) == pytest.approx((plain.low, plain.high * 2))
+    both = _noisy({"slow": {"stolen": 0.5}, "fast": {"stolen": 0.75}})
+    assert both.quiet is not None
+    assert (both.quiet.low, both.quiet.high) == pytest.approx((plain.low / 2, plain.high * 4))
+    assert both.shifts == pytest.approx([math.log(4)] * 6)
+
+
+def test_a_window_that_was_not_steady_leaves_less_of_a_number() -> None:
+    drifted = _noisy({"slow": {"drift": 0.3}})
+    assert drifted.quiet is not None
+    assert drifted.quiet.low == pytest.approx(drifted.low * math.exp(-0.3))
+
+
+def test_what_noise_does_to_a_rate_it_does_the_other_way_round() -> None:
+    trials = []
+    for block in range(6):
+        for label, answers in (("slow", 10), ("fast", 20), ("fast" + AGAIN, 20)):
+            one = builders.trial(label, block, [0.01] * answers)
+            lost = {"stolen": 0.5} if label == "slow" else {}
+            trials.append(one.model_copy(update={"health": lost}))
+    made = builders.comparison("c", trials, labels=["fast", "slow"])
+    effect = Outcome(made, {"fast": LOOP, "slow": SYNC}).throughput_ratio("slow", "fast")
+    assert effect.quiet is not None
+    assert (effect.quiet.low, effect.quiet.high) == pytest.approx((0.5, 1.0))
+
+
+# The number of trials, whatever becomes of them.
+
+CAME: list[Came] = ["good", "disturbed", "refused"]
+
+
+@given(
+    st.lists(st.sampled_from(CAME), min_size=1, max_size=60),
+    st.integers(1, 5),
+    st.sampled_from([1, 2, 5, 6, 10]),
+)
+def test_a_comparison_takes_a_fifth_more_trials_at_most(
+    pattern: list[Came], labels: int, blocks: int
+) -> None:
+    plan = Design((*"abcde"[:labels], "a" + AGAIN), "a", blocks, 1)
+    asked: list[tuple[str, int, bool]] = []
+    came: list[Came] = []
+
+    def measure(label: str, block: int, last: bool) -> Came:
+        asked.append((label, block, last))
+        came.append(pattern[len(came) % len(pattern)])
+        return came[-1]
+
+    plan.run(measure)
+    planned = blocks * len(plan.labels)
+    assert planned <= len(asked) <= planned + plan.extra
+    assert plan.extra <= max(1, 0.2 * planned)
+    counts: dict[tuple[str, int], list[tuple[Came, bool]]] = {}
+    for (label, block, last), what in zip(asked, came, strict=True):
+        counts.setdefault((label, block), []).append((what, last))
+    for tries in counts.values():
+        assert len(tries) <= 2
+        # Nothing that counts is measured again, and what is measured again did not count.
+        assert all(what != "good" and not last for what, last in tries[:-1])
+        if len(tries) == 2:
+            assert tries[1][1]
+    kept = [
+        {b for (of, b), tries in counts.items() if of == label and tries[-1][0] != "refused"}
+        for label in plan.labels
+    ]
+    whole = len(set.intersection(*kept))
+    assert whole <= blocks
+    if "refused" not in came:
+        assert whole == blocks
+        assert {block for _, block, _ in asked} == set(range(blocks))
+    elif whole < blocks:
+        # Then the trials that are left would not do for another block.
+        assert planned + plan.extra - len(asked) < len(plan.labels)
+
+
+def test_a_comparison_in_quiet_takes_no_trial_more() -> None:
+    asked: list[tuple[str, int, bool]] = []
+
+    def measure(*what: Any) -> Came:
+        asked.append(what)
+        return "good"
+
+    Design(("a", "b", "a" + AGAIN), "a", 6, 1).run(measure)
+    assert len(asked) == 18
+    assert not any(last for _, _, last in asked)
 
 
 def test_wrong_data_stop_the_comparison_and_are_not_measured_away(
@@ -163,8 +318,9 @@ def test_wrong_data_stop_the_comparison_and_are_not_measured_away(
 
     def measure(label: str, one: Setup, block: int, seed: int, window: object) -> Trial:
         asked.append(label)
-        bad = ("errors: 3 requests ended in 'status', which nobody expects (0 allowed)",)
-        return builders.trial(label, block, [0.1], refusals=bad if len(asked) == 2 else ())
+        words = "errors: 3 requests ended in 'status', which nobody expects (0 allowed)"
+        bad = (builders.finding("errors", "wrong data", message=words),)
+        return builders.trial(label, block, [0.1], findings=bad if len(asked) == 2 else ())
 
     monkeypatch.setattr(module, "_trial", measure)
     with pytest.raises(InvalidTrialError, match="3 requests ended in 'status'"):
@@ -184,11 +340,13 @@ def test_servers_that_answer_one_request_differently_are_not_compared(
     bodies = {"uvicorn": b"held 100 ms\n", "gunicorn-sync": b""}
     monkeypatch.setattr(module, "serve", serve)
     monkeypatch.setattr(load, "constant_body", lambda target, *_, **__: bodies[target])
-    window = module._Window(seconds=1.0, warmup=0.0, deadline=1.0, transport="raw")
+    window = module._Window(
+        seconds=1.0, warmup=0.0, deadline=1.0, transport="raw", margin=0.2
+    )
     monkeypatch.setattr(noise, "Watch", lambda **_: pytest.fail("this one is the first"))
     with pytest.raises(pytest.fail.Exception):
         module._trial("fast", LOOP, 0, 1, window)
-    with pytest.raises(InvalidTrialError, match="b'', not b'held 100 ms"):
+    with pytest.raises(InvalidTrialError, match="b'', where the first server gave b'held 100 ms"):
         module._trial("slow", SYNC, 0, 1, window)
 
 
@@ -206,12 +364,34 @@ def test_a_name_that_is_no_file_name_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_comparison_of_a_build_is_staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _fake(monkeypatch, lambda *_: False)
+    _fake(monkeypatch, lambda label, block, nth: nth == 1)
     monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    stage = evidence.Staging(tmp_path)
+    stage.position(evidence.Position(cell=3))
     compare("name", SETUPS, blocks=6)
-    (kept,) = evidence.Staging(tmp_path).parts()["comparisons"]
+    (kept,) = stage.parts()["comparisons"]
     assert (kept.name, len(kept.trials)) == ("name", 18)
-    assert "18 of 18" in (tmp_path / "progress").read_text()
+    where = stage.where()
+    assert (where.series, where.done, where.total, where.again) == ("name", 18, 18, 1)
+    assert where.cell == 3  # what the notebook's run had said before
+    assert stage.faults() == ()
+
+
+def test_wrong_data_of_a_build_are_left_for_it_as_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = builders.finding("errors", "wrong data")
+    monkeypatch.setattr(
+        module,
+        "_trial",
+        lambda label, *_: builders.trial(
+            label, 0, [0.1], findings=(builders.finding("steal"), wrong)
+        ),
+    )
+    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    with pytest.raises(InvalidTrialError):
+        compare("name", SETUPS, blocks=6)
+    assert evidence.Staging(tmp_path).faults() == (wrong,)
 
 
 def test_bad_input_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import evidence, noise
-from gatewaylab.compare import AGAIN, ATTEMPTS, SPARE_BLOCKS
+from gatewaylab import _procfs, evidence, noise
+from gatewaylab import readings as module
+from gatewaylab.compare import AGAIN
 from gatewaylab.errors import InputError
 from gatewaylab.readings import quantity, readings
-from gatewaylab.results import Expected, Readings
+from gatewaylab.results import Expected, Readings, Touched
 
-QUIET: dict[str, float] = {}
+QUIET: dict[str, float] = {"window_seconds": 1.0, "throttled": 0.0}
+#: A tenth of the second is gone, more than a quarter of the way to 1.25.
+DISTURBED = QUIET | {"stolen": 0.1}
 
 
 @pytest.fixture
@@ -21,10 +24,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     script: list[dict[str, float]] = []
 
     class Scripted(noise.Watch):
+        def __enter__(self) -> Scripted:
+            return self
+
         def __exit__(self, *_: object) -> None:
             self.health = script.pop(0) if script else QUIET
 
     monkeypatch.setattr(noise, "Watch", Scripted)
+    monkeypatch.setattr(_procfs, "waited", lambda _: 0.0)
     return script
 
 
@@ -58,31 +65,95 @@ def test_a_quantity_has_its_unit_and_an_interval_only_from_six_readings_on() -> 
     assert (six.kind, six.unit, six.n) == ("quantity", "µs", 6)
     assert six.low <= six.estimate <= six.high
     five = quantity("x", [1.0] * 5, probe="p")
-    assert "measure at least 6" in five.refused[0]
+    assert "measure at least 6" in five.refused[0].message
     assert math.isnan(five.estimate)
 
 
-def test_a_reading_that_a_stranger_disturbed_is_repeated_and_counted(
-    machine: list[dict[str, float]],
+@pytest.mark.parametrize("touched", ["time", "rate"])
+def test_a_reading_that_noise_can_have_moved_is_repeated_and_counted(
+    machine: list[dict[str, float]], touched: Touched
 ) -> None:
-    machine += [QUIET, {"foreign_cpu": 0.9}]
+    machine += [QUIET, DISTURBED]
+    a, calls = _counter(1.0)
+    found = readings("some", {"a": a}, what="w", blocks=6, touched=touched)
+    assert len(calls) == 13
+    assert found.readings.repeated == 1
+    assert all(len(row) == 6 for row in found.readings.values.values())
+    assert all(set(row.values()) == {0.0} for row in found.readings.shifts.values())
+    assert found.ratio("a", "a").quiet is None
+
+
+def test_a_reading_that_noise_does_not_touch_is_read_once(machine: list[dict[str, float]]) -> None:
+    machine += [DISTURBED] * 1000
     a, calls = _counter(1.0)
     found = readings("some", {"a": a}, what="w", blocks=6)
-    assert len(calls) == 13
-    assert found.readings.refused == {"foreign_cpu": 1}
-    assert all(len(row) == 6 for row in found.readings.values.values())
+    assert len(calls) == 12
+    assert (found.readings.repeated, found.readings.shifts) == (0, {})
+    assert found.quantity("a").quiet is None
 
 
-def test_a_machine_that_never_rests_leaves_no_number(machine: list[dict[str, float]]) -> None:
-    machine += [{"steal": 0.5}] * 1000
+def test_how_much_noise_is_borne_depends_on_the_claim(machine: list[dict[str, float]]) -> None:
+    machine += [DISTURBED] * 1000
     a, calls = _counter(1.0)
-    b, _ = _counter(1.0)
-    found = readings("some", {"a": a, "b": b}, what="w", blocks=6)
-    assert len(calls) == 2 * ATTEMPTS * (6 + SPARE_BLOCKS)
-    effect = found.ratio("a", "b")
-    assert "steal" in effect.refused
-    assert math.isnan(effect.estimate)
-    assert found.quantity("a").refused
+    readings("some", {"a": a}, what="w", blocks=6, touched="time", margin=math.log(3))
+    assert len(calls) == 12
+
+
+def test_a_machine_that_never_rests_gives_numbers_that_are_marked(
+    machine: list[dict[str, float]],
+) -> None:
+    machine += [DISTURBED] * 1000
+    a, _ = _counter(8.0)
+    b, _ = _counter(2.0)
+    found = readings("some", {"a": a, "b": b}, what="w", unit="ms", blocks=6, touched="time")
+    assert found.readings.repeated == 3  # a fifth of 18
+    shift = -math.log(0.9)
+    assert all(row == pytest.approx(dict.fromkeys(range(6), shift))
+               for row in found.readings.shifts.values())  # fmt: skip
+    ratio = found.ratio("a", "b")
+    assert ratio.refused == ()
+    assert ratio.quiet is not None
+    assert ratio.quiet.low == pytest.approx(ratio.low * 0.9)
+    assert ratio.quiet.high == pytest.approx(ratio.high / 0.9)
+    one = found.quantity("a")
+    assert one.quiet is not None
+    assert one.quiet.low == pytest.approx(one.low * 0.9)
+    assert one.quiet.high == one.high
+    assert one.shifts == pytest.approx((shift,) * 6)
+
+
+def test_noise_lowers_a_rate(machine: list[dict[str, float]]) -> None:
+    machine += [DISTURBED] * 1000
+    a, _ = _counter(8.0)
+    one = readings("some", {"a": a}, what="w", unit="/s", blocks=6, touched="rate").quantity("a")
+    assert one.quiet is not None
+    assert one.quiet.low == one.low
+    assert one.quiet.high == pytest.approx(one.high / 0.9)
+
+
+@pytest.mark.parametrize(
+    ("health", "waited", "lost"),
+    [
+        ({}, 0.5, 0.0),  # a system that does not tell of others
+        ({"others": 0.5}, 0.2, 0.1),
+        ({"others": 0.5, "psi_some": 0.4}, 0.2, 0.2),  # by what has ended meanwhile
+        ({"others": 1.0, "stolen": 0.1, "throttled": 0.2}, 0.3, 0.6),
+        ({"throttled": 1.0}, 0.0, math.inf),
+    ],
+)
+def test_what_a_reading_lost_is_the_share_of_its_time_that_others_took(
+    machine: list[dict[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+    health: dict[str, float],
+    waited: float,
+    lost: float,
+) -> None:
+    machine += [QUIET | health]
+    told = iter([10.0, 10.0 + waited])
+    monkeypatch.setattr(_procfs, "waited", lambda _: next(told))
+    value, shift = module._read("some", "a", lambda: 7.0)
+    assert value == 7.0
+    assert shift == pytest.approx(math.inf if math.isinf(lost) else -math.log(1 - lost))
 
 
 @pytest.mark.usefixtures("machine")

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 from gatewaylab.errors import InputError, RefusedError, ResultError
 from gatewaylab.results import (
     ERRORS,
+    Bounds,
     Comparison,
     Effect,
     GeneratorReport,
@@ -39,6 +40,9 @@ from gatewaylab.results import (
 from tests import builders
 
 NAN, INF = math.nan, math.inf
+TOO_FEW = builders.finding("blocks", "generator", message="too few").model_copy(
+    update={"allowed": INF}
+)
 DEADLINE = ERRORS.index("deadline")
 
 
@@ -107,7 +111,7 @@ def make_comparison() -> Comparison:
         blocks=6,
         seed=1,
         trials=(make_trial("a"), make_trial("b"), make_trial("a (again)")),
-        rejected=(make_trial("b", refusals=("send lag",)),),
+        rejected=(make_trial("b", findings=(builders.finding("send lag"),)),),
     )
 
 
@@ -243,10 +247,44 @@ def test_infinite_bounds_survive_inside_another_record(tmp_path: Path) -> None:
 
 
 def test_a_refused_effect_may_hold_no_number_at_all(tmp_path: Path) -> None:
-    effect = make_effect(estimate=NAN, low=NAN, high=NAN, values=(NAN,), refused=("too few",))
+    effect = make_effect(estimate=NAN, low=NAN, high=NAN, values=(NAN,), refused=(TOO_FEW,))
     loaded = back(effect, tmp_path)
     assert math.isnan(loaded.estimate)
-    assert loaded.refused == ("too few",)
+    assert loaded.refused == (TOO_FEW,)
+
+
+def test_a_disturbed_trial_may_be_used_and_one_with_another_load_may_not() -> None:
+    steal, sent = builders.finding("steal"), builders.finding("sent", "generator")
+    disturbed = make_trial("b", findings=(steal,))
+    assert (disturbed.usable, make_trial().usable) == (True, True)
+    kept = make_comparison().model_copy(update={"trials": (make_trial("a"), disturbed)})
+    assert Comparison.model_validate(kept.model_dump()).trials[1].findings == (steal,)
+    for kind in (sent, builders.finding("errors", "wrong data")):
+        broken = make_trial("b", findings=(steal, kind))
+        assert not broken.usable
+        with pytest.raises(ValidationError, match="broke a rule"):
+            Comparison.model_validate({**kept.model_dump(), "trials": (broken.model_dump(),)})
+    with pytest.raises(ValidationError, match="does not say which"):
+        Comparison.model_validate({**kept.model_dump(), "rejected": (make_trial().model_dump(),)})
+
+
+def test_what_noise_leaves_of_an_effect_is_an_effect_of_its_own(tmp_path: Path) -> None:
+    plain = make_effect()
+    assert plain.quieted == plain
+    freed = make_effect(
+        shifts=(0.1, INF, 0.0), quiet=Bounds(low=-INF, high=3.0, low90=0.5, high90=2.9)
+    )
+    loaded = back(freed, tmp_path)
+    assert loaded == freed
+    quieted = loaded.quieted
+    assert (quieted.low, quieted.high, quieted.low90, quieted.high90) == (-INF, 3.0, 0.5, 2.9)
+    assert (quieted.quiet, quieted.values) == (None, freed.values)
+
+
+def test_a_finding_reads_as_its_sentence() -> None:
+    assert str(builders.finding("steal", message="steal: 2 %")) == "steal: 2 %"
+    with pytest.raises(ValidationError):
+        builders.finding("", message="nobody")
 
 
 def test_the_published_schema_names_the_infinite_numbers() -> None:
@@ -419,7 +457,7 @@ def wrong_comparison(draw: st.DrawFn) -> dict[str, Any]:
         )
     )
     if kind == "key lost":
-        optional = {"rejected", "refusals", "workers"}
+        optional = {"rejected", "findings", "workers"}
         del holder[draw(st.sampled_from(sorted(set(holder) - optional)))]
     elif kind == "key added":
         holder[draw(st.text(min_size=1).filter(lambda key: key not in holder))] = draw(
@@ -472,7 +510,13 @@ def wrong_comparison(draw: st.DrawFn) -> dict[str, Any]:
                     lambda: stored.update(labels=["a", "a", "b"]),
                     lambda: stored.update(rejected=stored["trials"]),
                     lambda: trial.update(label="stranger"),
-                    lambda: trial.update(refusals=["steal"]),
+                    lambda: trial.update(
+                        findings=[builders.finding("sent", "generator").model_dump()]
+                    ),
+                    lambda: trial.update(
+                        findings=[builders.finding(kind="wrong data").model_dump()]
+                    ),
+                    lambda: trial.update(findings=["steal"]),
                     lambda: generator.update(sent=9),
                     lambda: samples.update(workers=["7/1"]),
                     lambda: samples["finished_at"].__setitem__(draw(row), -1.0),
