@@ -260,12 +260,16 @@ UNDECIDED = behaviour("without C01", [False] * 3 + [None] * 4, probe="p")
     [
         (_met(DOUBTFUL, "inconclusive", "inconclusive", LOST), "inconclusive", (LOST,)),
         (
-            _met(builders.effect(1, 1, 1, refused=(builders.finding(),)), *["inconclusive"] * 2),
+            _met(
+                builders.effect(1, 1, 1, refused=(builders.finding(),)),
+                "inconclusive",
+                "inconclusive",
+            ),
             "inconclusive",
             ("steal: 9.0 of 1.0 allowed",),
         ),
         (
-            _met(UNDECIDED, *["inconclusive"] * 2, "only 3 of at least 5"),
+            _met(UNDECIDED, "inconclusive", "inconclusive", "only 3 of at least 5"),
             "inconclusive",
             ("only 3 of at least 5",),
         ),
@@ -620,7 +624,7 @@ def test_every_run_is_made_under_the_noise_and_the_record_says_what_came_of_it(
     def stated(name: str, sabotaged: bool) -> Sequence[ClaimRecord]:
         assert not sabotaged
         assert noises == ["bursts begins"]
-        return [_met(DOUBTFUL, *["inconclusive"] * 2, LOST)] if name == "some" else []
+        return [_met(DOUBTFUL, "inconclusive", "inconclusive", LOST)] if name == "some" else []
 
     ran = pretend(stated)
     found = under_noise(book, "bursts", console=console)

@@ -101,7 +101,8 @@ def test_a_module_knows_only_those_that_the_list_names_before_it() -> None:
     modules = _modules()
     assert sorted(listed) == sorted(name for name in modules if not name.startswith("_"))
     for place, name in enumerate(listed):
-        known, open_ = set(), [name]  # what a private module knows, its user knows
+        known: set[str] = set()
+        open_ = [name]  # what a private module knows, its user knows
         while open_:
             new = modules[open_.pop()] - known
             known |= new
