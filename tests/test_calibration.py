@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -21,18 +21,19 @@ from gatewaylab.book import Book
 from gatewaylab.calibration import (
     AARecord,
     coverage,
+    disturbed,
     equivalence_power,
     equivalence_size,
     false_positives,
     looks,
 )
 from gatewaylab.claims import Rule
-from gatewaylab.compare import AGAIN, ATTEMPTS, SPARE_BLOCKS, Design
+from gatewaylab.compare import AGAIN, Design
 from gatewaylab.errors import InputError, InvalidTrialError, RefusedError
 from gatewaylab.evidence import Verdict
-from gatewaylab.noise import breaks_validity
+from gatewaylab.noise import of_kind
 from gatewaylab.outcome import Outcome, setup
-from gatewaylab.results import Effect, Trial, load
+from gatewaylab.results import Effect, Finding, Trial, load
 from gatewaylab.servers import server
 from tests import builders
 
@@ -163,13 +164,13 @@ def test_noise_makes_no_difference_undecided_and_not_supported() -> None:
 
 
 @pytest.mark.parametrize("n", [6, 10])
-@pytest.mark.parametrize("refused", [0.2, 0.6])
+@pytest.mark.parametrize("refused", [0.2, 0.4])
 def test_replacing_refused_trials_leaves_the_error_as_it_is(n: int, refused: float) -> None:
     exact = 1 - stats.attained_confidence(n)
     fixed = looks("fixed", n=n, simulations=SIMULATIONS)
     assert fixed == pytest.approx(exact, abs=error(exact))
-    # With 60 % refused, two comparisons in five still end with all blocks.
-    counted = SIMULATIONS if refused < 0.5 else SIMULATIONS // 3
+    # With 40 % refused, one comparison in four still ends with all blocks.
+    counted = SIMULATIONS // (2 if refused < 0.3 else 4)
     replaced = looks("replace", n=n, refused=refused, simulations=SIMULATIONS)
     assert replaced == pytest.approx(exact, abs=error(exact, counted))
 
@@ -198,6 +199,10 @@ def test_one_look_is_one_look() -> None:
         lambda: looks("replace", refused=1.0),
         lambda: looks("replace", refused=0.999, simulations=10),
         lambda: false_positives(0),
+        lambda: disturbed(6, "nowhere", truth=2, threshold=2),  # type: ignore[arg-type]
+        lambda: disturbed(6, "both", truth=2, threshold=2, share=1.1),
+        lambda: disturbed(6, "both", truth=2, threshold=2, shift=-0.1),
+        lambda: disturbed(6, "both", truth=2, threshold=2, simulations=0),
     ],
 )
 def test_what_makes_no_sense_is_refused(call: Callable[[], object]) -> None:
@@ -210,6 +215,56 @@ def test_the_kinds_of_noise_are_centred() -> None:
         d = calibration._noise(kind, (1, 20_001), 1)[0]
         i = np.random.default_rng(0).permutation(len(d))
         assert abs(np.median((d + d[i]) / 2)) < 0.03, kind
+
+
+# Noise that hits some of the trials.
+
+SIDES: list[Any] = ["both", "first", "second"]
+
+
+def check_disturbed(n: int, where: Any, **more: Any) -> None:
+    """On the threshold, either verdict is an error."""
+    found = disturbed(n, where, truth=2.0, threshold=2.0, simulations=1_000, **more)
+    for verdict in ("supported", "refuted"):
+        assert found.get(verdict, 0.0) <= 0.025 + error(0.025, 1_000)
+
+
+@pytest.mark.parametrize("noise", ["normal", "student3", "lognormal-latency"])
+@pytest.mark.parametrize("where", SIDES)
+@pytest.mark.parametrize("n", [6, 10])
+def test_stalls_make_no_verdict_wrong_that_is_decided_without_them(
+    n: int, where: Any, noise: Any
+) -> None:
+    check_disturbed(n, where, noise=noise)
+
+
+@pytest.mark.parametrize("where", SIDES)
+def test_stalls_in_every_trial_and_of_any_length_make_no_verdict_wrong(where: Any) -> None:
+    check_disturbed(6, where, share=1.0, shift=2.0)
+    check_disturbed(6, where, share=1.0, shift=0.3, spread=0.01)
+
+
+@pytest.mark.parametrize("where", ["first", "second"])
+@pytest.mark.parametrize("n", [6, 10])
+def test_stalls_of_one_side_that_nobody_heeds_make_verdicts_wrong(n: int, where: Any) -> None:
+    with pytest.raises(AssertionError):
+        check_disturbed(n, where, share=0.9, heeded=False)
+
+
+@pytest.mark.parametrize("where", SIDES)
+@pytest.mark.parametrize("n", [6, 10])
+def test_a_claim_that_holds_by_far_is_supported_in_noise(n: int, where: Any) -> None:
+    found = disturbed(n, where, truth=9.0, threshold=3.0, simulations=500)
+    assert found.get("supported", 0.0) >= 0.95
+
+
+def test_what_is_not_disturbed_is_decided_as_if_nobody_had_looked_for_noise() -> None:
+    found = [
+        disturbed(6, "both", truth=2.2, threshold=2.0, share=0.0, simulations=500, heeded=heeded)
+        for heeded in (True, False)
+    ]
+    assert found[0] == found[1]
+    assert sum(found[0].values()) == pytest.approx(1.0)
 
 
 # The design: nothing is measured because of what was seen.
@@ -230,28 +285,39 @@ def measured(
     monkeypatch: pytest.MonkeyPatch,
     latency: Callable[[str, int], float],
     refuse: Callable[[int], bool],
+    rule: str = "steal",
+    kind: Literal["generator", "disturbance"] = "disturbance",
 ) -> tuple[list[tuple[str, int, int]], Outcome]:
     """What compare asked for, when trials show ``latency`` and the n-th is refused or not."""
     asked: list[tuple[str, int, int]] = []
 
     def trial(label: str, one: object, block: int, seed: int, window: object) -> Trial:
         asked.append((label, block, seed))
-        broken = ("steal: 2 %",) if refuse(len(asked)) else ()
-        return builders.trial(label, block, [latency(label, len(asked))], refusals=broken)
+        broken = (builders.finding(rule, kind),) if refuse(len(asked)) else ()
+        return builders.trial(label, block, [latency(label, len(asked))], findings=broken)
 
     monkeypatch.setattr(compare, "_trial", trial)
     return asked, compare.compare("name", TWO, blocks=6)
 
 
-@pytest.mark.parametrize("refuse", [lambda nth: False, lambda nth: nth % 4 == 0])
+@pytest.mark.parametrize(
+    ("rule", "kind", "refuse"),
+    [
+        ("steal", "disturbance", lambda nth: False),
+        ("steal", "disturbance", lambda nth: nth % 4 == 0),
+        ("sent", "generator", lambda nth: nth % 8 == 0),
+    ],
+)
 def test_a_comparison_measures_the_same_trials_whatever_they_show(
-    monkeypatch: pytest.MonkeyPatch, refuse: Callable[[int], bool]
+    monkeypatch: pytest.MonkeyPatch, rule: str, kind: Any, refuse: Callable[[int], bool]
 ) -> None:
-    runs = {name: measured(monkeypatch, latency, refuse) for name, latency in SEEN.items()}
+    runs = {
+        name: measured(monkeypatch, latency, refuse, rule, kind) for name, latency in SEEN.items()
+    }
     first, _ = runs["equal"]
     assert all(asked == first for asked, _ in runs.values())
-    rule = Rule("at least", 2.0)
-    verdicts = {rule.decide(outcome.ratio("a", "b")) for _, outcome in runs.values()}
+    at_least = Rule("at least", 2.0)
+    verdicts = {at_least.decide(outcome.ratio("a", "b")) for _, outcome in runs.values()}
     assert verdicts == {"supported", "inconclusive", "refuted"}
 
 
@@ -269,14 +335,14 @@ TABLE: list[dict[str, Any]] = [
     [
         ("supported", (), False),
         ("inconclusive", (), False),
-        ("inconclusive", ("steal: the host took 2.0% of the time, above 1%",), True),
+        ("inconclusive", (builders.finding("sent", "generator"),), True),
     ],
 )
 def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     verdict: str,
-    refused: tuple[str, ...],
+    refused: tuple[Finding, ...],
     again: bool,
 ) -> None:
     for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps", "_build"):
@@ -315,7 +381,7 @@ def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     def install(median: Callable[[int], float], broken: Callable[[int], Any] = lambda _: ()) -> Any:
         asked: list[int] = []
 
-        def trial(server: object, seed: int, seconds: float) -> tuple[float, tuple[str, ...]]:
+        def trial(server: object, seed: int, seconds: float) -> tuple[float, tuple[Finding, ...]]:
             asked.append(seed)
             return median(len(asked)), broken(len(asked))
 
@@ -369,26 +435,41 @@ def test_the_trials_of_a_block_share_their_plan(invented: Callable[..., list[int
     assert len(set(asked)) == 12
 
 
-def test_a_refused_trial_is_repeated_and_counted(invented: Callable[..., list[int]]) -> None:
-    noise = ("steal: 2 %",)
-    asked = invented(jittered(1), lambda nth: noise if nth == 2 else ())
+STEAL, SENT = builders.finding("steal"), builders.finding("sent", "generator")
+
+
+@pytest.mark.parametrize("noise", [STEAL, SENT])
+def test_a_trial_that_a_rule_speaks_of_is_repeated_and_counted(
+    invented: Callable[..., list[int]], noise: Finding
+) -> None:
+    asked = invented(jittered(1), lambda nth: (noise,) if nth == 2 else ())
     record = false_positives(1)
     assert (record.trials, record.refused_trials, len(asked)) == (18, 1, 19)
     assert asked[0] == asked[3]
 
 
-def test_a_machine_that_is_never_quiet_gives_no_number_and_does_not_pass(
+def test_a_machine_that_is_never_quiet_gives_numbers_all_the_same(
     invented: Callable[..., list[int]],
 ) -> None:
-    asked = invented(jittered(1), lambda nth: ("steal: 2 %",))
+    asked = invented(jittered(1), lambda nth: (STEAL,))
     record = false_positives(2)
-    assert len(asked) == 2 * 3 * ATTEMPTS * (6 + SPARE_BLOCKS)
+    assert len(asked) == 2 * (18 + 3)
+    assert (record.trials, record.refused_trials, record.without_number) == (36, 6, 0)
+
+
+def test_a_generator_that_never_keeps_its_plan_gives_no_number_and_does_not_pass(
+    invented: Callable[..., list[int]],
+) -> None:
+    asked = invented(jittered(1), lambda nth: (SENT,))
+    record = false_positives(2)
+    assert len(asked) == 2 * (18 + 3)
     assert (record.trials, record.without_number, record.ratios) == (0, 2, ())
     assert not record.passed
 
 
 def test_wrong_data_end_it(invented: Callable[..., list[int]]) -> None:
-    invented(jittered(1), lambda nth: ("errors: 1 requests ended in 'reset'",))
+    wrong = builders.finding("errors", "wrong data", message="1 requests ended in 'reset'")
+    invented(jittered(1), lambda nth: (STEAL, wrong))
     with pytest.raises(InvalidTrialError, match="reset"):
         false_positives(1)
 
@@ -418,7 +499,7 @@ def test_a_real_trial_takes_its_server_and_gives_the_process_back() -> None:
     with _twins._server() as running:
         median, broken = _twins._trial(running, 1, 0.1)
     assert 0.002 <= median < 1
-    assert not [reason for reason in broken if breaks_validity(reason)]
+    assert not of_kind(broken, "wrong data")
     assert os.sched_getaffinity(0) == before
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0

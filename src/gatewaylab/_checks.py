@@ -353,16 +353,18 @@ def saturated() -> Check:
             pin=cores.generator,
         )
     found = noise.of_kind(noise.findings(report, samples, {}, seconds=seconds), "generator")
+    rules = [one.rule for one in found]
+    bound = "client-bound" in rules
     return judged(
         "saturated",
         "a generator that is asked for one and a half times what it can send: its trial is "
         "refused because it was itself the limit; measured is the rule that says so",
         unit="",
         truth="refused",
-        measured=found[0].rule if found else "accepted",
+        measured="client-bound" if bound else rules[0] if rules else "accepted",
         error_unit="",
         samples=len(samples),
-        beyond=() if found else ("no rule says that the client was the limit",),
+        beyond=() if bound else ("no rule says that the client was the limit",),
         # It stays below the bound only if it lacked its core for the rest of the time.
         needs=(1 - noise.MAX_GENERATOR_CPU) * report.wall_seconds,
         details={
