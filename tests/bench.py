@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None, record: Path = RECORD) -> None:
     )
     given = parser.parse_args(arguments)
     last = read(record)
-    print(f"{machine_kind()}; the last record: {last.get('machine', 'none')}\n")
+    print(f"here: {machine_kind()}\nlast: {last.get('machine', 'no record')}\n")
     print(f"{'':56} {'now':>10} {'last':>10} {'now/last':>9}")
     figures: list[Figure] = []
     with Delay() as delay:
@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None, record: Path = RECORD) -> None:
         share = delay.seconds / (time.monotonic() - began)
     print(f"\nSomething waited for a processor in {share:.0%} of the time; in a quiet run, little.")
     if given.record:
-        keep(figures, last, record)
+        keep(figures, last, record, disturbed=share)
 
 
 def read(record: Path) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def read(record: Path) -> dict[str, Any]:
 
 def line(figure: Figure, last: Mapping[str, Any]) -> str:
     """A figure beside its last record."""
-    before = last.get(figure.name, {}).get("value", math.nan)
+    before = float(last.get(figure.name, {}).get("value", math.nan))
     if math.isnan(before):
         beside = f"{'–':>10} {'–':>9}"
     else:
@@ -189,9 +189,19 @@ def line(figure: Figure, last: Mapping[str, Any]) -> str:
     return f"{figure.name + ', ' + figure.unit:56} {figure.value:>10.3g} {beside}"
 
 
-def keep(figures: Iterable[Figure], last: Mapping[str, Any], record: Path) -> None:
-    """Write the record; a figure that was not made this time stays as it was."""
-    made = {one.name: {"value": float(f"{one.value:.4g}"), "unit": one.unit} for one in figures}
+def keep(
+    figures: Iterable[Figure], last: Mapping[str, Any], record: Path, *, disturbed: float
+) -> None:
+    """Write the record; a figure that was not made this time stays as it was.
+
+    Each says in which share of its run something waited for a processor.
+    """
+    made = {
+        one.name: {
+            "value": float(f"{one.value:.4g}"), "unit": one.unit, "disturbed": round(disturbed, 2),
+        }
+        for one in figures
+    }  # fmt: skip
     kept = {**last.get("figures", {}), **made}
     text = json.dumps({"machine": machine_kind(), "figures": kept}, indent=2, ensure_ascii=False)
     write_atomically(record, text + "\n")

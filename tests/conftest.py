@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import _procfs
+from gatewaylab import _procfs, _standby
 
 _PATIENCE = 60.0  # a limit for what should be gone at once, on a machine of any speed
 
@@ -63,6 +63,7 @@ def nothing_survives(request: pytest.FixtureRequest, session_folder: str) -> Ite
     runs = Path(session_folder) / f"gatewaylab-{os.getuid()}" / "runs"
     before, entries = survivors(session_folder), set(runs.glob("*"))
     yield
+    _standby._end()  # a generator that stands by is no leftover
     until = time.monotonic() + _PATIENCE
     while True:
         left = sorted(_procfs.describe(pid) for pid, _ in survivors(session_folder) - before)

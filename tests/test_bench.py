@@ -34,7 +34,7 @@ def test_each_figure_stands_beside_its_last_record(
     record.write_text(json.dumps({"machine": "another", "figures": last}))
     bench.main(["--only", "fine"], record)
     said = capsys.readouterr().out
-    assert "the last record: another" in said
+    assert "last: another" in said
     rows = {row.split(",")[0]: row.split()[-3:] for row in said.splitlines() if "," in row}
     assert rows["two"] == ["3", "2", "1.50"]
     assert rows["new"] == ["0.5", "–", "–"]

@@ -1,4 +1,4 @@
-"""Faults put into real trials, each of which the instrument must refuse by the rule for it.
+"""Faults put into real trials, each of which the instrument must find by the rule for it.
 
 A trial is recorded once and judged twice: by all rules, and without the one that must catch it.
 
@@ -7,9 +7,7 @@ rule                   fault, and its test if that is elsewhere
 =====================  ==========================================================================
 send lag               generator stopped for 200 ms, sleep of 5 ms in its send path; connections
                        capped
-CPU pressure, run      busy loop on the generator's core
-queue, spin gap
-foreign CPU            one and two strangers that compute
+run queue              busy loop on the generator's core
 client-bound           more requests than the generator can send
 ceiling                most of what it can send
 errors, sent           no descriptors left
@@ -23,8 +21,8 @@ warm-up                a server that is cold for longer than the warm-up
 ground truth           latency counted from sending, not from the plan
 =====================  ==========================================================================
 
-``steal`` needs a host that takes time, and ``samples`` only counts: both have their mutants among
-the made-up trials (``tests/test_mutants.py``).
+``steal``, ``quota`` and ``together`` need a host that takes time, and ``samples`` only counts: they
+have their mutants among the made-up trials (``tests/test_mutants.py``).
 """
 
 from __future__ import annotations
@@ -48,14 +46,15 @@ import numpy as np
 import psutil
 import pytest
 
-from gatewaylab import _procfs, _raw, compare, load, noise
+from gatewaylab import _procfs, _raw, _standby, compare, load, noise
 from gatewaylab._http1 import encode
 from gatewaylab._wire import Job
 from gatewaylab.arrivals import ConstantRate
 from gatewaylab.delay import until
+from gatewaylab.disturbance import MARGIN
 from gatewaylab.errors import InvalidTrialError
 from gatewaylab.load import Request, _results, get, run
-from gatewaylab.noise import Watch, refusals
+from gatewaylab.noise import Watch, findings
 from gatewaylab.outcome import CENSORED, Setup, setup
 from gatewaylab.process import Running, serve
 from gatewaylab.reference import ceiling, reference_server
@@ -76,7 +75,8 @@ pytestmark = [
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores"),
 ]
 
-TRIALS = 20
+#: The level at which it matters that few requests left late.
+TAIL = {"quantile": 0.99}
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,19 @@ class Recorded:
     judged: dict[str, Any] = field(default_factory=dict)
 
     def names(self) -> set[str]:
-        """The rules that refuse it."""
-        found = refusals(self.report, self.samples, self.health, **self.judged)
-        return {message.partition(":")[0] for message in found}
+        """The rules that find something."""
+        found = findings(self.report, self.samples, self.health, **self.judged)
+        return {one.rule for one in found}
 
     def names_without(self, rule: str) -> set[str]:
-        """The rules that refuse it when one is taken out."""
+        """The rules that find something when one is taken out."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(noise, "RULES", tuple(r for r in noise.RULES if r.name != rule))
             return self.names()
 
 
 def assert_caught(trial: Recorded, *rules: str) -> None:
-    """Each of the rules refuses the trial, and nothing else goes by its name."""
+    """Each of the rules finds the fault, and nothing else goes by its name."""
     found = trial.names()
     print(sorted(found))
     for rule in rules:
@@ -155,7 +155,7 @@ def test_a_generator_that_was_stopped_is_refused() -> None:
         time.sleep(0.2)
         os.kill(pid, signal.SIGCONT)
         thread.join()
-    trial = Recorded(*result[0])
+    trial = Recorded(*result[0], judged=TAIL)
     assert trial.samples.send_lag.max() > 0.15
     assert_caught(trial, "send lag")
 
@@ -172,8 +172,8 @@ def test_a_generator_that_shares_its_core_is_refused() -> None:
         finally:
             hog.kill()
             hog.wait()
-    trial = Recorded(samples, report, watch.health)
-    caught = trial.names() & {"run queue", "CPU pressure", "spin gap"}
+    trial = Recorded(samples, report, watch.health, TAIL)
+    caught = trial.names() & {"run queue", "send lag", "together"}
     assert caught
     assert_caught(trial, *caught)
 
@@ -191,7 +191,7 @@ class _Sluggish(_raw.Loop):
 @unless_disturbed(0.005)
 def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> None:
     plan = ConstantRate(200).plan(2, 0)
-    with reference_server("null", pin=SERVER) as server:
+    with reference_server("delay", hold=0.05, pin=SERVER) as server:  # 5 ms are a tenth of it
         host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
         job = Job(
             transport="raw", host=host, port=port, request=encode("GET", host, "/", [], b""),
@@ -203,7 +203,7 @@ def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> No
         loop = kind(job)
         loop.run()
         loop.close()
-    trial = Recorded(*_results(loop.columns.encode(loop.tally), job, plan))
+    trial = Recorded(*_results(loop.columns.encode(loop.tally), job, plan), judged=TAIL)
     if refused:
         assert_caught(trial, "send lag")
     else:
@@ -243,32 +243,21 @@ def watched_trials(count: int) -> list[Recorded]:
     trials = []
     with reference_server("delay", hold=0.01, pin=SERVER) as ready:
         for _ in range(count):
-            with Watch(spin=0) as watch:
+            with Watch() as watch:
                 trial = asked(ready.url, seconds=0.5)
             trials.append(Recorded(trial.samples, trial.report, watch.health, trial.judged))
     return trials
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_strangers_that_compute_are_seen_in_19_of_20_trials(count: int) -> None:
+def test_strangers_that_compute_are_on_record(count: int) -> None:
     with strangers(count) as hogs:
         assert not {*hogs} & _procfs.below(os.getpid())
-        trials = watched_trials(TRIALS)
+        trials = watched_trials(5)
     used = [trial.health["foreign_cpu"] for trial in trials]
-    flagged = ["foreign CPU" in trial.names() for trial in trials]
-    others = [bool(trial.names_without("foreign CPU")) for trial in trials]
-    print(
-        f"{sum(flagged)} of {TRIALS} flagged, by other rules too {sum(others)}; "
-        f"foreign CPU {min(used):.2f} to {max(used):.2f} cores"
-    )
-    assert sum(flagged) >= 0.95 * TRIALS
-    assert not any("foreign CPU" in trial.names_without("foreign CPU") for trial in trials)
+    print(f"foreign CPU {min(used):.2f} to {max(used):.2f} cores")
     assert float(np.median(used)) > 0.5
-
-
-@unless_disturbed(0.01)
-def test_without_a_stranger_no_trial_names_one() -> None:
-    assert not any("foreign CPU" in trial.names() for trial in watched_trials(3))
+    assert min(trial.health["others"] for trial in trials) > 0
 
 
 # Workers that are lost under the load.
@@ -284,7 +273,7 @@ def workers_of(running: Running) -> list[int]:
 
 def trial_of(one: Setup) -> Trial:
     """One trial as a comparison takes it."""
-    window = compare._Window(seconds=1.0, warmup=0.5, deadline=2.0, transport="raw")
+    window = compare._Window(seconds=1.0, warmup=0.5, deadline=10.0, transport="raw", margin=MARGIN)
     return compare._trial("mutant", one, 0, 1, window)
 
 
@@ -433,7 +422,7 @@ def test_more_slots_than_were_claimed_are_refused(claimed: int) -> None:
 
 @unless_disturbed(0.01)
 def test_a_client_beyond_its_limit_is_refused() -> None:
-    rate = 1.5 * ceiling(pin=GENERATOR, server_pin=SERVER)
+    rate = 1.5 * ceiling()
     with reference_server("null", pin=SERVER) as ready:
         trial = asked(ready.url, rate=rate, seconds=14_000 / rate, deadline=1.0)
     assert_caught(trial, "client-bound", "send lag")
@@ -441,7 +430,7 @@ def test_a_client_beyond_its_limit_is_refused() -> None:
 
 def test_a_client_that_comes_near_its_ceiling_is_refused() -> None:
     """The ceiling of one connection, because a rate at that of eight never leaves on time."""
-    limit = ceiling(connections=1, pin=GENERATOR, server_pin=SERVER)
+    limit = ceiling(connections=1)
     for share in (0.6, 0.4):
         with reference_server("null", pin=SERVER) as ready:
             trial = asked(
@@ -507,11 +496,11 @@ def test_latency_counted_from_sending_is_caught_by_the_truth_of_a_stall() -> Non
         loop.close()
         stalls = ready.report()["stalls"]
     samples, report = load._results(loop.columns.encode(loop.tally), job, plan)
-    assert_caught(Recorded(samples, report), "send lag")
+    assert_caught(Recorded(samples, report, judged=TAIL), "send lag")
 
     truth = stalled_truth(samples, report, stalls)
     omitting = samples.model_copy(update={"scheduled_at": samples.sent_at})
-    assert "send lag" not in Recorded(omitting, report).names()
+    assert "send lag" not in Recorded(omitting, report, judged=TAIL).names()
     found = compared(omitting.latency, truth)
     for level in ("p90", "p99"):
         assert found[level][2] < -0.5  # the instrument is held to 0.02
@@ -559,10 +548,14 @@ def test_two_hours_of_the_wall_clock_change_no_duration(
     with reference_server("delay", hold=0.03, pin=SERVER) as ready:
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setenv("JUMPING", clock)
-        samples, report = run(
-            ready.url, get("/"), ConstantRate(50), seconds=2.5, warmup=0, transport=transport,
-            pin=GENERATOR,
-        )  # fmt: skip
+        _standby._end()  # it has the clock of before
+        try:
+            samples, report = run(
+                ready.url, get("/"), ConstantRate(50), seconds=2.5, warmup=0,
+                transport=transport, pin=GENERATOR,
+            )  # fmt: skip
+        finally:
+            _standby._end()  # it has the clock that jumps
     assert (tmp_path / "loaded").exists()
     trial = Recorded(samples, report, judged={"hold": 0.03})
     wrong = trial.names() & {"sent", "errors", "time order", "impossible latency"}

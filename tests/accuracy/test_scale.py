@@ -24,5 +24,5 @@ def test_a_million_samples_are_all_there_and_take_at_most_three_hundred_megabyte
     expected = (1_000_000, 4) if trace else (0, 0)
     assert (one.seen["traced"], one.seen["workers"]) == expected
     assert one.seen["quantiles"] == pytest.approx([0.004] * 4)
-    assert one.seen["refusals"] == []
+    assert one.seen["findings"] == []
     assert one.memory <= MOST_MEMORY

@@ -107,15 +107,15 @@ one = Trial(
     deadline=job.deadline, started="", samples=samples, generator=generator, health={},
 )
 quantiles = [one.quantile(p) for p in (0.5, 0.9, 0.99, 0.999)]
-broken = noise.refusals(
-    generator, samples, {}, warmup=1.0, seconds=seconds - 1, effect_seconds=0.002,
-    quantile=0.99, hold=0.002, slots=100,
+found = noise.findings(
+    generator, samples, {}, warmup=1.0, seconds=seconds - 1, quantile=0.99, hold=0.002, slots=100,
 )
 ended = time.process_time()
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(json.dumps({
     "samples": len(samples), "traced": int((samples.service > 0).sum()),
-    "workers": len(samples.workers), "quantiles": quantiles, "refusals": broken,
+    "workers": len(samples.workers), "quantiles": quantiles,
+    "findings": [str(one) for one in found],
     "handing_over": handed - began, "summary": ended - handed,
     "memory": peak,
 }))
