@@ -1,4 +1,4 @@
-"""The load generator's process: ``python -m gatewaylab._generator``, started by ``_standby``.
+"""The load generator's process: ``python -m gatewaylab._generator OWNER``, started by ``_standby``.
 
 It imports what the timing path needs, reads a job from its standard input, runs it and writes the
 raw columns to its standard output. It ends with its owner in either of two ways, because each has
@@ -28,6 +28,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner is interrupted, and then ends us
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[-1]):
+        return  # the owner was gone before the signal was asked for
     import gatewaylab._raw  # noqa: F401  # ahead of the job; nearly all jobs need it
 
     if not cast(io.BufferedReader, sys.stdin.buffer).peek(1):

@@ -59,7 +59,13 @@ def take() -> Generator:
 
 
 def prepare() -> None:
-    """Have one stand by for the next job."""
+    """Have one stand by for the next job; only the main thread does.
+
+    A process gets its death signal when the thread that started it ends, and another thread may
+    have taken it for a job by then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     with _lock:
         if os.getpid() not in _waiting:
             _waiting[os.getpid()] = _started()
@@ -69,7 +75,7 @@ def _started() -> Generator:
     reader, writer = os.pipe()
     try:
         process = subprocess.Popen(
-            _COMMAND,
+            (*_COMMAND, str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -78,22 +78,21 @@ from array import array
 
 import numpy as np
 
-from gatewaylab import load, noise
+from gatewaylab import _standby, load, noise
 from gatewaylab._wire import Job
 from gatewaylab.arrivals import ConstantRate
 from gatewaylab.results import Trial
 
 script, report, trace = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
-popen = load.subprocess.Popen
-load.subprocess.Popen = lambda command, **rest: popen([sys.executable, script, report], **rest)
+_standby._COMMAND = (sys.executable, script, report)
+_standby.prepare = lambda: None  # there is one job
 
 seconds = 100.0
 plan = ConstantRate(10_000).plan(seconds, 0)
-reader, writer = os.pipe()
 job = Job(
     transport="raw", host="127.0.0.1", port=1, request=b"", method="GET", path="/", headers=[],
     body=b"", expected=[], expected_body=None, clients=0, think=0.0, duration=seconds,
-    deadline=10.0, trace=trace, pin=None, parent=os.getpid(), lifeline=reader, connections=8,
+    deadline=10.0, trace=trace, pin=None, parent=os.getpid(), lifeline=-1, connections=8,
     plan=array("d", plan.tobytes()),
 )
 began = time.process_time()

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gatewaylab.cores import Cores, chosen
+
+
+@pytest.mark.parametrize(
+    ("may", "expected", "apart"),
+    [
+        ({3}, Cores(None, None, None), False),
+        ({1, 3}, Cores(generator=3, server=1, servers=frozenset({1})), True),
+        ({5, 1, 3}, Cores(generator=5, server=1, servers=frozenset({1, 3})), True),
+    ],
+)
+def test_the_generator_has_the_last_core_to_itself_where_there_are_two(
+    may: set[int], expected: Cores, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: may)
+    assert chosen() == expected
+    assert chosen().apart == apart
