@@ -24,7 +24,7 @@ import httpx
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
-from gatewaylab import _http1, _procfs
+from gatewaylab import _http1, _procfs, timeline
 from gatewaylab._request import Request, Target, address, get
 from gatewaylab.errors import InputError
 
@@ -191,7 +191,7 @@ def _elsewhere(work: Callable[[], Awaitable[Result]]) -> Result:
     async def whole() -> Result:
         return await work()
 
-    with ThreadPoolExecutor(1) as pool:
+    with timeline.under_load(), ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, whole()).result()
 
 
@@ -211,7 +211,7 @@ def settled(server: Watched, *, within: float = 30.0) -> bool:
 
 def leave(server: Listening, request: Request | str, *, after: float) -> None:
     """Send a request and hang up ``after`` seconds later, with or without an answer."""
-    with _connection(server) as sock:
+    with timeline.under_load(), _connection(server) as sock:
         sock.sendall(_encoded(request))
         time.sleep(after)
 
@@ -223,7 +223,7 @@ def slow_heads(server: Watched, clients: int) -> Iterator[None]:
     They stay for the length of the ``with`` block, which begins when the server has noticed them
     (`settled`).
     """
-    with contextlib.ExitStack() as stack:
+    with timeline.under_load(), contextlib.ExitStack() as stack:
         for _ in range(clients):
             sock = stack.enter_context(_connection(server))
             sock.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
@@ -259,7 +259,7 @@ def slow_bodies(
             answers.append(sock.recv(65_536))
 
     go_on = threading.Event()
-    with contextlib.ExitStack() as stack:
+    with timeline.under_load(), contextlib.ExitStack() as stack:
         socks = [stack.enter_context(_connection(server, timeout=timeout)) for _ in range(clients)]
         threads = [threading.Thread(target=upload, args=(one,), daemon=True) for one in socks]
         try:
@@ -308,7 +308,11 @@ def streams(
     done = threading.Event()
     all_served = threading.Event()
     sent = _encoded(request)
-    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+    with (
+        timeline.under_load(),
+        contextlib.ExitStack() as stack,
+        selectors.DefaultSelector() as selector,
+    ):
         for place in range(clients):
             sock = stack.enter_context(_connection(server))
             sock.sendall(sent)
@@ -365,7 +369,7 @@ def websockets(
                 )
             connections.append(made.__enter__())  # left below, each in a thread of its own
 
-    with ThreadPoolExecutor(max(clients, 1)) as pool:
+    with timeline.under_load(), ThreadPoolExecutor(max(clients, 1)) as pool:
         try:
             list(pool.map(open_one, range(clients)))
             yield connections

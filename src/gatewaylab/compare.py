@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from gatewaylab import load, noise, timeline
+from gatewaylab import load, noise
 from gatewaylab.arrivals import Closed
 from gatewaylab.cores import chosen
 from gatewaylab.disturbance import MARGIN
@@ -242,7 +242,6 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
                 raise _invalid(f"{label!r} answers {request.path} otherwise", (wrong,))
             request = dataclasses.replace(request, expected_body=body)
         watch = stack.enter_context(noise.Watch(own=running.pids))
-        stack.enter_context(timeline.under_load())
         samples, report = load.run(
             running.target,
             request,

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewaylab import _http1, _standby
+from gatewaylab import _http1, _standby, timeline
 from gatewaylab._request import Request, Target, address, get, post, split_url
 from gatewaylab._wire import DEADLINE, FLOAT_COLUMNS, Job, decode
 from gatewaylab.arrivals import Arrivals, Closed
@@ -124,7 +124,8 @@ def _generate(job: Job, limit: float) -> bytes:
     process, job = generator.process, dataclasses.replace(job, lifeline=generator.lifeline)
     with generator, process:
         try:
-            answer, complaint = process.communicate(job.encode(), timeout=limit)
+            with timeline.under_load():
+                answer, complaint = process.communicate(job.encode(), timeout=limit)
         except subprocess.TimeoutExpired as error:
             raise LoadError(f"the load generator did not finish in {limit:.0f} s") from error
         finally:

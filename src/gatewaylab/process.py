@@ -296,7 +296,7 @@ def serve(
     *,
     port: int | None = None,
     host: str | None = None,
-    ready_timeout: float = 15.0,
+    ready_timeout: float = 60.0,
     ttl: float = 600.0,
     pin: frozenset[int] | None = None,
     grace: float = GRACE,
