@@ -762,7 +762,9 @@ def test_the_lifeline_alone_ends_the_generator() -> None:
         connections=1, plan=array("d", [500.0]),
     )  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, "-m", "gatewaylab._generator"], stdin=subprocess.PIPE, pass_fds=(reader,)
+        [sys.executable, "-m", "gatewaylab._generator", str(os.getpid())],
+        stdin=subprocess.PIPE,
+        pass_fds=(reader,),
     ) as process:
         assert process.stdin is not None
         process.stdin.write(job.encode())
@@ -772,6 +774,13 @@ def test_the_lifeline_alone_ends_the_generator() -> None:
             process.wait(1)
         os.close(writer)
         assert process.wait(60) == 1
+
+
+def test_a_generator_whose_owner_is_gone_does_not_wait_for_a_job() -> None:
+    """Its standard input may be held open for ever by a fork of the owner."""
+    command = [sys.executable, "-m", "gatewaylab._generator", "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.wait(60) == 0
 
 
 # Looking at one stream, and printing.

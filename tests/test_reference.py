@@ -15,10 +15,18 @@ import pytest
 
 from gatewaylab import _reference, load, reference
 from gatewaylab.arrivals import Arrivals, Closed, ConstantRate
+from gatewaylab.cores import Cores
 from gatewaylab.delay import until
 from gatewaylab.errors import InputError, ServerError, ServerStartError
 from gatewaylab.load import get, run
-from gatewaylab.reference import MODES, Lognormal, ceiling, reference_server
+from gatewaylab.reference import (
+    CEILINGS_VARIABLE,
+    MODES,
+    Lognormal,
+    ceiling,
+    once,
+    reference_server,
+)
 from gatewaylab.results import ERRORS, GeneratorReport, Samples
 from tests.builders import REPORT, samples
 
@@ -288,6 +296,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Arrivals, dict
         return samples([0.1] * 10), REPORT.model_copy(update={"wall_seconds": slow})
 
     monkeypatch.setattr(load, "run", fake)
+    monkeypatch.delenv(CEILINGS_VARIABLE, raising=False)
     ceiling.cache_clear()
     yield seen
     ceiling.cache_clear()
@@ -308,6 +317,28 @@ def test_the_ceiling_is_measured_once_for_the_same_arguments(
     assert len(asked) == 3
     ceiling(connections=2)
     assert len(asked) == 6
+
+
+def test_a_build_measures_the_ceiling_once_for_all_its_processes(
+    asked: list[tuple[Arrivals, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CEILINGS_VARIABLE, "{}")  # and restores it
+    once()
+    assert len(asked) == 3
+    ceiling.cache_clear()  # as in another process
+    assert ceiling() == ceiling("raw", seconds=0.1) == 20
+    assert len(asked) == 3
+    ceiling("httpx")  # which the build has not measured
+    assert len(asked) == 6
+
+
+def test_generator_and_null_server_have_the_cores_of_a_trial(
+    asked: list[tuple[Arrivals, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(reference, "chosen", lambda: Cores(7, core, frozenset({core})))
+    ceiling()
+    assert {options["pin"] for _, options in asked} == {7}
 
 
 def test_the_ceiling_of_httpx_is_what_its_cost_allows_one_core(

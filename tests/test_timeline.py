@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from gatewaylab import timeline
@@ -10,6 +12,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline, "_names", set())
     monkeypatch.setattr(timeline, "_spans", [])
     monkeypatch.setattr(timeline, "_open", {})
+    monkeypatch.setattr(timeline, "_loads", [])
 
 
 class Clock:
@@ -59,3 +62,22 @@ def test_time_counts_although_the_block_failed(clock: Clock) -> None:
     with pytest.raises(ZeroDivisionError):
         failing()
     assert timeline.seconds() == pytest.approx(5)
+
+
+def test_what_is_measured_counts_once_and_apart_from_what_is_up(clock: Clock) -> None:
+    with timeline.at_work("uvicorn"):
+        clock.now += 1
+        with timeline.under_load():
+            clock.now += 2
+            with timeline.under_load():
+                clock.now += 3
+        clock.now += 4
+    assert timeline.loaded() == pytest.approx(5)
+    assert timeline.seconds() == pytest.approx(10)
+
+
+def test_a_measurement_that_failed_was_one(clock: Clock) -> None:
+    with contextlib.suppress(ZeroDivisionError), timeline.under_load():
+        clock.now += 3
+        raise ZeroDivisionError
+    assert timeline.loaded() == pytest.approx(3)
