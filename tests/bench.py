@@ -53,7 +53,7 @@ def against_wrk() -> Iterable[Figure]:
         return
     for trace in (False, True):
         pairs = costs.against_wrk(ROUNDS, trace=trace)
-        how = "with the app's account" if trace else "plain"
+        how = "traced" if trace else "plain"
         yield Figure(f"CPU per request against wrk, {how}", costs.cpu_ratio(pairs), "×")
         yield Figure(f"requests/s against wrk, {how}", costs.rate_ratio(pairs), "×")
 
@@ -79,9 +79,9 @@ def a_million() -> Iterable[Figure]:
     for trace in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             one = million(Path(folder), trace=trace)
-        how = "a million samples with the app's account" if trace else "a million samples"
+        how = "a million traced samples" if trace else "a million samples"
         yield Figure(f"{how}, CPU", one.seconds, "s")
-        yield Figure(f"{how}, against a plain loop of as many", one.seconds / loop, "×")
+        yield Figure(f"{how}, in plain loops of as many", one.seconds / loop, "×")
         yield Figure(f"{how}, peak memory", one.memory, "MiB")
 
 
@@ -186,7 +186,8 @@ def line(figure: Figure, last: Mapping[str, Any]) -> str:
     else:
         change = figure.value / before if before else math.nan
         beside = f"{before:>10.3g} {change:>9.2f}"
-    return f"{figure.name + ', ' + figure.unit:56} {figure.value:>10.3g} {beside}"
+    what = ", ".join(filter(None, (figure.name, figure.unit)))
+    return f"{what:56} {figure.value:>10.3g} {beside}"
 
 
 def keep(
