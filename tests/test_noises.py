@@ -144,7 +144,8 @@ def test_nothing_goes_on_after_its_owner_was_killed(name: str) -> None:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "ready\n"
         if name in _noises._WORK:
-            gathered(owner.pid)
+            there = gathered(owner.pid)
+            assert until(lambda: all(at_work(name, pid) for pid in there), within=120)
         owner.kill()
     assert until(lambda: not strangers(owner.pid), within=120)
     for group in groups(owner.pid):  # a killed process can't take it away; nobody is in it
