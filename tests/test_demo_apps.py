@@ -162,10 +162,10 @@ def another_coroutine_could_run_during(
     real_async_sleep = asyncio.sleep
 
     def sleep(seconds: float) -> None:
-        # Sleeps only until the other coroutine runs; half a second is the patience for one that
+        # Sleeps only until the other coroutine runs; three seconds are the patience for one that
         # cannot, and what a starved machine may take to schedule one that can.
         other_ran.clear()
-        answers.append(other_ran.wait(0.5))
+        answers.append(other_ran.wait(3))
 
     async def async_sleep(seconds: float) -> None:
         other_ran.clear()

