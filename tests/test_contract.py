@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -179,3 +181,38 @@ def test_the_checker_refuses_headers_that_cannot_be(headers: dict[str, str]) -> 
 def test_an_unknown_application_has_no_cases() -> None:
     with pytest.raises(ValueError, match="no application 'flask' under asgi"):
         cases("flask", "asgi")
+
+
+LEAN = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "demo_apps.django_app.settings"
+import django
+django.setup()
+from django.urls import resolve
+from demo_apps.django_app import urls as whole
+from demo_apps.django_lean import settings, urls as lean
+paths = ["/" + str(one.pattern) for one in lean.urlpatterns]
+for path in paths:
+    assert resolve(path, lean).func is resolve(path, whole).func, path
+assert lean.handler400 == whole.handler400
+from django.conf import settings as full
+assert settings.MIDDLEWARE == full.MIDDLEWARE
+print(*paths)
+"""
+
+
+def test_the_lean_project_gives_the_views_of_the_whole_one() -> None:
+    said = subprocess.run([sys.executable, "-c", LEAN], check=True, capture_output=True, text=True)
+    assert {"/hello", "/whoami", "/sync/hold", "/async/hold"} <= {*said.stdout.split()}
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_the_lean_project_starts_without_what_it_leaves_out(interface: str) -> None:
+    code = (
+        "import sys\n"
+        f"import demo_apps.django_lean.{interface} as lean\n"
+        "assert callable(lean.application)\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not {"rest_framework", "channels", "daphne"} & {*said.stdout.split()}

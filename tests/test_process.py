@@ -271,7 +271,8 @@ def test_a_process_is_known_by_pid_and_start_time() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         assert started(child.pid) == _procfs.start_time(child.pid)
         assert child.pid in _procfs.below(os.getpid())
-        assert "sleep 60" in _procfs.describe(child.pid)
+        # A new program has its command line a moment after it has begun.
+        assert until(lambda: "sleep 60" in _procfs.describe(child.pid), within=60)
         child.kill()
         assert until(lambda: _procfs.state(child.pid) == "Z", within=60)
         assert started(child.pid) is None  # a zombie runs no more

@@ -417,3 +417,41 @@ def test_an_impossible_deadline_is_refused(deadline: float) -> None:
 def test_ratios_beyond_the_range_of_a_float_do_not_crash() -> None:
     assert ratio_estimate([1e300] * 6, [1e-300] * 6).estimate == INF
     assert ratio_estimate([1e-300] * 6, [1e300] * 6).estimate == 0.0
+
+
+# What noise can have done is carried through as censoring is.
+
+times = st.floats(0.01, 100)
+reaches = st.floats(0, 3) | st.just(INF)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(times, times, reaches, reaches), min_size=6, max_size=9), st.data())
+def test_the_interval_covers_what_it_would_be_wherever_the_truth_of_a_block_lies(
+    rows: list[tuple[float, float, float, float]], data: st.DataObject
+) -> None:
+    a, b, below, above = np.array(rows).T
+    freed = ratio_estimate(a, b, below=below, above=above)
+    plain = ratio_estimate(a, b)
+    moved = np.array([data.draw(st.floats(-min(down, 50), min(up, 50))) for _, _, down, up in rows])
+    truth = ratio_estimate(a * np.exp(moved), b)
+    slack = 1 + 1e-9
+    for inside in (plain, truth):
+        assert freed.low <= inside.low * slack
+        assert freed.low90 <= inside.low90 * slack
+        assert inside.high <= freed.high * slack
+        assert inside.high90 <= freed.high90 * slack
+    assert freed.estimate == plain.estimate  # what was measured stays what is stated
+
+
+def test_noise_that_can_do_nothing_changes_nothing_and_one_side_only_its_own() -> None:
+    a, b = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5], [1.0] * 6
+    plain = ratio_estimate(a, b)
+    assert ratio_estimate(a, b, below=[0.0] * 6, above=[0.0] * 6) == plain
+    freed = ratio_estimate(a, b, below=[math.log(2)] * 6)
+    assert (freed.low, freed.high) == pytest.approx((plain.low / 2, plain.high))
+    freed = ratio_estimate(a, b, above=[INF] * 6)
+    assert (freed.low, freed.high) == (plain.low, INF)
+    # Noise and a deadline: at least the deadline, and that itself may have been late.
+    freed = ratio_estimate([INF] * 6, b, deadline=10.0, below=[math.log(2)] * 6)
+    assert (freed.low, freed.high) == pytest.approx((5.0, INF))
