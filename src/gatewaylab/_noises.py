@@ -84,7 +84,7 @@ def _strangers(kind: str) -> Iterator[None]:
     """One process of a kind on each core that this process may use."""
     if _WORK[kind][1] and not _may_be_real_time():
         raise InputError(
-            f"{kind} needs real-time priority: run as root, or with the capability CAP_SYS_NICE"
+            "this noise needs real-time priority: run as root, or with the capability CAP_SYS_NICE"
         )
     with contextlib.ExitStack() as stack:
         for core in sorted(os.sched_getaffinity(0)):
@@ -144,6 +144,9 @@ def _quota() -> Iterator[None]:
     else:
         home = Path("/sys/fs/cgroup") / groups.get("", "/").lstrip("/")
         limits = {"cpu.max": f"{quota} {period}"}
+    for left in home.glob("gatewaylab-*"):  # of an owner that was killed
+        with contextlib.suppress(OSError):
+            left.rmdir()  # refused while a process is in it
     group = home / f"gatewaylab-{os.getpid()}"
     group.mkdir()
     try:
