@@ -35,7 +35,7 @@ WSGI, ASGI = "tests.support.tiny:application", "tests.support.tiny:asgi"
 CLEAN_WITHIN = 60.0  # a tenth of the time to live, which ends a server that nothing else ends
 ORDERLY_WITHIN = 60.0
 PATIENT = {"grace": 4 * ORDERLY_WITHIN}  # so that who is gone within that was not killed
-ENOUGH = {"ready_timeout": 120.0}
+ENOUGH: dict[str, Any] = {"ready_timeout": 120.0}
 SOON = 60.0  # who is refused in half of that was not given up
 
 
