@@ -340,9 +340,7 @@ def test_servers_that_answer_one_request_differently_are_not_compared(
     bodies = {"uvicorn": b"held 100 ms\n", "gunicorn-sync": b""}
     monkeypatch.setattr(module, "serve", serve)
     monkeypatch.setattr(load, "constant_body", lambda target, *_, **__: bodies[target])
-    window = module._Window(
-        seconds=1.0, warmup=0.0, deadline=1.0, transport="raw", margin=0.2
-    )
+    window = module._Window(seconds=1.0, warmup=0.0, deadline=1.0, transport="raw", margin=0.2)
     monkeypatch.setattr(noise, "Watch", lambda **_: pytest.fail("this one is the first"))
     with pytest.raises(pytest.fail.Exception):
         module._trial("fast", LOOP, 0, 1, window)
