@@ -7,4 +7,4 @@ from demo_apps.django_app.settings import *  # noqa: F403
 ROOT_URLCONF = "demo_apps.django_lean.urls"
 WSGI_APPLICATION = "demo_apps.django_lean.wsgi.application"
 ASGI_APPLICATION = "demo_apps.django_lean.asgi.application"
-INSTALLED_APPS: list[str] = []
+INSTALLED_APPS = []
