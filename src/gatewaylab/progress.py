@@ -127,7 +127,9 @@ class Watch:
             return
         while not self._over.wait(_LINE_EVERY):
             where, _, left = self._look()
-            self._console.print(f"{self._name}: {where}, about {clock(left)} left", markup=False)
+            self._console.print(
+                f"{self._name}: {where}, about {clock(left)} left", markup=False, soft_wrap=True
+            )
 
     def _draw(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), _Left())
