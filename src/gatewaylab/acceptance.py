@@ -166,7 +166,7 @@ def stated(found: Evidence) -> frozenset[str]:
 
 def _doubt(record: ClaimRecord) -> str:
     """Why noise left a claim undecided; empty when it did not, or when a system is missing."""
-    if record.verdict == "not measured":
+    if record.verdict != "inconclusive":
         return ""
     for effect in _effects(record):
         if effect.refused:
