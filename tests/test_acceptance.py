@@ -118,9 +118,11 @@ def test_a_refused_sabotage_leaves_a_claim_undecided_too() -> None:
 
 def test_a_behaviour_seen_too_seldom_leaves_a_claim_undecided() -> None:
     seldom = builders.effect(1.0, 1.0, 1.0).model_copy(update={"kind": "behaviour", "blocks": 4})
-    assert doubts(_run(_claim(effect=seldom))) == (
+    assert doubts(_run(_claim(effect=seldom, verdict="inconclusive"))) == (
         Reason(kind="noise", text="C05: too few accepted repetitions"),
     )
+    # A sabotage is refuted by one repetition, and a claim that is decided leaves no doubt.
+    assert doubts(_run(_claim(effect=seldom, verdict="supported"))) == ()
     often = seldom.model_copy(update={"blocks": 5, "undecided": 20})
     assert doubts(_run(_claim(effect=often))) == ()
 
