@@ -717,11 +717,9 @@ def test_the_table_of_trials_tells_those_that_are_used_though_disturbed(
     app, _ = build(book, monkeypatch)
     table = html(app, "book/how").partition('class="book-table trials-table')[2]
     rows = [plain(row[row.index(">") + 1 :]) for row in table.partition("</table>")[0].split("<tr")]
-    assert rows[1] == (
-        "Configuration Used of which disturbed Measured again Planned Sent Errors Found"
-    )
-    assert rows[2] == "a 2 1 1 2 2 0 run queue, sent"
-    assert rows[3] == "a (again) 1 0 0 1 1 0 –"
+    assert rows[1] == ("Configuration Used of which disturbed Measured again Sent Errors Found")
+    assert rows[2] == "a 2 1 1 2 of 2 0 run queue, sent"
+    assert rows[3] == "a (again) 1 0 0 1 of 1 0 –"
     (run,) = json.loads(Path(app.outdir, "data", "environment.json").read_text())["runs"]
     assert (run["trials_disturbed"], run["trials_measured_again"]) == (1, 1)
 

@@ -206,15 +206,13 @@ def _trials(comparison: Comparison) -> nodes.table:
                 [str(len(good))],
                 [str(marked)],
                 [str(len(bad))],
-                [planned],
-                [sent],
+                [f"{sent} of {planned}"],
                 [errors],
                 [", ".join(rules) or "–"],
             ]
         )
     head = (
-        "Configuration", "Used", "of which disturbed", "Measured again", "Planned", "Sent",
-        "Errors", "Found",
+        "Configuration", "Used", "of which disturbed", "Measured again", "Sent", "Errors", "Found",
     )  # fmt: skip
     return table(head, rows, "trials-table")
 
