@@ -137,7 +137,6 @@ def test_continuous_integration_only_calls_scripts() -> None:
     assert [command[0] for command in commands] == [
         "scripts/check",
         "scripts/test",
-        "scripts/bench",
         "scripts/build",
         "scripts/test",
         "scripts/lab",
