@@ -258,7 +258,7 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
         faults=faults,
         # What is lost while a queue stands delays all that follow in its busy period, 1 / (1 − ρ)
         # requests on average.
-        needs=(abs(seen - exact) - 0.05 * exact) * len(held) * (1 - _LOAD),
+        needs=_excess({name: (exact, seen)}, 5.0) * len(held) * (1 - _LOAD),
         details={
             "largest error of a run, %": runs[-1][0],
             # Pollaczek–Khinchine for one slot, Allen–Cunneen for several.
@@ -444,8 +444,9 @@ def _beyond(errors: Mapping[str, float], allowed: float) -> tuple[str, ...]:
 
 def _excess(pairs: Mapping[str, tuple[float, float]], allowed: float) -> float:
     """By how many seconds the worst of the numbers is off beyond ``allowed`` per cent."""
-    over = [abs(seen - exact) - allowed / 100 * exact for exact, seen in pairs.values()]
-    return max(over, default=math.nan)
+    if any(exact - seen > allowed / 100 * exact for exact, seen in pairs.values()):
+        return math.inf  # noise only lengthens
+    return max((seen - (1 + allowed / 100) * exact for exact, seen in pairs.values()), default=0.0)
 
 
 def _spread(pairs: Mapping[str, tuple[float, float]]) -> dict[str, float]:

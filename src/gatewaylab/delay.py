@@ -9,6 +9,7 @@ neither ``True`` nor ``False`` and makes no claim fail.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,9 +25,10 @@ Told = bool | None
 class Delay:
     """A ``with`` block, and the most that anything in it can have been held up.
 
-    That is the time in which at least one task of the machine waited for a processor, what the host
-    took from the processors, and what a quota held back: a chain of events, through however many
-    processes, cannot have waited for longer. A system that does not tell counts as undisturbed.
+    That is the time in which tasks waited for a processor, what the host took from the processors,
+    and what a quota held back: a chain of events, through however many processes, cannot have
+    waited for longer. The kernel gives the waiting as a mean over the busy processors, so it is
+    taken times their number. A system that does not tell counts as undisturbed.
 
     Attributes:
         seconds: lost so far; after the block, lost in it.
@@ -64,9 +66,9 @@ class Delay:
         return opposite(self.sooner(seconds, than))
 
     def judge(self, held: bool, *, gap: float) -> Told:
-        """An observation that fails only if something comes late by ``gap`` seconds or more.
+        """An observation that only lateness of ``gap`` seconds or more can make fail.
 
-        ``None`` when it failed and so much was lost.
+        ``None`` when it failed and so much was lost. Not for what lateness could make hold.
         """
         return True if held else None if self.seconds >= gap else False
 
@@ -129,7 +131,8 @@ def _lost() -> float:
     """Seconds lost since the machine's start, as far as the system tells."""
     total = 0.0
     with contextlib.suppress(OSError, ValueError):
-        total += pressure_total(Path("/proc/pressure/cpu").read_text())
+        cores = os.cpu_count() or 1
+        total += cores * pressure_total(Path("/proc/pressure/cpu").read_text())
     with contextlib.suppress(OSError, ValueError):
         total += machine_times(Path("/proc/stat").read_text())["steal"]
     return total + throttled()

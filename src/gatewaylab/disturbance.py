@@ -6,8 +6,9 @@ each request was sent) is put into the slot model with the very plan that was se
 says by how much the quantity moves. That shift, a logarithm, is in the unit of the claim.
 
 Nobody knows where in the window the loss fell, so the worst of several places counts: spread over
-all requests, or one stall that begins at any of :data:`PLACES` moments. Noise only lengthens, so
-the truth lies at most the shift below a latency, or above a rate. Pure functions: no clock, no I/O.
+all requests alike, or one stall that begins at any of :data:`PLACES` moments. Noise
+only lengthens, so the truth lies at most the shift below a latency, or above a rate. Pure
+functions: no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -63,12 +64,15 @@ class Loss:
 def loss_of(samples: Samples, report: GeneratorReport, health: Mapping[str, float]) -> Loss:
     """What the generator's report and the readings of a trial (:class:`noise.Watch`) say was lost.
 
-    A process that is ready waits for its own like as well as for others; the share of others in
-    all computing of the window says how much of the waiting is theirs.
+    A process that is ready waits for its own like as well as for others. Of the waiting, theirs is
+    at least as much as they computed, if there was so much, and at least their share in all
+    computing of the window.
     """
     queued = 0.0 if math.isnan(report.run_queue_seconds) else report.run_queue_seconds
+    queued += health.get("server_waited", 0.0)
+    foreign = health.get("foreign_cpu", 0.0) * health.get("window_seconds", 0.0)
     return Loss(
-        waited=health.get("others", 0.0) * (health.get("server_waited", 0.0) + queued),
+        waited=max(health.get("others", 0.0) * queued, min(queued, foreign)),
         stolen=health.get("stolen", 0.0),
         throttled=health.get("throttled", 0.0),
         lag=np.nan_to_num(samples.send_lag, nan=0.0),

@@ -165,7 +165,7 @@ class Position(_Record):
             return "its kernel starts"
         told = f"cell {self.cell} of {self.cells}"
         if self.series:
-            told += f", {self.series}: {self.done} of {self.total} trials"
+            told += f", {self.series}: {min(self.done, self.total)} of {self.total} trials"
             if self.again:
                 told += f" and {self.again} measured again"
         return told

@@ -240,6 +240,8 @@ def ratio_of(
     def estimate(x: str, y: str, **more: Sequence[float]) -> stats.RatioEstimate:
         both = blocks(x, y)
         values = [per_block(x)[k] for k in both], [per_block(y)[k] for k in both]
+        if min(map(min, values)) <= 0:
+            raise RefusedError(f"{x!r} or {y!r} has a block without any answer")
         return stats.ratio_estimate(*values, deadline=deadline, **more)
 
     try:

@@ -164,9 +164,9 @@ def _read(name: str, label: str, source: Callable[[], float]) -> tuple[float, fl
         raise InputError(f"{name}: {label!r} returned {value!r}, which is not a finite number")
     health = watch.health
     # What a source starts and ends itself can't be asked afterwards; the pressure knows of it.
-    pressure = health.get("psi_some", 0.0) * health["window_seconds"]
+    pressure = min(1.0, (os.cpu_count() or 1) * health.get("psi_some", 0.0))
     loss = Loss(
-        waited=health.get("others", 0.0) * max(waited, pressure),
+        waited=health.get("others", 0.0) * max(waited, pressure * health["window_seconds"]),
         stolen=health.get("stolen", 0.0),
         throttled=health["throttled"],
     )
