@@ -254,7 +254,7 @@ def _judge(name: str, notebook: str, run: Run) -> Caught:
 
 
 def _noise(record: ClaimRecord) -> tuple[str, ...]:
-    """Why noise left the sabotaged system undecided; empty when it did not."""
+    """Why the sabotaged system was left undecided; empty when it was not."""
     effect = record.effect if record.sabotage is None else record.sabotage.effect
     if effect is None:
         return ()
@@ -264,7 +264,7 @@ def _noise(record: ClaimRecord) -> tuple[str, ...]:
         return (record.why or "what was lost to others can explain it",)
     if effect.kind == "behaviour" and effect.blocks < FEWEST_REPETITIONS:
         return (f"{effect.blocks} of at least {FEWEST_REPETITIONS} repetitions accepted",)
-    return ()
+    return (record.why,) if record.why else ()
 
 
 def _stored(
