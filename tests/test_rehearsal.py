@@ -168,7 +168,7 @@ def test_every_way_a_sabotage_ends_is_told_and_only_refuted_is_caught(
     lines = said.getvalue()
     assert "    C01 without C01: refuted, caught\n" in lines
     assert "    C02 without C02: supported, NOT CAUGHT\n" in lines
-    assert "too noisy for C03: once more" in lines
+    assert "undecided: C03; once more" in lines
     assert "C03 without C03: inconclusive (noise, twice: no repetition was made), undecid" in lines
     assert "C04: not measured (mod_wsgi), not counted" in lines
     assert "C05: missing (NameError: name 'held' is not defined; first of all ZeroDiv" in lines

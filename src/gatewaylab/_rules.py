@@ -26,7 +26,7 @@ from gatewaylab.disturbance import (
     window_of,
 )
 from gatewaylab.errors import RefusedError
-from gatewaylab.results import ERRORS, Finding, GeneratorReport, Samples, quantile_of
+from gatewaylab.results import ERRORS, Finding, GeneratorReport, Samples, empirical, quantile_of
 
 #: Largest share of planned requests that may be missing.
 MAX_UNSENT = 0.01
@@ -362,7 +362,7 @@ def _warm_up(seen: Seen) -> Iterable[Found]:
     first = measured.scheduled_at[rows] < seen.warmup + seen.seconds / 2
     if min(first.sum(), (~first).sum()) < _FEWEST_IN_HALF:
         return
-    early, late = _quantile(took[first], level), _quantile(took[~first], level)
+    early, late = empirical(took[first], level), empirical(took[~first], level)
     low, high = sorted((early, late))
     if high > MAX_DRIFT * low and high - low > MAX_DRIFT_SECONDS:
         yield (
@@ -371,11 +371,6 @@ def _warm_up(seen: Seen) -> Iterable[Found]:
             f"a request took {1e3 * early:.2f} ms in the first half of the window and "
             f"{1e3 * late:.2f} ms in the second, a factor above {MAX_DRIFT:g}; warm up for longer",
         )
-
-
-def _quantile(values: NDArray[np.float64], p: float) -> float:
-    ordered = np.sort(values)
-    return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
 
 
 #: Every rule, in the order in which its findings are given.

@@ -37,7 +37,7 @@ from gatewaylab.results import AGAIN, Comparison, Finding, Trial
 #: By profile; a notebook run by hand measures the quick one.
 BLOCKS = {"quick": 6, "full": 10}
 
-#: Noise adds at most this share to the number of trials.
+#: Noise adds at most this share to the number of trials, or one trial where that is less.
 EXTRA = 0.2
 
 #: What became of a trial: it counts, it counts but would better be measured again, or it does not

@@ -6,9 +6,9 @@ each request was sent) is put into the slot model with the very plan that was se
 says by how much the quantity moves. That shift, a logarithm, is in the unit of the claim.
 
 Nobody knows where in the window the loss fell, so the worst of several places counts: spread over
-all requests alike, or one stall that begins at any of :data:`PLACES` moments. Noise
-only lengthens, so the truth lies at most the shift below a latency, or above a rate. Pure
-functions: no clock, no I/O.
+all requests alike, or one stall that begins at any of :data:`PLACES` moments. Noise only lengthens,
+so the truth lies at most the shift below a latency, or above a rate. Pure functions: no clock, no
+I/O.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewaylab import queueing
-from gatewaylab.results import GeneratorReport, Samples, Touched, Trial
+from gatewaylab.results import GeneratorReport, Samples, Touched, Trial, empirical
 from gatewaylab.stats import EQUIVALENCE
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ class Window:
         hold: seconds a request holds its slot. slots: how many; None for no bound.
         planned: the arrivals were; in the closed model there is no plan to put a loss into.
         seen: the latencies of the measured window where the hold is known and not inferred. No
-            request can take less than its hold, so noise has lengthened none by more than the rest.
+            request takes less than its hold, so noise can have added at most what is above it.
     """
 
     plan: Floats
@@ -149,7 +149,7 @@ def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
     sent = np.maximum.accumulate(plan + lag)
 
     def quantile(finished: Floats) -> float:
-        return _quantile((finished - plan)[window.measured], p)
+        return empirical((finished - plan)[window.measured], p)
 
     undisturbed = quantile(plan + queueing.slot_model(plan, window.hold, window.slots))
     spread = quantile(sent + queueing.slot_model(sent, window.hold + lost / count, window.slots))
@@ -165,12 +165,7 @@ def _most(window: Window, p: float) -> float:
     """By how much the quantile exceeds the hold, as a logarithm; infinite where it is not known."""
     if window.seen is None or not len(window.seen) or not window.hold > 0:
         return math.inf
-    return max(0.0, math.log(_quantile(window.seen, p) / window.hold))
-
-
-def _quantile(values: Floats, p: float) -> float:
-    ordered = np.sort(values)
-    return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
+    return max(0.0, math.log(empirical(window.seen, p) / window.hold))
 
 
 def shift_of_rate(window: Window, loss: Loss) -> float:

@@ -224,11 +224,11 @@ def _sabotage(chapter: Chapter, pace: Pace, console: Console) -> list[Caught]:
         return {name: _judge(name, chapter.name, run) for name in chapter.declared}
 
     found = judged(pace)
-    noisy = [name for name, one in found.items() if one.noise]
-    if noisy:
-        console.out(f"    too noisy for {', '.join(noisy)}: once more")
+    left = [name for name, one in found.items() if one.verdict == "inconclusive"]
+    if left:
+        console.out(f"    undecided: {', '.join(left)}; once more")
         again = judged(Pace([chapter.expected]))
-        found |= {name: again[name] for name in noisy}
+        found |= {name: again[name] for name in left}
     for one in found.values():
         console.out(f"    {one}")
     if all(one.caught or one.verdict == "not measured" for one in found.values()):
@@ -264,7 +264,7 @@ def _noise(record: ClaimRecord) -> tuple[str, ...]:
         return (record.why or "what was lost to others can explain it",)
     if effect.kind == "behaviour" and effect.blocks < FEWEST_REPETITIONS:
         return (f"{effect.blocks} of at least {FEWEST_REPETITIONS} repetitions accepted",)
-    return (record.why,) if record.why else ()
+    return ()
 
 
 def _stored(

@@ -309,8 +309,15 @@ def quantile_of(latency: NDArray[np.float64], p: float) -> float:
             f"p{100 * p:g} needs at least {needed} samples and this trial has {len(latency)}; "
             f"measure longer, or ask for a lower quantile"
         )
-    # By hand, because numpy's method interpolates through inf with a warning.
-    ordered = np.sort(latency)
+    return empirical(latency, p)
+
+
+def empirical(values: NDArray[np.float64], p: float) -> float:
+    """The ``p`` quantile (inverted distribution function) of however few values, ∞ among them.
+
+    By hand, because numpy's method interpolates through infinity with a warning.
+    """
+    ordered = np.sort(values)
     return float(ordered[max(0, math.ceil(p * len(ordered) - 1e-9) - 1)])
 
 

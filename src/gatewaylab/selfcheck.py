@@ -13,7 +13,7 @@ from gatewaylab._line import Check
 from gatewaylab.delay import Delay
 from gatewaylab.errors import GatewaylabError, InputError
 
-#: How often a check that is red on a disturbed machine is made before it is inconclusive.
+#: How often a check is made whose error noise can explain, before it is inconclusive.
 ATTEMPTS = 2
 
 
