@@ -8,6 +8,7 @@ who owns a socket.
 # ruff: noqa: PTH115,PTH208
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import sys
@@ -265,16 +266,18 @@ class Listener:
 
 
 def listeners() -> list[Listener]:
-    """Every listening TCP socket of this network namespace."""
+    """Every listening TCP socket of this network namespace.
+
+    The kernel lists the listening sockets before all others (its documentation, `proc_net_tcp`), so
+    that nobody needs to read on through the thousands of closed ones that a load leaves behind.
+    """
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == _LISTEN:
+        with contextlib.suppress(OSError), open(table) as lines:
+            next(lines, None)  # the names of the columns
+            for fields in map(str.split, lines):
+                if fields[3] != _LISTEN:
+                    break
                 address, _, port = fields[1].partition(":")
                 found.append(Listener(_address(address), int(port, 16), int(fields[9])))
     return found

@@ -80,6 +80,7 @@ def _started() -> Generator:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(reader,),
+            process_group=0,  # a kernel that ends waits for whoever is left in its own group
         )
     except BaseException:
         os.close(reader)
