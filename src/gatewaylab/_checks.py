@@ -122,7 +122,7 @@ def null_gaps() -> Check:
             server.url,
             load.get("/"),
             Poisson(rate),
-            seconds=3,
+            seconds=2,
             warmup=0,
             seed=1,
             pin=cores.generator,
@@ -154,7 +154,7 @@ def delay() -> Check:
             server.url,
             load.get("/"),
             Poisson(100),
-            seconds=2,
+            seconds=1,
             warmup=0,
             seed=3,
             pin=cores.generator,
@@ -186,7 +186,7 @@ def lognormal() -> Check:
     services = Lognormal(mean=mean, sigma=0.6, seed=1)
     with reference_server("slots", services=services, pin=cores.server) as server:
         samples, report = load.run(
-            server.url, load.get("/"), Poisson(0.6 / mean), seconds=4, warmup=0, seed=5,
+            server.url, load.get("/"), Poisson(0.6 / mean), seconds=3, warmup=0, seed=5,
             pin=cores.generator,
         )  # fmt: skip
     truth = lindley(samples.scheduled_at, _services(samples)) + _services(samples)

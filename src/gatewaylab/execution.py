@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,13 @@ class Execution:
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """A text notebook as the renderer will read it, so that both see the same code cells."""
-    return nbformat.from_dict(read_myst_markdown_notebook(path.read_text(encoding="utf-8")))
+    return nbformat.from_dict(_parsed(path.read_text(encoding="utf-8")))
+
+
+@cache
+def _parsed(text: str) -> nbformat.NotebookNode:
+    """Parsing takes a while, and a build asks for each notebook several times."""
+    return read_myst_markdown_notebook(text)
 
 
 def expected_seconds(path: Path, profile: str, last: evidence.Evidence | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -28,6 +29,10 @@ def render(book: Book, console: Console) -> Path:
             second run would not repeat the warnings of pages that did not change.
     """
     began = time.monotonic()
+    page, made_from, inputs = book.html / "index.html", book.html / ".inputs", _inputs(book)
+    if page.exists() and made_from.exists() and made_from.read_text(encoding="ascii") == inputs:
+        console.out("nothing to render")
+        return page
     fill_cache(book)
     log = book.build / "render.log"
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book.root)]
@@ -40,7 +45,6 @@ def render(book: Book, console: Console) -> Path:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-    page = book.html / "index.html"
     if done.returncode != 0 or not page.exists():
         for folder in (book.html, book.build / ".doctrees"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -48,8 +52,24 @@ def render(book: Book, console: Console) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
     _downloads(book)
+    made_from.write_text(inputs, encoding="ascii")
     console.out(f"rendered in {time.monotonic() - began:.1f} s")
     return page
+
+
+def _inputs(book: Book) -> str:
+    """SHA-256 of all that the site is made from."""
+    folders = ["book", "notebooks", "src", "demo_apps", "deploy"]
+    measured = [book.evidence, *(book.build / name for name in ("state", "history", "held"))]
+    files = [one for one in book.root.iterdir() if one.is_file()]
+    for folder in [*(book.root / name for name in folders), *measured]:
+        files += [one for one in folder.rglob("*") if one.is_file() and one.suffix != ".pyc"]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(book.root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def fill_cache(book: Book) -> None:
