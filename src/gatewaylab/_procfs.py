@@ -273,7 +273,7 @@ def listeners() -> list[Listener]:
     """
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(table) as lines:
+        with contextlib.suppress(OSError), Path(table).open() as lines:
             next(lines, None)  # the names of the columns
             for fields in map(str.split, lines):
                 if fields[3] != _LISTEN:
