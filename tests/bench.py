@@ -21,16 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatewaylab import selfcheck
-from gatewaylab.arrivals import ConstantRate
-from gatewaylab.delay import Delay
-from gatewaylab.environment import machine_kind
 from gatewaylab.errors import GatewaylabError
-from gatewaylab.load import get, run
-from gatewaylab.process import serve
-from gatewaylab.reference import reference_server
-from gatewaylab.results import write_atomically
-from gatewaylab.servers import SERVERS, server
+from gatewaylab.guard.serve import serve
+from gatewaylab.load.request import get
+from gatewaylab.load.run import run
+from gatewaylab.measure.delay import Delay
+from gatewaylab.measure.reference import reference_server
+from gatewaylab.model.arrivals import ConstantRate
+from gatewaylab.records.environment import machine_kind
+from gatewaylab.records.storage import write_atomically
+from gatewaylab.servers.registry import server
+from gatewaylab.servers.specs import SERVERS
+from gatewaylab.truth import selfcheck
 from tests.support import costs
 from tests.support.million import million
 

@@ -9,9 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewaylab.environment import Environment
-from gatewaylab.evidence import ClaimRecord, Evidence, SabotageRecord
-from gatewaylab.results import Comparison, Effect, Finding, GeneratorReport, Samples, Trial
+from gatewaylab.load.samples import GeneratorReport, Samples
+from gatewaylab.records.effects import Effect
+from gatewaylab.records.environment import Environment
+from gatewaylab.records.evidence import ClaimRecord, Evidence, SabotageRecord
+from gatewaylab.records.results import Comparison, Finding, Trial
 
 
 def samples(latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0) -> Samples:

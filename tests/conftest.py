@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import _procfs, _standby
+from gatewaylab.guard import procfs
+from gatewaylab.load import standby
 
 _PATIENCE = 60.0  # a limit for what should be gone at once, on a machine of any speed
 
@@ -46,10 +47,10 @@ def survivors(folder: str) -> set[tuple[int, int]]:
     """Pid and start time of every process that was started from this session."""
     item = f"TMPDIR={folder}"
     found = set()
-    for pid in _procfs.all_pids():
-        started = _procfs.start_time(pid)
-        inside = (_procfs.working_folder(pid) or "").startswith(folder)
-        if started is not None and (inside or _procfs.has_in_environment(pid, item)):
+    for pid in procfs.all_pids():
+        started = procfs.start_time(pid)
+        inside = (procfs.working_folder(pid) or "").startswith(folder)
+        if started is not None and (inside or procfs.has_in_environment(pid, item)):
             found.add((pid, started))
     return found
 
@@ -63,10 +64,10 @@ def nothing_survives(request: pytest.FixtureRequest, session_folder: str) -> Ite
     runs = Path(session_folder) / f"gatewaylab-{os.getuid()}" / "runs"
     before, entries = survivors(session_folder), set(runs.glob("*"))
     yield
-    _standby._end()  # a generator that stands by is no leftover
+    standby._end()  # a generator that stands by is no leftover
     until = time.monotonic() + _PATIENCE
     while True:
-        left = sorted(_procfs.describe(pid) for pid, _ in survivors(session_folder) - before)
+        left = sorted(procfs.describe(pid) for pid, _ in survivors(session_folder) - before)
         left += sorted(map(str, set(runs.glob("*")) - entries))
         if not left or time.monotonic() > until:
             break

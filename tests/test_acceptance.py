@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gatewaylab import evidence, history
-from gatewaylab.acceptance import Decision, Reason, decide, doubts, faults, lacking, settle
-from gatewaylab.book import Book
-from gatewaylab.evidence import ClaimRecord, Evidence
-from gatewaylab.history import History
-from gatewaylab.results import Bounds, Effect, Finding
+from gatewaylab.publish import history
+from gatewaylab.publish.acceptance import Decision, Reason, decide, doubts, faults, lacking, settle
+from gatewaylab.publish.book import Book
+from gatewaylab.publish.history import History
+from gatewaylab.records import evidence
+from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.records.evidence import ClaimRecord, Evidence
+from gatewaylab.records.results import Finding
 from tests import builders
 
 NOISE = (

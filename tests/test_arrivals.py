@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from gatewaylab.arrivals import (
+from gatewaylab.errors import InputError
+from gatewaylab.model.arrivals import (
     MAX_PLANNED,
     Arrivals,
     Closed,
@@ -19,7 +20,6 @@ from gatewaylab.arrivals import (
     Poisson,
     parse_arrivals,
 )
-from gatewaylab.errors import InputError
 
 OPEN = [ConstantRate, Poisson]
 

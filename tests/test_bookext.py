@@ -22,8 +22,10 @@ from bookext.shelf import Shelf, UnknownReferenceError
 from bookext.strip import strip
 from sphinx.testing.util import SphinxTestApp
 
-from gatewaylab.environment import Environment
-from gatewaylab.evidence import (
+from gatewaylab.publish.states import StateRecord
+from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.records.environment import Environment
+from gatewaylab.records.evidence import (
     ClaimRecord,
     Evidence,
     SabotageRecord,
@@ -31,8 +33,6 @@ from gatewaylab.evidence import (
     SystemRecord,
     ValueRecord,
 )
-from gatewaylab.results import Bounds, Effect
-from gatewaylab.states import StateRecord
 from tests.builders import comparison, finding, trial
 
 CLAIMS = """

@@ -21,11 +21,12 @@ from bookext.comparison import read_rows
 from bookext.standings import NO_CLAIM, doubt
 from sphinx.testing.util import SphinxTestApp
 
-from gatewaylab import queueing
-from gatewaylab.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.errors import InputError
-from gatewaylab.evidence import ClaimRecord, Evidence
-from gatewaylab.results import AGAIN, PREDICTED, Comparison, Expected, Readings, Trial, save
+from gatewaylab.model import queueing
+from gatewaylab.model.arrivals import Closed, ConstantRate, Poisson
+from gatewaylab.records.evidence import ClaimRecord, Evidence
+from gatewaylab.records.results import AGAIN, PREDICTED, Comparison, Expected, Readings, Trial
+from gatewaylab.records.storage import save
 
 from . import builders
 

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
 
 from sphinx.testing.util import SphinxTestApp
 
-from gatewaylab.calibration import AARecord, Ratio
-from gatewaylab.noisy import NoiseRecord, Rehearsed
-from gatewaylab.results import save
-from gatewaylab.stability import Rebuild, Seen, StabilityRecord
+from gatewaylab.publish.noisy import NoiseRecord, Rehearsed
+from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord
+from gatewaylab.records.storage import save
+from gatewaylab.truth.twins import AARecord, Ratio
 
 CLAIM = (
     '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="true"\nnuance="n"\n'

@@ -15,26 +15,32 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gatewaylab import _twins, calibration, compare, evidence, publish, stats
-from gatewaylab.arrivals import Poisson
-from gatewaylab.book import Book
-from gatewaylab.calibration import (
-    AARecord,
+from gatewaylab.claims.rule import Rule
+from gatewaylab.errors import InputError, InvalidTrialError, RefusedError
+from gatewaylab.measure import compare, design
+from gatewaylab.measure.design import Design
+from gatewaylab.measure.noise import of_kind
+from gatewaylab.measure.outcome import Outcome, setup
+from gatewaylab.model import stats
+from gatewaylab.model.arrivals import Poisson
+from gatewaylab.publish import build as publish
+from gatewaylab.publish.book import Book
+from gatewaylab.publish.key import staleness_key
+from gatewaylab.records import evidence
+from gatewaylab.records.effects import Effect
+from gatewaylab.records.evidence import Verdict
+from gatewaylab.records.results import AGAIN, Finding, Trial
+from gatewaylab.records.storage import load
+from gatewaylab.servers.registry import server
+from gatewaylab.truth import calibration, twins
+from gatewaylab.truth.calibration import (
     coverage,
     disturbed,
     equivalence_power,
     equivalence_size,
-    false_positives,
     looks,
 )
-from gatewaylab.claims import Rule
-from gatewaylab.compare import AGAIN, Design
-from gatewaylab.errors import InputError, InvalidTrialError, RefusedError
-from gatewaylab.evidence import Verdict
-from gatewaylab.noise import of_kind
-from gatewaylab.outcome import Outcome, setup
-from gatewaylab.results import Effect, Finding, Trial, load
-from gatewaylab.servers import server
+from gatewaylab.truth.twins import AARecord, false_positives
 from tests import builders
 
 SIMULATIONS = 3_000
@@ -358,7 +364,7 @@ def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
     seen = builders.claim_record("C05", verdict).model_copy(
         update={"effect": builders.effect(1.0, 0.5, 7.0, refused=refused)}
     )
-    key = publish.staleness_key(book, path, "quick", TABLE)
+    key = staleness_key(book, path, "quick", TABLE)
     evidence.accept(builders.evidence(key=key, claims=(seen,)), book.evidence)
     runs: list[str] = []
 
@@ -385,10 +391,10 @@ def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
             asked.append(seed)
             return median(len(asked)), broken(len(asked))
 
-        monkeypatch.setattr(_twins, "_trial", trial)
+        monkeypatch.setattr(twins, "_trial", trial)
         return asked
 
-    monkeypatch.setattr(_twins, "_server", contextlib.nullcontext)
+    monkeypatch.setattr(twins, "_server", contextlib.nullcontext)
     return install
 
 
@@ -477,7 +483,7 @@ def test_wrong_data_end_it(invented: Callable[..., list[int]]) -> None:
 def test_an_interrupt_keeps_what_was_saved(
     invented: Callable[..., list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_twins, "SAVE_EVERY", 2)
+    monkeypatch.setattr(twins, "SAVE_EVERY", 2)
     invented(jittered(1))
     out = tmp_path / "records" / "aa.json"
 
@@ -496,8 +502,8 @@ def test_an_interrupt_keeps_what_was_saved(
 @pytest.mark.live
 def test_a_real_trial_takes_its_server_and_gives_the_process_back() -> None:
     before = os.sched_getaffinity(0)
-    with _twins._server() as running:
-        median, broken = _twins._trial(running, 1, 0.1)
+    with twins._server() as running:
+        median, broken = twins._trial(running, 1, 0.1)
     assert 0.002 <= median < 1
     assert not of_kind(broken, "wrong data")
     assert os.sched_getaffinity(0) == before
@@ -506,4 +512,4 @@ def test_a_real_trial_takes_its_server_and_gives_the_process_back() -> None:
 
 
 def test_the_label_of_the_twin_is_the_first() -> None:
-    assert compare.design("aa-0", _twins._LABELS, blocks=6).labels[-1] == "one" + AGAIN
+    assert design.design("aa-0", twins._LABELS, blocks=6).labels[-1] == "one" + AGAIN

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import claims, evidence, timeline
-from gatewaylab.claims import Rule, behaviour, catalogue, claim
+from gatewaylab import timeline
+from gatewaylab.claims import catalogue as catalogues
+from gatewaylab.claims import rule
+from gatewaylab.claims.catalogue import catalogue
+from gatewaylab.claims.claim import behaviour, claim
+from gatewaylab.claims.rule import Rule
 from gatewaylab.errors import ClaimError, InputError
-from gatewaylab.readings import quantity
-from gatewaylab.results import Bounds, Effect
-from gatewaylab.servers import project_root
-from gatewaylab.stats import EQUIVALENCE
+from gatewaylab.measure.readings import quantity
+from gatewaylab.model.stats import EQUIVALENCE
+from gatewaylab.records import staging
+from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.servers.registry import project_root
 from tests.builders import effect, finding
 
 RATIO = Rule("at least", 2.0)
@@ -102,7 +107,7 @@ def test_a_behaviour_that_noise_can_explain_throughout_is_refused_for_that() -> 
     (reason,) = seen.refused
     assert (reason.kind, str(reason)) == ("disturbance", "noise can explain all 2 repetitions")
     told = behaviour("x", [True] * 5 + [None] * 2, probe="p")
-    assert claims.describe(told) == "x: 5 of 5 repetitions, 2 undecided for noise"
+    assert rule.describe(told) == "x: 5 of 5 repetitions, 2 undecided for noise"
 
 
 # What noise can have done
@@ -203,8 +208,8 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "book" / "claims"
     folder.mkdir(parents=True)
     (folder / "some.toml").write_text(entries)
-    monkeypatch.setattr(claims, "project_root", lambda: tmp_path)
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path / "staging"))
+    monkeypatch.setattr(catalogues, "project_root", lambda: tmp_path)
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path / "staging"))
     return tmp_path
 
 
@@ -218,7 +223,7 @@ def test_quiet_bounds_that_contradict_make_a_claim_inconclusive_and_say_so(decla
     assert record.verdict == "inconclusive"
     assert record.why == "what was lost to others can explain it"
     assert "inconclusive, because what was lost to others can explain it" in str(stated)
-    assert evidence.Staging(declared / "staging").claims() == (record,)
+    assert staging.Staging(declared / "staging").claims() == (record,)
 
 
 def test_noise_cannot_refute_a_claim(declared: Path) -> None:
@@ -285,24 +290,24 @@ def test_a_threshold_closer_to_theory_than_half_is_refused(declared: Path) -> No
 def test_a_refuted_claim_is_recorded_and_raises(declared: Path) -> None:
     with pytest.raises(ClaimError, match="the data refute R"):
         claim("R", FAILS, at_least=2.0, sabotage=FAILS)
-    kept = evidence.Staging(declared / "staging").parts()["claims"]
+    kept = staging.Staging(declared / "staging").parts()["claims"]
     assert [record.verdict for record in kept] == ["refuted"]
 
 
 def test_a_sabotage_that_goes_unnoticed_raises(declared: Path) -> None:
     with pytest.raises(ClaimError, match="unnoticed"):
         claim("R", HOLDS, at_least=2.0, sabotage=HOLDS)
-    (kept,) = evidence.Staging(declared / "staging").claims()
+    (kept,) = staging.Staging(declared / "staging").claims()
     assert (kept.verdict, kept.why) == ("inconclusive", "its sabotage was not noticed")
 
 
 def test_in_a_sabotage_run_the_sabotage_stands_in_and_the_claim_is_refuted(
     declared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(evidence.SABOTAGE_VARIABLE, "1")
+    monkeypatch.setenv(staging.SABOTAGE_VARIABLE, "1")
     with pytest.raises(ClaimError, match="the data refute R"):
         claim("R", HOLDS, at_least=2.0, sabotage=FAILS)
-    kept = evidence.Staging(declared / "staging").parts()["claims"]
+    kept = staging.Staging(declared / "staging").parts()["claims"]
     assert [(one.verdict, one.effect) for one in kept] == [("refuted", FAILS)]
 
 
@@ -456,6 +461,6 @@ def test_a_claim_about_a_system_that_nobody_started_is_refused(
         claim("B", held, sabotage=failed)
     assert claim("B", None, sabotage=None, missing=["nginx: scripts/install --system"])
     # a fresh folder: a claim is stated once
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(declared / "again"))
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(declared / "again"))
     monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx"}))
     assert claim("B", held, sabotage=failed).record.systems == ("nginx", "websockets")

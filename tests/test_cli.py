@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import calibration, cli, rehearsal, selfcheck
-from gatewaylab._noises import NOISES
-from gatewaylab.noisy import Rehearsed
-from gatewaylab.reference import reference_server
-from gatewaylab.results import LoadRecord, load
-from gatewaylab.selfcheck import Check
-from gatewaylab.servers import SERVERS
-from gatewaylab.stability import Rebuild, Seen, StabilityRecord
+from gatewaylab import cli
+from gatewaylab.measure.reference import reference_server
+from gatewaylab.publish import rehearsal
+from gatewaylab.publish.noises import NOISES
+from gatewaylab.publish.noisy import Rehearsed
+from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord
+from gatewaylab.records.results import LoadRecord
+from gatewaylab.records.storage import load
+from gatewaylab.servers.specs import SERVERS
+from gatewaylab.truth import calibration, selfcheck
+from gatewaylab.truth.line import Check
+from gatewaylab.truth.twins import AARecord, Ratio
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
@@ -193,15 +197,15 @@ def test_aa_fails_above_five_percent_or_without_a_number(
     numbers: int,
     status: int,
 ) -> None:
-    record = calibration.AARecord(
+    record = AARecord(
         at="2026-01-01T00:00:00+00:00", machine="m", commit=None, python="3", planned=20,
         comparisons=20, blocks=6, hold=0.002, rate=250, window=0.15, trials=360,
         refused_trials=1, without_number=20 - numbers, interval_excludes_one=differ,
         rule_false_positives=0, verdicts={}, expected=0.031, seconds=60,
-        ratios=(calibration.Ratio(estimate=1, low=0.9, high=1.1, floor=1.1),) * numbers,
+        ratios=(Ratio(estimate=1, low=0.9, high=1.1, floor=1.1),) * numbers,
     )  # fmt: skip
 
-    def false_positives(comparisons: int, *, out: Path, progress: Any) -> calibration.AARecord:
+    def false_positives(comparisons: int, *, out: Path, progress: Any) -> AARecord:
         assert (comparisons, out) == (20, tmp_path / "aa.json")
         progress(record)
         return record

@@ -12,14 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewaylab import compare as module
-from gatewaylab import evidence, load, noise
-from gatewaylab.arrivals import ConstantRate, Poisson
-from gatewaylab.compare import AGAIN, Came, Design, Outcome, Setup, compare, setup
 from gatewaylab.errors import InputError, InvalidTrialError
-from gatewaylab.results import Effect, Trial
-from gatewaylab.servers import Server, server
-from gatewaylab.tables import Table, latencies, shown
+from gatewaylab.load import run as load
+from gatewaylab.measure import compare as module
+from gatewaylab.measure import noise
+from gatewaylab.measure.compare import compare
+from gatewaylab.measure.design import Came, Design
+from gatewaylab.measure.outcome import Outcome, Setup, setup
+from gatewaylab.model.arrivals import ConstantRate, Poisson
+from gatewaylab.records import evidence, staging
+from gatewaylab.records.effects import Effect
+from gatewaylab.records.results import AGAIN, Trial
+from gatewaylab.servers.registry import Server, server
+from gatewaylab.show.tables import Table, latencies, shown
 from tests import builders
 
 SYNC = setup(server("gunicorn-sync", slots=1), "/hold", arrivals=Poisson(20), hold=0.1)
@@ -363,8 +368,8 @@ def test_a_name_that_is_no_file_name_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_comparison_of_a_build_is_staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fake(monkeypatch, lambda label, block, nth: nth == 1)
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
-    stage = evidence.Staging(tmp_path)
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
+    stage = staging.Staging(tmp_path)
     stage.position(evidence.Position(cell=3))
     compare("name", SETUPS, blocks=6)
     (kept,) = stage.parts()["comparisons"]
@@ -386,10 +391,10 @@ def test_wrong_data_of_a_build_are_left_for_it_as_data(
             label, 0, [0.1], findings=(builders.finding("steal"), wrong)
         ),
     )
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     with pytest.raises(InvalidTrialError):
         compare("name", SETUPS, blocks=6)
-    assert evidence.Staging(tmp_path).faults() == (wrong,)
+    assert staging.Staging(tmp_path).faults() == (wrong,)
 
 
 def test_bad_input_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +403,7 @@ def test_bad_input_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyP
         compare("name", {})
     with pytest.raises(InputError, match="twin"):
         compare("name", SETUPS, twin="other")
-    monkeypatch.setenv(evidence.PROFILE_VARIABLE, "hasty")
+    monkeypatch.setenv(staging.PROFILE_VARIABLE, "hasty")
     with pytest.raises(InputError, match="quick, full"):
         compare("name", SETUPS)
     assert asked == []

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from gatewaylab.cores import Cores, chosen
+from gatewaylab.measure.cores import Cores, chosen
 
 
 @pytest.mark.parametrize(

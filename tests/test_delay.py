@@ -14,10 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import _procfs
-from gatewaylab import delay as module
-from gatewaylab.delay import Delay, Told, both_ways, every, opposite, repeated, sooner, until
 from gatewaylab.errors import InputError
+from gatewaylab.guard import procfs
+from gatewaylab.measure import delay as module
+from gatewaylab.measure.delay import (
+    Delay,
+    Told,
+    both_ways,
+    every,
+    opposite,
+    repeated,
+    sooner,
+    until,
+)
 
 TOLD: list[Told] = [True, False, None]
 
@@ -158,7 +167,7 @@ def test_two_processes_that_want_one_core_are_seen() -> None:
         rivals = [subprocess.Popen(["taskset", "-c", str(core), *busy]) for _ in range(2)]
         try:
             # They run in turn, so that one waits whenever the other computes.
-            waited = until(lambda: _procfs.waited([one.pid for one in rivals]) > 0.3, within=120)
+            waited = until(lambda: procfs.waited([one.pid for one in rivals]) > 0.3, within=120)
         finally:
             for one in rivals:
                 one.kill()

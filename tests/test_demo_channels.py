@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from gatewaylab.clients import ask, websockets
-from gatewaylab.process import serve
-from gatewaylab.servers import server
-from gatewaylab.services import SERVICES, redis
+from gatewaylab.guard.serve import serve
+from gatewaylab.guard.services import SERVICES, redis
+from gatewaylab.load.clients import ask
+from gatewaylab.load.crowds import websockets
+from gatewaylab.servers.registry import server
 
 PROJECT = "demo_apps.django_channels"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from gatewaylab.clients import ask
-from gatewaylab.process import Running, serve
-from gatewaylab.servers import server
-from gatewaylab.services import SERVICES, postgres
+from gatewaylab.guard.serve import Running, serve
+from gatewaylab.guard.services import SERVICES, postgres
+from gatewaylab.load.clients import ask
+from gatewaylab.servers.registry import server
 
 PROJECT = "demo_apps.django_database"
 

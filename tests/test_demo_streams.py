@@ -20,8 +20,8 @@ from django.test import override_settings
 
 from demo_apps import scopes
 from demo_apps.django_streams import task_views
-from gatewaylab._fronts import nginx_files
-from gatewaylab.services import missing_services, redis
+from gatewaylab.guard.services import missing_services, redis
+from gatewaylab.servers.fronts import nginx_files
 from tests.in_process import Talk, application, ask, ask_asgi, environ_of, http_scope
 
 ROOT = Path(__file__).parents[1]

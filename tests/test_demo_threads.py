@@ -18,9 +18,9 @@ import pytest
 
 from demo_apps import fastapi_app
 from demo_apps.django_threads import counting, settings_seven
-from gatewaylab.clients import ask, inside, together
-from gatewaylab.process import serve
-from gatewaylab.servers import server
+from gatewaylab.guard.serve import serve
+from gatewaylab.load.clients import ask, inside, together
+from gatewaylab.servers.registry import server
 from tests.in_process import ask_asgi, environ_of
 
 PROJECT = "demo_apps.django_threads"

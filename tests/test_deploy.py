@@ -22,11 +22,13 @@ import httpx
 import pytest
 import yaml
 
-from gatewaylab import _fronts, _installed
-from gatewaylab._commands import Launch, find_program
-from gatewaylab.clients import ask, echoes, together, websockets
-from gatewaylab.process import serve
-from gatewaylab.servers import NGINX, SERVERS, Server, server
+from gatewaylab.guard.serve import serve
+from gatewaylab.load.clients import ask, together
+from gatewaylab.load.crowds import echoes, websockets
+from gatewaylab.servers import fronts, installed
+from gatewaylab.servers.commands import Launch, find_program
+from gatewaylab.servers.registry import Server, server
+from gatewaylab.servers.specs import NGINX, SERVERS
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -97,9 +99,9 @@ def test_every_file_says_where_it_goes_or_how_it_is_used() -> None:
 
 def site_files(file: Path, folder: Path) -> None:
     """What the harness would start nginx with."""
-    files = _fronts.nginx_files(
+    files = fronts.nginx_files(
         host="127.1.2.3", port=9999, upstream=f"unix:{folder}/s", folder=folder,
-        site=name_of(file), text=file.read_text(), public=ROOT / _installed.PUBLIC,
+        site=name_of(file), text=file.read_text(), public=ROOT / installed.PUBLIC,
     )  # fmt: skip
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -109,7 +111,7 @@ def site_files(file: Path, folder: Path) -> None:
 def test_nginx_accepts_the_site(file: Path, tmp_path: Path) -> None:
     (program,) = needs("nginx")
     site_files(file, tmp_path)
-    said = run(*_fronts.nginx_command(program, tmp_path), "-t")
+    said = run(*fronts.nginx_command(program, tmp_path), "-t")
     assert "test is successful" in said
     assert "[warn]" not in said
 
@@ -214,8 +216,8 @@ def test_apache_accepts_the_virtual_host(tmp_path: Path) -> None:
         app=one.target, host="127.1.2.3", port=9999, socket=None, slots=None, workers=1,
         folder=tmp_path, project=ROOT,
     )  # fmt: skip
-    files = _fronts.apache_site_files(
-        launch, name_of(APACHE), APACHE.read_text(), ROOT / _installed.PUBLIC
+    files = fronts.apache_site_files(
+        launch, name_of(APACHE), APACHE.read_text(), ROOT / installed.PUBLIC
     )
     for name, text in files.items():
         (tmp_path / name).write_text(text)

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gatewaylab import queueing
-from gatewaylab.disturbance import (
+from gatewaylab.measure.disturbance import (
     Loss,
     Window,
     loss_of,
@@ -23,7 +22,8 @@ from gatewaylab.disturbance import (
     shift_of_rate,
     window_of,
 )
-from gatewaylab.results import Trial
+from gatewaylab.model import queueing
+from gatewaylab.records.results import Trial
 from tests.builders import trial
 from tests.test_noise import HOLD, generator
 from tests.test_noise import trial as quiet

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gatewaylab import delay
+from gatewaylab.measure import delay
 from tests.support.disturbed import TRIES, unless_disturbed
 
 

@@ -4,7 +4,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from gatewaylab import environment
+from gatewaylab.records import environment
 
 
 def test_the_record_names_machine_versions_and_lock(tmp_path: Path) -> None:

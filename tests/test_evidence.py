@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gatewaylab import evidence, timeline
+from gatewaylab import timeline
 from gatewaylab.errors import InputError, ResultError
-from gatewaylab.evidence import Position, Staging, ValueRecord, accept, cite, read
-from gatewaylab.results import Bounds, Readings
+from gatewaylab.records import evidence, staging
+from gatewaylab.records.effects import Bounds
+from gatewaylab.records.evidence import Position, ValueRecord, accept, read
+from gatewaylab.records.results import Readings
+from gatewaylab.records.staging import Staging, cite
 from tests import builders
 
 
@@ -100,7 +103,7 @@ def test_a_measured_claim_needs_effect_and_sabotage() -> None:
 
 
 def test_cited_numbers_are_staged_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     assert cite("nginx-cost", 0.31, "ms", ".2f") == 0.31
     found = Staging(tmp_path).parts()["values"]
     assert found == {"nginx-cost": ValueRecord(value=0.31, unit="ms", format=".2f")}
@@ -120,13 +123,13 @@ def test_an_infinite_number_cannot_be_cited() -> None:
 def test_a_refused_number_is_kept_as_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     cite("k", math.nan)
     assert Staging(tmp_path).parts()["values"]["k"].value is None
 
 
 def test_a_key_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     cite("k", 1.0)
     with pytest.raises(InputError, match="twice"):
         cite("k", 2.0)
@@ -135,7 +138,7 @@ def test_a_key_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_outside_a_build_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(evidence.STAGING_VARIABLE, raising=False)
+    monkeypatch.delenv(staging.STAGING_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     cite("k", 1.0)
     assert list(tmp_path.iterdir()) == []

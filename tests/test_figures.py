@@ -5,19 +5,9 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from gatewaylab.errors import InputError
-from gatewaylab.figures import (
-    Panel,
-    canvas,
-    events,
-    lanes,
-    levels,
-    model_line,
-    show,
-    strip,
-    visitors,
-    waterfall,
-)
-from gatewaylab.results import Samples
+from gatewaylab.load.samples import Samples
+from gatewaylab.show.figures import canvas, events, levels, model_line, present, strip, visitors
+from gatewaylab.show.waterfall import Panel, lanes, waterfall
 from tests import builders
 
 
@@ -92,7 +82,7 @@ def test_events_that_arrive_together_are_stacked() -> None:
 def _drawn() -> str:
     figure, (ax,) = canvas()
     strip(ax, {"a": [1.0, 2.0], "b": [3.0]}, colors={"a": "#4477AA", "b": "#EE6677"}, unit="ms")
-    return show(figure, alt="dots", caption="c")._repr_html_()
+    return present(figure, alt="dots", caption="c")._repr_html_()
 
 
 def test_identical_data_give_identical_bytes() -> None:
@@ -110,14 +100,14 @@ def test_a_figure_follows_the_text_colour_and_tells_what_it_shows() -> None:
 def test_a_figure_without_alt_text_is_refused() -> None:
     figure, _ = canvas()
     with pytest.raises(InputError, match="alt"):
-        show(figure, alt="", caption="c")
+        present(figure, alt="", caption="c")
 
 
 def test_the_model_line_carries_every_measured_point_with_its_label() -> None:
     figure, (ax,) = canvas()
     model_line(ax, [1, 2], [9.0, 3.0], [(1, 9.0, 8.0, 10.0, "one worker", "#4477AA")])
     assert "one worker" in [text.get_text() for text in ax.texts]
-    assert show(figure, alt="a", caption="c").svg.startswith("<svg")
+    assert present(figure, alt="a", caption="c").svg.startswith("<svg")
 
 
 def test_every_visitor_is_a_stem_as_high_as_the_wait() -> None:
@@ -126,7 +116,7 @@ def test_every_visitor_is_a_stem_as_high_as_the_wait() -> None:
     (stems,) = ax.collections
     tops = [np.asarray(path.vertices)[1] for path in stems.get_paths()]
     np.testing.assert_allclose(tops, [[0.0, 100.0], [0.01, 20.0]])
-    assert "the server stands still" in show(figure, alt="a", caption="c").svg
+    assert "the server stands still" in present(figure, alt="a", caption="c").svg
 
 
 def test_the_levels_of_the_first_row_are_drawn_on_through_the_others() -> None:

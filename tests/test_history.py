@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import history
 from gatewaylab.errors import ResultError
-from gatewaylab.evidence import Evidence
-from gatewaylab.history import History, confirmed, far_out
-from gatewaylab.results import Effect
+from gatewaylab.publish import history
+from gatewaylab.publish.history import History, confirmed, far_out
+from gatewaylab.records.effects import Effect
+from gatewaylab.records.evidence import Evidence
 from tests import builders
 
 USUAL = [5.8, 5.9, 6.0, 6.1, 6.2]

@@ -20,14 +20,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gatewaylab import _wire, load
-from gatewaylab._http1 import Answer, ProtocolError
-from gatewaylab.arrivals import Arrivals, Closed, ConstantRate, Poisson
-from gatewaylab.delay import until
 from gatewaylab.errors import InputError, LoadError
-from gatewaylab.load import Request, get, post, run, split_url, stream, summary
-from gatewaylab.reference import reference_server
-from gatewaylab.results import ERRORS, GeneratorReport, Samples
+from gatewaylab.load import run as load
+from gatewaylab.load import wire
+from gatewaylab.load.http1 import Answer, ProtocolError
+from gatewaylab.load.request import Request, get, post, split_url
+from gatewaylab.load.run import run, stream, summary
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
+from gatewaylab.measure.delay import until
+from gatewaylab.measure.reference import reference_server
+from gatewaylab.model.arrivals import Arrivals, Closed, ConstantRate, Poisson
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nok\n"
@@ -491,9 +493,9 @@ def test_the_apps_own_headers_are_read_only_when_asked_for() -> None:
 
 def test_a_header_that_makes_no_sense_is_no_number() -> None:
     head = b"\r\nServer-Timing: app;dur=1.2.3\r\nX-Started: " + b"9" * 400
-    columns = _wire.Columns(array("d", [0.0]))
+    columns = wire.Columns(array("d", [0.0]))
     columns.heads[0] = head
-    buffers, _, _ = _wire.decode(columns.encode(_wire.Tally()))
+    buffers, _, _ = wire.decode(columns.encode(wire.Tally()))
     assert np.isnan(np.frombuffer(buffers["service"])).all()
     assert np.isnan(np.frombuffer(buffers["started_at"])).all()
 
@@ -650,7 +652,7 @@ def test_a_run_without_any_connection_raises() -> None:
 
 def test_a_generator_that_fails_raises_with_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "TRANSPORTS", ("raw", "no such", "websocket", "httpx"))
-    monkeypatch.setattr(_wire.Job, "encode", lambda self: b"\0" * 7 + b"\2{]")
+    monkeypatch.setattr(wire.Job, "encode", lambda self: b"\0" * 7 + b"\2{]")
     with pytest.raises(LoadError, match="JSONDecodeError"):
         short("http://127.0.0.1:9")
 
@@ -711,7 +713,7 @@ def test_a_request_is_recorded_as_json() -> None:
 
 def test_error_codes_of_the_generator_are_those_of_the_results() -> None:
     names = ("OK", "DEADLINE", "CONNECT", "RESET", "PROTOCOL", "STATUS", "BODY")
-    assert [getattr(_wire, name) for name in names] == list(range(len(ERRORS)))
+    assert [getattr(wire, name) for name in names] == list(range(len(ERRORS)))
     assert [name.lower() for name in names[1:]] == list(ERRORS[1:])
 
 
@@ -728,9 +730,10 @@ def children(of: int) -> set[int]:
 
 OWNER = """
 import sys
-from gatewaylab import load
-from gatewaylab.arrivals import ConstantRate
-load.run(sys.argv[1], load.get("/"), ConstantRate(20), seconds=600, transport=sys.argv[2])
+from gatewaylab.load.request import get
+from gatewaylab.load.run import run
+from gatewaylab.model.arrivals import ConstantRate
+run(sys.argv[1], get("/"), ConstantRate(20), seconds=600, transport=sys.argv[2])
 """
 
 
@@ -755,14 +758,14 @@ def test_the_generator_ends_with_its_owner(transport: str, number: signal.Signal
 
 def test_the_lifeline_alone_ends_the_generator() -> None:
     reader, writer = os.pipe()
-    job = _wire.Job(
+    job = wire.Job(
         transport="raw", host="127.0.0.1", port=9, request=b"", method="GET", path="/",
         headers=[], body=b"", expected=[], expected_body=None, clients=0, think=0.0,
         duration=600.0, deadline=1.0, trace=False, pin=None, parent=os.getpid(), lifeline=reader,
         connections=1, plan=array("d", [500.0]),
     )  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, "-m", "gatewaylab._generator", str(os.getpid())],
+        [sys.executable, "-m", "gatewaylab.load.generator", str(os.getpid())],
         stdin=subprocess.PIPE,
         pass_fds=(reader,),
     ) as process:
@@ -778,7 +781,7 @@ def test_the_lifeline_alone_ends_the_generator() -> None:
 
 def test_a_generator_whose_owner_is_gone_does_not_wait_for_a_job() -> None:
     """Its standard input may be held open for ever by a fork of the owner."""
-    command = [sys.executable, "-m", "gatewaylab._generator", "1"]
+    command = [sys.executable, "-m", "gatewaylab.load.generator", "1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.wait(60) == 0
 

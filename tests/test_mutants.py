@@ -19,9 +19,11 @@ import pytest
 from numpy.typing import NDArray
 
 import gatewaylab
-from gatewaylab import noise
-from gatewaylab.queueing import lindley
-from gatewaylab.results import ERRORS, Finding, Samples
+from gatewaylab.load.samples import ERRORS, Samples
+from gatewaylab.measure import noise
+from gatewaylab.measure.rules import RULES
+from gatewaylab.model.queueing import lindley
+from gatewaylab.records.results import Finding
 from tests.test_noise import HOLD, QUIET, generator, judged, trial
 
 Floats = NDArray[np.float64]
@@ -208,7 +210,7 @@ FAULTS = [
 
 
 def test_every_rule_has_a_mutant() -> None:
-    names = [rule.name for rule in noise.RULES]
+    names = [rule.name for rule in RULES]
     assert len(set(names)) == len(names)
     assert MUTANTS.keys() == set(names)
 
@@ -222,7 +224,7 @@ def test_a_mutant_is_found_by_its_rule_alone(rule: str, fault: Case) -> None:
 def test_without_its_rule_nothing_finds_a_mutant(
     rule: str, fault: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(noise, "RULES", tuple(r for r in noise.RULES if r.name != rule))
+    monkeypatch.setattr(noise, "RULES", tuple(r for r in RULES if r.name != rule))
     assert fault.findings() == ()
 
 

@@ -15,20 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gatewaylab import _procfs
-from gatewaylab.delay import until
-from gatewaylab.disturbance import MARGIN
-from gatewaylab.noise import (
-    Watch,
-    drift,
-    findings,
-    machine_times,
-    of_kind,
-    pressure_total,
-    tree_cpu,
-)
-from gatewaylab.queueing import lindley
-from gatewaylab.results import ERRORS, Finding, GeneratorReport, Samples
+from gatewaylab.guard import procfs
+from gatewaylab.guard.procfs import machine_times, pressure_total
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
+from gatewaylab.measure.delay import until
+from gatewaylab.measure.disturbance import MARGIN
+from gatewaylab.measure.noise import Watch, drift, findings, of_kind, tree_cpu
+from gatewaylab.model.queueing import lindley
+from gatewaylab.records.results import Finding
 
 HOLD = 0.05
 
@@ -291,7 +285,7 @@ def test_a_strangers_work_is_foreign() -> None:
     with Watch() as watch:
         said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
         pid = int(said.stdout)
-        assert until(lambda: _procfs.state(pid) in {None, "Z"}, within=120)
+        assert until(lambda: procfs.state(pid) in {None, "Z"}, within=120)
     assert watch.health["foreign_cpu"] * watch.health["window_seconds"] >= 0.55
     assert watch.health["others"] > 0
 
@@ -302,7 +296,7 @@ def test_a_server_that_shares_its_core_has_waited() -> None:
     with subprocess.Popen(pinned) as rival, subprocess.Popen(pinned) as server:
         with Watch(own=[server.pid]) as watch:
             # Each of the two has at most half of the core while both are at it.
-            assert until(lambda: _procfs.waited([server.pid]) > 0.1, within=120)
+            assert until(lambda: procfs.waited([server.pid]) > 0.1, within=120)
         rival.kill()
         server.kill()
     assert watch.health["server_waited"] > 0
@@ -314,6 +308,6 @@ def test_what_a_server_lost_of_its_processes_is_read_at_the_end() -> None:
             one.kill()
             one.wait()
             other.send_signal(signal.SIGSTOP)
-            assert until(lambda: _procfs.state(other.pid) == "T", within=60)
+            assert until(lambda: procfs.state(other.pid) == "T", within=60)
         other.kill()
     assert (watch.health["workers_gone"], watch.health["workers_stopped"]) == (1, 1)

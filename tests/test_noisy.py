@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gatewaylab.errors import ResultError
-from gatewaylab.noisy import NoiseRecord, Rehearsed
-from gatewaylab.results import load
+from gatewaylab.publish.noisy import NoiseRecord, Rehearsed
+from gatewaylab.records.storage import load
 
 
 def rehearsed(**changes: Any) -> Rehearsed:

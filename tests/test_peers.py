@@ -13,11 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gatewaylab import _peer_reports as reports
-from gatewaylab import _peer_run, peers
 from gatewaylab.errors import InputError, LoadError
-from gatewaylab.peers import PEERS, closed, reported, stall_reports
-from gatewaylab.reference import reference_server
+from gatewaylab.measure.reference import reference_server
+from gatewaylab.truth.peers import compared as peers
+from gatewaylab.truth.peers import reports as reports
+from gatewaylab.truth.peers import run
+from gatewaylab.truth.peers.compared import stall_reports
+from gatewaylab.truth.peers.registry import PEERS, WORKERS, Peer, closed, reported
+from gatewaylab.truth.peers.reports import LEVELS
+from gatewaylab.truth.peers.tools import Report
 
 # What the tools wrote, each but for lines that nobody reads.
 
@@ -232,7 +236,7 @@ def test_quantiles_are_order_statistics_and_carry_what_never_ended() -> None:
 def test_only_plain_http_on_loopback_is_asked(
     name: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers.Peer, "available", lambda _: True)
+    monkeypatch.setattr(Peer, "available", lambda _: True)
     monkeypatch.setattr(subprocess, "Popen", None)  # nothing may be started
     with pytest.raises(InputError):
         closed(name, url)
@@ -292,7 +296,7 @@ def test_a_stall_outside_the_run_is_refused() -> None:
 
 def test_looking_at_the_tools_loads_neither_gevent_nor_locust() -> None:
     code = (
-        "import sys; from gatewaylab.peers import PEERS\n"
+        "import sys; from gatewaylab.truth.peers.compared import PEERS\n"
         "for peer in PEERS.values(): peer.version()\n"
         "assert not {'gevent', 'greenlet', 'locust'} & set(sys.modules)"
     )
@@ -311,9 +315,9 @@ def gone(pid: int) -> bool:
 def test_a_tool_that_does_not_end_is_killed_and_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_peer_run, "PATIENCE", 0.5)
+    monkeypatch.setattr(run, "PATIENCE", 0.5)
     with pytest.raises(LoadError, match=r"(?s)sleeper did not end in 1 s.*still here"):
-        _peer_run.run_tool("sleeper", SLEEPER, folder=tmp_path, seconds=0.5)
+        run.run_tool("sleeper", SLEEPER, folder=tmp_path, seconds=0.5)
     assert gone(int((tmp_path / "pid").read_text()))
 
 
@@ -322,22 +326,20 @@ def test_an_interrupt_kills_the_tool(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("gatewaylab._peer_run.time.sleep", interrupted)
+    monkeypatch.setattr("gatewaylab.truth.peers.run.time.sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _peer_run.run_tool("sleeper", SLEEPER, folder=tmp_path, seconds=0.5)
+        run.run_tool("sleeper", SLEEPER, folder=tmp_path, seconds=0.5)
     assert gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_tool_that_fails_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match=r"(?s)it failed \(exit status 3\).*out of luck"):
-        _peer_run.run_tool(
-            "it", ["sh", "-c", "echo out of luck >&2; exit 3"], folder=tmp_path, seconds=1
-        )
+        run.run_tool("it", ["sh", "-c", "echo out of luck >&2; exit 3"], folder=tmp_path, seconds=1)
 
 
 def test_a_tool_that_cannot_be_started_is_an_error_of_the_load(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="it cannot be started"):
-        _peer_run.run_tool("it", [str(tmp_path / "nothing")], folder=tmp_path, seconds=1)
+        run.run_tool("it", [str(tmp_path / "nothing")], folder=tmp_path, seconds=1)
 
 
 def test_a_tool_sees_no_proxy_and_no_configuration(
@@ -345,9 +347,7 @@ def test_a_tool_sees_no_proxy_and_no_configuration(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "LOCUST_USERS", "PYTHONSTARTUP"):
         monkeypatch.setenv(name, "http://192.0.2.1:3128")
-    done = _peer_run.run_tool(
-        "env", ["env"], folder=tmp_path, seconds=1, variables={"PEER_PATH": "/"}
-    )
+    done = run.run_tool("env", ["env"], folder=tmp_path, seconds=1, variables={"PEER_PATH": "/"})
     seen = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     assert seen["HOME"] == str(tmp_path)
     assert seen["PEER_PATH"] == "/"
@@ -359,9 +359,9 @@ BURN = "import time\nwhile time.process_time() < 1.0: pass"
 
 def test_the_cpu_time_is_that_of_the_tool_and_its_children_alone(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", BURN], check=True)  # another child, which is not counted
-    idle = _peer_run.run_tool("idle", ["true"], folder=tmp_path, seconds=1)
+    idle = run.run_tool("idle", ["true"], folder=tmp_path, seconds=1)
     assert idle.cpu_seconds < 1.0
-    busy = _peer_run.run_tool(
+    busy = run.run_tool(
         "busy", ["sh", "-c", f"{sys.executable} -c '{BURN}'; true"], folder=tmp_path, seconds=60
     )
     assert 1.0 <= busy.cpu_seconds < 2.0
@@ -370,7 +370,7 @@ def test_the_cpu_time_is_that_of_the_tool_and_its_children_alone(tmp_path: Path)
 def test_a_tool_is_held_to_its_core(tmp_path: Path) -> None:
     core = max(os.sched_getaffinity(0))
     code = "import os; print(os.sched_getaffinity(0))"
-    done = _peer_run.run_tool(
+    done = run.run_tool(
         "python", [sys.executable, "-c", code], folder=tmp_path, seconds=5, pin=core
     )
     assert done.stdout.strip() == str({core})
@@ -412,8 +412,8 @@ def test_a_tools_count_of_a_paced_load_is_the_servers(name: str) -> None:
         said = reported(name, f"{server.url}/path?a=b", rate=80, seconds=0.5)
         served = server.report()["requests"]
     assert said.requests > 0
-    assert agrees(name, said.requests, served, peers.WORKERS)
-    assert list(said.quantiles) == list(peers.LEVELS)
+    assert agrees(name, said.requests, served, WORKERS)
+    assert list(said.quantiles) == list(LEVELS)
     # Locust rounds its quantiles and cuts the fraction off its maximum.
     steps = [b - a for a, b in pairwise(said.quantiles.values())]
     assert min(steps) >= -0.001 - 1e-9
@@ -421,7 +421,7 @@ def test_a_tools_count_of_a_paced_load_is_the_servers(name: str) -> None:
         assert len(said.latencies) == said.requests
         assert said.latencies.min() > 0
     if name != "wrk":
-        assert said.requests <= 80 * 0.5 + peers.WORKERS
+        assert said.requests <= 80 * 0.5 + WORKERS
 
 
 @present
@@ -438,7 +438,7 @@ def test_a_stall_is_shown_to_each_tool_beside_the_truth() -> None:
     assert [row.peer for row in rows] == [name for name in PEERS if PEERS[name].available()]
     for row in rows:
         assert row.planned == 100
-        assert agrees(row.peer, row.requests, row.served, peers.WORKERS)
+        assert agrees(row.peer, row.requests, row.served, WORKERS)
         assert row.stall - 0.011 <= row.truth[1.0] <= row.stall
         assert row.truth[0.5] == 0.0
         assert row.error[0.5] is None
@@ -460,7 +460,7 @@ def test_the_truth_is_laid_from_where_the_tool_began_else_from_the_servers_timer
         def report(self) -> dict[str, object]:
             return {"requests": 9, "stalls": [[101.002, 101.602]]}
 
-    said = peers.Report(None, dict.fromkeys(peers.LEVELS, 0.1), 8, "a table", began=began)
+    said = Report(None, dict.fromkeys(LEVELS, 0.1), 8, "a table", began=began)
     monkeypatch.setattr(peers, "PEERS", {"lean": PEERS["lean"]})
     monkeypatch.setattr(peers, "reference_server", lambda *_, **__: nullcontext(Stalled()))
     monkeypatch.setattr(peers, "reported", lambda *_: said)

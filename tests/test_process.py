@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import _guard, _installed, _ports, _probe, _procfs, _registry
-from gatewaylab._readiness import log_tail
-from gatewaylab.delay import until
 from gatewaylab.errors import InputError, ServerError, ServerMissingError, ServerStartError
-from gatewaylab.process import serve
-from gatewaylab.servers import NGINX, SERVERS, ServerSpec, project_root, server
+from gatewaylab.guard import guard, ports, probe, procfs, runs
+from gatewaylab.guard.readiness import log_tail
+from gatewaylab.guard.serve import serve
+from gatewaylab.measure.delay import until
+from gatewaylab.servers import installed
+from gatewaylab.servers.registry import project_root, server
+from gatewaylab.servers.specs import NGINX, SERVERS, ServerSpec
 from tests.support.owner import started
 
 TINY = server("waitress", app="tests.support.tiny:application")
@@ -41,7 +43,7 @@ def never(one: Any, **options: Any) -> None:
 def test_any_address_but_ipv4_loopback_is_refused_before_the_start(host: str) -> None:
     with pytest.raises(InputError, match=r"loopback|127"):
         never(TINY, host=host)
-    assert not list((_registry.home() / "runs").iterdir())
+    assert not list((runs.home() / "runs").iterdir())
 
 
 @pytest.mark.parametrize("port", [0, -1, 80, 70_000, True, "8000"])
@@ -51,7 +53,7 @@ def test_an_impossible_port_is_refused(port: Any) -> None:
 
 
 def test_a_port_of_the_range_for_clients_is_refused() -> None:
-    low, high = _ports.ephemeral_range()
+    low, high = ports.ephemeral_range()
     with pytest.raises(InputError, match="range that the kernel gives to clients"):
         never(TINY, port=(low + high) // 2)
 
@@ -88,7 +90,7 @@ def test_the_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> No
     one = server("waitress", app=TINY.app, env={"MINE": "yes"})
     with serve(one) as running:
         seen = httpx.get(f"{running.url}/whoami").json()["environment"]
-        assert running.port not in range(*_ports.ephemeral_range())
+        assert running.port not in range(*ports.ephemeral_range())
     assert seen["GATEWAYLAB_NONCE"] == running.nonce
     assert seen["MINE"] == "yes"
     assert set(seen) <= {
@@ -117,7 +119,7 @@ def test_cpu_time_counts_the_tree_and_what_has_ended() -> None:
         before = running.cpu_seconds()
         httpx.get(f"{running.url}/burn?ms=300", timeout=60)
         during = running.cpu_seconds()
-        worker = max(running.pids(), key=lambda pid: _procfs.start_time(pid) or 0)
+        worker = max(running.pids(), key=lambda pid: procfs.start_time(pid) or 0)
         os.kill(worker, 9)
         assert until(lambda: worker not in running.pids(), within=60)
         after = running.cpu_seconds()
@@ -140,27 +142,27 @@ def test_the_log_is_readable_after_the_end() -> None:
 
 
 def test_two_leases_never_share_a_port(tmp_path: Path) -> None:
-    first = _ports.lease(tmp_path, "127.0.0.1", 9200)
-    with pytest.raises(_ports.PortTakenError, match=f"leased by pid {os.getpid()} "):
-        _ports.lease(tmp_path, "127.8.8.8", 9200)
+    first = ports.lease(tmp_path, "127.0.0.1", 9200)
+    with pytest.raises(ports.PortTakenError, match=f"leased by pid {os.getpid()} "):
+        ports.lease(tmp_path, "127.8.8.8", 9200)
     first.close()
-    _ports.lease(tmp_path, "127.8.8.8", 9200).close()
+    ports.lease(tmp_path, "127.8.8.8", 9200).close()
 
 
 def test_a_lease_lives_as_long_as_any_process_holds_it(tmp_path: Path) -> None:
-    lease = _ports.lease(tmp_path, "127.0.0.1", 9201)
+    lease = ports.lease(tmp_path, "127.0.0.1", 9201)
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(lease.lock,)) as holder:
         lease.close()
-        with pytest.raises(_ports.PortTakenError):
-            _ports.lease(tmp_path, "127.0.0.1", 9201)
+        with pytest.raises(ports.PortTakenError):
+            ports.lease(tmp_path, "127.0.0.1", 9201)
         holder.communicate(b"")
-    _ports.lease(tmp_path, "127.0.0.1", 9201).close()
+    ports.lease(tmp_path, "127.0.0.1", 9201).close()
 
 
 def test_leased_ports_are_outside_the_range_for_clients(tmp_path: Path) -> None:
-    low, high = _ports.ephemeral_range()
+    low, high = ports.ephemeral_range()
     for _ in range(50):
-        lease = _ports.lease(tmp_path, "127.0.0.1")
+        lease = ports.lease(tmp_path, "127.0.0.1")
         assert not low <= lease.port <= high
         lease.close()
 
@@ -168,13 +170,13 @@ def test_leased_ports_are_outside_the_range_for_clients(tmp_path: Path) -> None:
 def test_where_every_port_is_for_clients_there_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_ports, "ephemeral_range", lambda: (1024, 65_535))
+    monkeypatch.setattr(ports, "ephemeral_range", lambda: (1024, 65_535))
     with pytest.raises(ServerError, match="no free port outside"):
-        _ports.lease(tmp_path, "127.0.0.1")
+        ports.lease(tmp_path, "127.0.0.1")
 
 
 def test_own_addresses_are_loopback_and_differ() -> None:
-    seen = {_ports.check_loopback(_ports.own_address()) for _ in range(20)}
+    seen = {ports.check_loopback(ports.own_address()) for _ in range(20)}
     assert len(seen) > 15 or sys.platform != "linux"
     assert "127.0.0.1" not in seen or sys.platform != "linux"
 
@@ -183,7 +185,7 @@ def test_own_addresses_are_loopback_and_differ() -> None:
 
 
 def test_the_private_folder_is_for_the_user_alone() -> None:
-    home = _registry.home()
+    home = runs.home()
     for folder in (home, home / "ports", home / "runs"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -193,7 +195,7 @@ def test_a_private_folder_made_by_somebody_else_is_refused(
     made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(_registry, "_LONGEST_BASE", 1000)
+    monkeypatch.setattr(runs, "_LONGEST_BASE", 1000)
     folder = tmp_path / f"gatewaylab-{os.getuid()}"
     if made == "open":
         folder.mkdir()
@@ -202,14 +204,14 @@ def test_a_private_folder_made_by_somebody_else_is_refused(
         (tmp_path / "target").mkdir(mode=0o700)
         folder.symlink_to(tmp_path / "target")
     with pytest.raises(ServerError, match="must be a folder of your own"):
-        _registry.home()
+        runs.home()
 
 
 def test_unix_sockets_stay_short_where_the_temporary_folder_is_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / ("x" * 80)))
-    assert len(str(_registry._run("0" * 16).folder / "s")) <= 100
+    assert len(str(runs._run("0" * 16).folder / "s")) <= 100
 
 
 # What /proc says
@@ -223,11 +225,11 @@ def listening(host: str) -> Iterator[socket.socket]:
 
 def test_a_listener_is_seen_with_its_address_and_owner() -> None:
     with listening("127.3.2.1"):
-        found = [one for one in _procfs.listeners() if one.port == 9210]
+        found = [one for one in procfs.listeners() if one.port == 9210]
         assert [(one.host, one.loopback) for one in found] == [("127.3.2.1", True)]
-        assert found[0].inode in _procfs.socket_inodes([os.getpid()])
-        assert _ports.owners("127.3.2.1", 9210) == [os.getpid()]
-        assert _ports.owners("127.3.2.2", 9210) == []
+        assert found[0].inode in procfs.socket_inodes([os.getpid()])
+        assert ports.owners("127.3.2.1", 9210) == [os.getpid()]
+        assert ports.owners("127.3.2.2", 9210) == []
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_a_listener_is_seen_with_its_address_and_owner() -> None:
     ],
 )
 def test_who_competes_for_an_address(host: str, loopback: bool, meets: bool) -> None:
-    one = _procfs.Listener(host, 80, 1)
+    one = procfs.Listener(host, 80, 1)
     assert one.loopback is loopback
     assert one.meets("127.9.9.9", 80) is meets
     assert not one.meets("127.9.9.9", 81)
@@ -264,28 +266,28 @@ def test_the_kernels_addresses_are_read(text: str, address: str) -> None:
         pytest.skip("these samples come from a little-endian machine")
     import ipaddress
 
-    assert ipaddress.ip_address(_procfs._address(text)) == ipaddress.ip_address(address)
+    assert ipaddress.ip_address(procfs._address(text)) == ipaddress.ip_address(address)
 
 
 def test_a_process_is_known_by_pid_and_start_time() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
-        assert started(child.pid) == _procfs.start_time(child.pid)
-        assert child.pid in _procfs.below(os.getpid())
+        assert started(child.pid) == procfs.start_time(child.pid)
+        assert child.pid in procfs.below(os.getpid())
         # A new program has its command line a moment after it has begun.
-        assert until(lambda: "sleep 60" in _procfs.describe(child.pid), within=60)
+        assert until(lambda: "sleep 60" in procfs.describe(child.pid), within=60)
         child.kill()
-        assert until(lambda: _procfs.state(child.pid) == "Z", within=60)
+        assert until(lambda: procfs.state(child.pid) == "Z", within=60)
         assert started(child.pid) is None  # a zombie runs no more
-        assert child.pid not in _procfs.below(os.getpid())
-    assert _procfs.cpu_seconds(child.pid) == 0.0
+        assert child.pid not in procfs.below(os.getpid())
+    assert procfs.cpu_seconds(child.pid) == 0.0
 
 
 def test_an_environment_item_must_match_whole() -> None:
     with subprocess.Popen(["/bin/sleep", "60"], env={"RUN": "abc", "OTHER": "RUN=abd"}) as child:
         # Not before the exec has happened.
-        assert until(lambda: _procfs.has_in_environment(child.pid, "RUN=abc"), within=60)
+        assert until(lambda: procfs.has_in_environment(child.pid, "RUN=abc"), within=60)
         for item in ("RUN=ab", "RUN=abcd", "RUN=abd", "UN=abc"):
-            assert not _procfs.has_in_environment(child.pid, item)
+            assert not procfs.has_in_environment(child.pid, item)
         child.kill()
 
 
@@ -293,7 +295,7 @@ def test_an_environment_item_must_match_whole() -> None:
 
 
 @contextmanager
-def answering(*answers: bytes) -> Iterator[_probe.Address]:
+def answering(*answers: bytes) -> Iterator[probe.Address]:
     """A listener that gives each connection the next answer, and leaves it open."""
 
     def work() -> None:
@@ -307,16 +309,16 @@ def answering(*answers: bytes) -> Iterator[_probe.Address]:
     with socket.create_server(("127.0.0.1", 9211)) as sock:
         thread = threading.Thread(target=work)
         thread.start()
-        yield _probe.Address("127.0.0.1", 9211)
+        yield probe.Address("127.0.0.1", 9211)
         thread.join()
     for connection in kept:
         connection.close()
 
 
-def ask(address: _probe.Address, seconds: float = 60.0) -> _probe.Answer | None:
+def ask(address: probe.Address, seconds: float = 60.0) -> probe.Answer | None:
     read, write = os.pipe()
     try:
-        return _probe.ask(address, time.monotonic() + seconds, read)
+        return probe.ask(address, time.monotonic() + seconds, read)
     finally:
         os.close(read)
         os.close(write)
@@ -339,13 +341,13 @@ BODY = b'{"nonce": "abc"}'
 def test_an_answer_is_whole_though_the_connection_stays_open(raw: bytes) -> None:
     with answering(raw) as address:
         answer = ask(address)
-    assert answer == _probe.Answer(200, BODY)
+    assert answer == probe.Answer(200, BODY)
     assert answer.nonce == "abc"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"nonce": 7}', b"\xff", b"<html>"])
 def test_an_answer_without_a_nonce_has_none(body: bytes) -> None:
-    assert _probe.Answer(200, body).nonce is None
+    assert probe.Answer(200, body).nonce is None
 
 
 def test_no_answer_by_the_deadline_is_none() -> None:
@@ -364,7 +366,7 @@ def test_news_interrupt_the_wait() -> None:
     with answering(b"") as address:
         threading.Timer(0.05, os.write, (write, b".")).start()
         begun = time.monotonic()
-        assert _probe.ask(address, begun + 120, read) is None
+        assert probe.ask(address, begun + 120, read) is None
     assert time.monotonic() - begun < 60
     os.close(read)
     os.close(write)
@@ -397,12 +399,12 @@ def test_a_failed_import_is_shown_however_much_is_said_after_it(after: int, firs
 
 
 def test_the_log_keeps_the_newest_and_never_more_than_a_megabyte(tmp_path: Path) -> None:
-    log = _guard.Log(str(tmp_path))
+    log = guard.Log(str(tmp_path))
     read, write = os.pipe()
     for number in range(400):
         os.write(write, f"{number:08d}".encode() * 1024)
         assert log.pump(read)
-        assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 2 * _guard.LOG_HALF
+        assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 2 * guard.LOG_HALF
     assert (tmp_path / "log").read_bytes().endswith(b"00000399")
     assert (tmp_path / "log.1").exists()
     os.close(write)
@@ -417,7 +419,7 @@ def test_a_full_disk_loses_the_log_and_nothing_else(
     def full(_fd: int, _data: bytes) -> int:
         raise OSError(errno.ENOSPC, "no space left")
 
-    log = _guard.Log(str(tmp_path))
+    log = guard.Log(str(tmp_path))
     read, write = os.pipe()
     os.write(write, b"a line\n")
     monkeypatch.setattr("os.write", full)
@@ -430,19 +432,19 @@ def test_a_full_disk_loses_the_log_and_nothing_else(
 def test_memory_and_threads_are_those_of_living_processes() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    assert (_procfs.memory(ended.pid), _procfs.threads(ended.pid)) == (0, 0)
-    before = _procfs.threads(os.getpid())
+    assert (procfs.memory(ended.pid), procfs.threads(ended.pid)) == (0, 0)
+    before = procfs.threads(os.getpid())
     done = threading.Event()
     thread = threading.Thread(target=done.wait)
     thread.start()
     try:
-        assert _procfs.threads(os.getpid()) == before + 1
+        assert procfs.threads(os.getpid()) == before + 1
     finally:
         done.set()
         thread.join()
-    lean = _procfs.memory(os.getpid())
+    lean = procfs.memory(os.getpid())
     ballast = b"x" * 50_000_000
-    assert _procfs.memory(os.getpid()) - lean > len(ballast) / 2
+    assert procfs.memory(os.getpid()) - lean > len(ballast) / 2
 
 
 def test_all_names_are_registered_once() -> None:
@@ -458,11 +460,11 @@ def test_a_site_that_lacks_a_place_is_refused_and_nothing_is_left(
 ) -> None:
     if not NGINX.available():
         pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
-    monkeypatch.setattr(_installed, "read", lambda _project, _name: "server { listen 80; }")
+    monkeypatch.setattr(installed, "read", lambda _project, _name: "server { listen 80; }")
     one = server("waitress", app=TINY.app, site="deploy/nginx/gunicorn.conf")
     with pytest.raises(InputError, match="exactly one"):
         never(one)
-    assert not list((_registry.home() / "runs").iterdir())
+    assert not list((runs.home() / "runs").iterdir())
 
 
 @pytest.mark.live
@@ -471,8 +473,8 @@ def test_a_site_of_which_nginx_can_make_nothing_is_a_failed_start(
 ) -> None:
     if not NGINX.available():
         pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
-    text = _installed.read(project_root(), "deploy/nginx/gunicorn.conf")
-    monkeypatch.setattr(_installed, "read", lambda _project, _name: f"{text}\nnonsense;\n")
+    text = installed.read(project_root(), "deploy/nginx/gunicorn.conf")
+    monkeypatch.setattr(installed, "read", lambda _project, _name: f"{text}\nnonsense;\n")
     one = server("waitress", app=TINY.app, site="deploy/nginx/gunicorn.conf")
     with pytest.raises(ServerStartError, match=r"nginx ended(.|\n)*nonsense(.|\n)*site\.conf"):
         never(one)

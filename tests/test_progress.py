@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gatewaylab import progress
-from gatewaylab.evidence import Position, Staging
-from gatewaylab.progress import Pace, Watch, clock
+from gatewaylab.publish import progress
+from gatewaylab.publish.progress import Pace, Watch, clock
+from gatewaylab.records.evidence import Position
+from gatewaylab.records.staging import Staging
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,20 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from gatewaylab import execution, publish, rendering, states
-from gatewaylab.acceptance import Reason
-from gatewaylab.delay import until
 from gatewaylab.errors import BuildError, ResultError
-from gatewaylab.evidence import Evidence, Staging, WorkRecord, accept, read
-from gatewaylab.peers import Peer
-from gatewaylab.publish import Book, Options, build, measure, observe, staleness_key
-from gatewaylab.reference import CEILINGS_VARIABLE
-from gatewaylab.results import Bounds
-from gatewaylab.servers import project_root
+from gatewaylab.measure.delay import until
+from gatewaylab.measure.reference import CEILINGS_VARIABLE
+from gatewaylab.publish import build as publish
+from gatewaylab.publish import execution, rendering, states
+from gatewaylab.publish.acceptance import Reason
+from gatewaylab.publish.book import Book, catalogue_of
+from gatewaylab.publish.build import Options, build, measure, observe
+from gatewaylab.publish.key import staleness_key
+from gatewaylab.records.effects import Bounds
+from gatewaylab.records.evidence import Evidence, WorkRecord, accept, read
+from gatewaylab.records.staging import Staging
+from gatewaylab.servers.registry import project_root
+from gatewaylab.truth.peers.registry import Peer
 from tests import builders
 
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
@@ -32,7 +36,7 @@ ENTRY = (
     'nuance="n"\nnotebook="some"\nsources=[]\n'
 )
 CLAIM = (
-    "from gatewaylab.claims import behaviour, claim\n"
+    "from gatewaylab import behaviour, claim\n"
     "claim('C01', behaviour('w', [True] * 5, probe='p'),"
     " sabotage=behaviour('s', [False] * 5, probe='p'))"
 )
@@ -45,7 +49,14 @@ def _notebook(code: str, prose: str = "Some prose.") -> str:
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     """A book of one notebook, with one claim that holds."""
-    for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps", "deploy"):
+    for folder in (
+        "book/claims",
+        "notebooks",
+        "src/gatewaylab/load",
+        "src/gatewaylab/publish",
+        "demo_apps",
+        "deploy",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("django==5.2\n")
@@ -54,8 +65,8 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     )
     (tmp_path / "demo_apps" / "app.py").write_text("x = 1\n")
     (tmp_path / "deploy/site.conf").write_text("listen 80;\n")
-    (tmp_path / "src/gatewaylab/load.py").write_text("y = 1\n")
-    (tmp_path / "src/gatewaylab/publish.py").write_text("z = 1\n")
+    (tmp_path / "src/gatewaylab/load/run.py").write_text("y = 1\n")
+    (tmp_path / "src/gatewaylab/publish/build.py").write_text("z = 1\n")
     (tmp_path / "book/claims/some.toml").write_text(ENTRY.format(id="C01", statement="s"))
     (tmp_path / "notebooks/some.md").write_text(_notebook(CLAIM))
     monkeypatch.setattr(publish, "once", lambda: None)  # nothing here puts load on a server
@@ -80,7 +91,7 @@ def _key(book: Book, profile: str = "quick", table: list[dict[str, Any]] = TABLE
     ("file", "text"),
     [
         ("notebooks/some.md", _notebook(CLAIM + "\n1")),
-        ("src/gatewaylab/load.py", "y = 2\n"),
+        ("src/gatewaylab/load/run.py", "y = 2\n"),
         ("demo_apps/app.py", "x = 2\n"),
         ("deploy/site.conf", "listen 81;\n"),
         ("requirements.txt", "django==5.3\n"),
@@ -96,7 +107,8 @@ def test_what_can_change_a_number_changes_the_key(book: Book, file: str, text: s
     ("file", "text"),
     [
         ("notebooks/some.md", _notebook(CLAIM, prose="Other prose.")),
-        ("src/gatewaylab/publish.py", "z = 2\n"),
+        ("src/gatewaylab/publish/build.py", "z = 2\n"),
+        ("src/gatewaylab/load/run.py", '"""Said."""\n# why\ny = 1\n'),
         ("book/claims/some.toml", ENTRY.format(id="C01", statement="better worded")),
     ],
 )
@@ -253,7 +265,7 @@ def test_a_warning_of_the_renderer_removes_the_half_made_site(
     (book.root / "_config.yml").write_text("title: t\nexecute: {execute_notebooks: 'off'}\n")
     (book.root / "i.md").write_text("# Front\n\n[dead](nowhere.md)\n")
     with pytest.raises(BuildError, match="nowhere"):
-        publish.render(book, console)
+        rendering.render(book, console)
     assert not (book.html / "index.html").exists()
     assert read(book.evidence / "some.json").claims
 
@@ -265,7 +277,7 @@ def test_every_notebook_of_the_book_can_be_read() -> None:
         notebook = execution.read_notebook(path)
         assert notebook.metadata.kernelspec.name == "python3"
         assert set(notebook.metadata.expected_seconds) == set(publish.PROFILES)
-        assert json.dumps(publish.catalogue_of(real, path.stem), default=str) != "{}"
+        assert json.dumps(catalogue_of(real, path.stem), default=str) != "{}"
 
 
 def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
@@ -277,8 +289,9 @@ def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
     accept(builders.evidence(key="old"), book.evidence)
     code = (
         "from pathlib import Path; import sys\n"
-        "from gatewaylab import publish\n"
-        f"book = publish.Book(Path({str(book.root)!r}))\n"
+        "from gatewaylab.publish import build as publish\n"
+        "from gatewaylab.publish.book import Book\n"
+        f"book = Book(Path({str(book.root)!r}))\n"
         "print('ready', flush=True)\n"
         "try: publish.observe(book, book.root / 'notebooks/some.md', 'new', 'quick')\n"
         "except KeyboardInterrupt: print('interrupted')\n"
@@ -306,8 +319,8 @@ def test_an_interrupt_ends_the_build_at_once_and_keeps_what_was_accepted(
         (CLAIM.replace("[False]", "[True]"), "the sabotage of C01 went unnoticed"),
         (
             "from gatewaylab.errors import InvalidTrialError\n"
-            "from gatewaylab.evidence import staging\n"
-            "from gatewaylab.results import Finding\n"
+            "from gatewaylab.records.staging import staging\n"
+            "from gatewaylab.records.results import Finding\n"
             "kept = dict(kind='wrong data', measured=777, allowed=0, message='777 requests')\n"
             "staging().fault(tuple(Finding(rule=r, **kept) for r in ('errors', 'slots')))\n"
             "raise InvalidTrialError('c: x gave wrong data: time order: 7.77')",
@@ -499,7 +512,7 @@ def test_the_ceiling_is_measured_once_a_build_and_handed_to_every_kernel(
         monkeypatch.setenv(CEILINGS_VARIABLE, '{"raw": 4711}')
 
     monkeypatch.setattr(publish, "once", once)
-    tell = "from gatewaylab.reference import ceiling\nprint(ceiling())\n"
+    tell = "from gatewaylab.measure.reference import ceiling\nprint(ceiling())\n"
     for name, claim in (("some", CLAIM), ("other", CLAIM.replace("C01", "C02"))):
         (two.root / f"notebooks/{name}.md").write_text(_notebook(tell + claim))
     _measure(two)

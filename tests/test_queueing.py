@@ -11,9 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gatewaylab.arrivals import ConstantRate, Poisson
 from gatewaylab.errors import InputError
-from gatewaylab.queueing import (
+from gatewaylab.model.arrivals import ConstantRate, Poisson
+from gatewaylab.model.quantiles import quantile_of
+from gatewaylab.model.queueing import (
     allen_cunneen,
     erlang_c,
     kiefer_wolfowitz,
@@ -24,7 +25,6 @@ from gatewaylab.queueing import (
     stall_latencies,
     throughput_limit,
 )
-from gatewaylab.results import quantile_of
 
 requests = st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), max_size=60)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import _procfs, evidence, noise
-from gatewaylab import readings as module
-from gatewaylab.compare import AGAIN
 from gatewaylab.errors import InputError
-from gatewaylab.readings import quantity, readings
-from gatewaylab.results import Expected, Readings, Touched
+from gatewaylab.guard import procfs
+from gatewaylab.measure import noise
+from gatewaylab.measure import readings as module
+from gatewaylab.measure.readings import quantity, readings
+from gatewaylab.records import staging
+from gatewaylab.records.results import AGAIN, Expected, Readings, Touched
 
 QUIET: dict[str, float] = {"window_seconds": 1.0, "throttled": 0.0}
 #: A tenth of the second is gone, more than a quarter of the way to 1.25.
@@ -31,7 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
             self.health = script.pop(0) if script else QUIET
 
     monkeypatch.setattr(noise, "Watch", Scripted)
-    monkeypatch.setattr(_procfs, "waited", lambda _: 0.0)
+    monkeypatch.setattr(procfs, "waited", lambda _: 0.0)
     return script
 
 
@@ -150,7 +151,7 @@ def test_what_a_reading_lost_is_the_share_of_its_time_that_others_took(
 ) -> None:
     machine += [QUIET | health]
     told = iter([10.0, 10.0 + waited])
-    monkeypatch.setattr(_procfs, "waited", lambda _: next(told))
+    monkeypatch.setattr(procfs, "waited", lambda _: next(told))
     monkeypatch.setattr("os.cpu_count", lambda: 2)  # the pressure is a mean over them
     value, shift = module._read("some", "a", lambda: 7.0)
     assert value == 7.0
@@ -186,7 +187,7 @@ def test_a_prediction_that_fits_no_reading_is_refused_before_anything_is_read(
 def test_readings_of_a_build_are_staged_and_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     a, _ = _counter(1.0)
     found = readings("some", {"a": a}, what="w", blocks=6)
-    assert evidence.Staging(tmp_path).parts()["readings"] == (found.readings,)
+    assert staging.Staging(tmp_path).parts()["readings"] == (found.readings,)

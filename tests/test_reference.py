@@ -13,13 +13,15 @@ import numpy as np
 import psutil
 import pytest
 
-from gatewaylab import _reference, load, reference
-from gatewaylab.arrivals import Arrivals, Closed, ConstantRate
-from gatewaylab.cores import Cores
-from gatewaylab.delay import until
 from gatewaylab.errors import InputError, ServerError, ServerStartError
-from gatewaylab.load import get, run
-from gatewaylab.reference import (
+from gatewaylab.load import run as load
+from gatewaylab.load.request import get
+from gatewaylab.load.run import run
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
+from gatewaylab.measure import reference, reference_process
+from gatewaylab.measure.cores import Cores
+from gatewaylab.measure.delay import until
+from gatewaylab.measure.reference import (
     CEILINGS_VARIABLE,
     MODES,
     Lognormal,
@@ -27,7 +29,7 @@ from gatewaylab.reference import (
     once,
     reference_server,
 )
-from gatewaylab.results import ERRORS, GeneratorReport, Samples
+from gatewaylab.model.arrivals import Arrivals, Closed, ConstantRate
 from tests.builders import REPORT, samples
 
 NONE = "http://127.0.0.1:9"
@@ -58,9 +60,9 @@ def overlap(found: Samples) -> int:
 
 
 def test_the_process_knows_the_modes_that_the_caller_may_ask_for() -> None:
-    assert _reference.MODES == MODES
-    assert all(callable(getattr(_reference.Server, mode)) for mode in MODES)
-    told = [line.strip() for line in (reference_server.__doc__ or "").splitlines()]
+    assert reference_process.MODES == MODES
+    assert all(callable(getattr(reference_process.Server, mode)) for mode in MODES)
+    told = [line.strip() for line in (reference_process.__doc__ or "").splitlines()]
     assert all(any(line.startswith(f"{mode}: ") for line in told) for mode in MODES)
 
 
@@ -80,7 +82,7 @@ def test_a_server_answers_on_loopback_only_and_is_gone_afterwards() -> None:
 
 def test_a_server_ends_when_its_owner_is_killed() -> None:
     code = (
-        "from gatewaylab.reference import reference_server as r\n"
+        "from gatewaylab.measure.reference import reference_server as r\n"
         "with r() as server:\n    print(server.pid, flush=True)\n    input()"
     )
     command = [sys.executable, "-c", code]
@@ -100,7 +102,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_process_whose_owner_is_gone_does_not_begin() -> None:
-    command = [sys.executable, "-m", "gatewaylab._reference", "null", "--parent=1"]
+    command = [sys.executable, "-m", "gatewaylab.measure.reference_process", "null", "--parent=1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1
     assert "the owner was gone" in ended.stderr
@@ -149,8 +151,8 @@ def test_drawn_service_times_follow_from_the_seed() -> None:
             return [float(value) for value in measured(server.url, Closed(1), 0.6).service][:5]
 
     def drawn(seed: int) -> list[float]:
-        given = _reference.parsed(["slots", "--hold=0.03", "--sigma=0.8", f"--seed={seed}"])
-        server = _reference.Server(given)
+        given = reference_process.parsed(["slots", "--hold=0.03", "--sigma=0.8", f"--seed={seed}"])
+        server = reference_process.Server(given)
         return [server.draw() for _ in range(5)]
 
     assert drawn(1) == drawn(1) != drawn(2)
@@ -162,8 +164,8 @@ def test_drawn_service_times_follow_from_the_seed() -> None:
 def test_drawn_service_times_have_the_mean_and_spread_that_were_asked_for() -> None:
     mean, sigma = 0.01, 0.6
     command = ["slots", f"--hold={mean}", f"--sigma={sigma}", "--seed=1"]
-    given = _reference.parsed([*command, "--slots=0"])
-    server = _reference.Server(given)
+    given = reference_process.parsed([*command, "--slots=0"])
+    server = reference_process.Server(given)
     drawn = np.array([server.draw() for _ in range(20_000)])
     assert drawn.mean() == pytest.approx(mean, rel=0.02)
     assert np.log(drawn).std() == pytest.approx(sigma, rel=0.02)
@@ -262,7 +264,7 @@ def test_a_server_that_does_not_come_up_says_why(
         pass
     assert caught.value.exit_code == 3
     assert caught.value.log_tail == "no module named uvloop"
-    assert "gatewaylab._reference" in caught.value.command
+    assert "gatewaylab.measure.reference_process" in caught.value.command
 
 
 def test_a_server_that_says_nothing_is_given_up_and_ended(

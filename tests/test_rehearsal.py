@@ -17,28 +17,24 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from gatewaylab import _tolerant, environment, publish, rehearsal
-from gatewaylab._noises import NOISES
-from gatewaylab._tolerant import Run
-from gatewaylab.book import Book, catalogue_of
-from gatewaylab.claims import behaviour
-from gatewaylab.delay import until
+from gatewaylab.claims.claim import behaviour
 from gatewaylab.errors import BuildError, InputError
-from gatewaylab.evidence import ClaimRecord, SabotageRecord, accept
-from gatewaylab.execution import Execution, read_notebook
-from gatewaylab.noisy import NoiseRecord
-from gatewaylab.rehearsal import (
-    Caught,
-    all_caught,
-    sabotage,
-    sample,
-    show,
-    stability,
-    under_noise,
-)
-from gatewaylab.results import Bounds, Effect, load
-from gatewaylab.servers import project_root
-from gatewaylab.stability import Rebuild, Seen, StabilityRecord, seen
+from gatewaylab.measure.delay import until
+from gatewaylab.publish import build as publish
+from gatewaylab.publish import rehearsal, tolerant
+from gatewaylab.publish.book import Book, catalogue_of
+from gatewaylab.publish.execution import Execution, read_notebook
+from gatewaylab.publish.noise_rehearsal import under_noise
+from gatewaylab.publish.noises import NOISES
+from gatewaylab.publish.noisy import NoiseRecord
+from gatewaylab.publish.rehearsal import Caught, all_caught, sabotage, sample, show, stability
+from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord, seen
+from gatewaylab.publish.tolerant import Run
+from gatewaylab.records import environment
+from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, accept
+from gatewaylab.records.storage import load
+from gatewaylab.servers.registry import project_root
 from tests import builders
 
 HEAD = (
@@ -49,7 +45,7 @@ ENTRY = (
     '[{id}]\ntitle="t"\nstatement="s"\nkind="{kind}"\ncommon_verdict="true"\n'
     'nuance="n"\nnotebook="{notebook}"\nsources=[]\n'
 )
-IMPORTS = "from gatewaylab.claims import behaviour, claim"
+IMPORTS = "from gatewaylab import behaviour, claim"
 HELD, FELL = "[True] * 5", "[False] * 5"
 
 
@@ -121,7 +117,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stated], list[str]]:
             parts = {"claims": tuple(stated(path.stem, sabotage))}
             return Execution(parts, nbformat.v4.new_notebook(), now, now)
 
-        monkeypatch.setattr(_tolerant, "execute", execute)
+        monkeypatch.setattr(tolerant, "execute", execute)
         return ran
 
     return install
@@ -370,11 +366,11 @@ def test_the_day_is_the_default_seed(
 
 
 def test_the_last_build_tells_how_long_a_notebook_takes(book: Book) -> None:
-    assert _tolerant.chapters(book, "quick")[0].expected == 60
+    assert tolerant.chapters(book, "quick")[0].expected == 60
     accept(builders.evidence(), book.evidence)
-    assert _tolerant.chapters(book, "quick")[0].expected == 100
+    assert tolerant.chapters(book, "quick")[0].expected == 100
     (book.evidence / "some.json").write_text("{")
-    assert _tolerant.chapters(book, "quick")[0].expected == 60
+    assert tolerant.chapters(book, "quick")[0].expected == 60
 
 
 def test_only_names_a_notebook_of_the_book(
@@ -563,7 +559,7 @@ def test_an_interrupt_ends_the_kernel_and_keeps_the_record(book: Book, tmp_path:
     _write(book, "some", _claim("C01"), waits)
     code = (
         "from pathlib import Path\nfrom rich.console import Console\n"
-        "from gatewaylab import rehearsal\nfrom gatewaylab.publish import Book\n"
+        "from gatewaylab.publish import rehearsal\nfrom gatewaylab.publish.book import Book\n"
         "try:\n"
         f"    rehearsal.stability(Book(Path({str(book.root)!r})), rebuilds=2, console=Console())\n"
         "except KeyboardInterrupt: print('interrupted')\n"

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -79,36 +80,43 @@ def test_no_file_names_a_path_of_somebodys_machine() -> None:
     assert found == []
 
 
-def _modules() -> dict[str, set[str]]:
-    """The modules of the instrument, each with those that it imports."""
-    found: dict[str, set[str]] = {}
-    for path in (ROOT / "src" / "gatewaylab").glob("*.py"):
-        if path.stem == "__init__":
+#: The house, from left to right: nothing imports what stands to its right.
+HOUSE = (
+    "errors", "timeline", "model", "servers", "guard", "load", "records", "measure", "claims",
+    "truth", "show", "publish", "cli",
+)  # fmt: skip
+
+
+def test_nothing_imports_what_stands_to_its_right() -> None:
+    package = ROOT / "src" / "gatewaylab"
+    for path in package.rglob("*.py"):
+        room = path.relative_to(package).with_suffix("").parts[0]
+        if room == "__init__":
             continue
-        found[path.stem] = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "gatewaylab":
-                found[path.stem] |= {name.name for name in node.names}
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gatewaylab."):
-                found[path.stem].add(str(node.module).split(".")[1])
-    return found
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gatewaylab"):
+                _, _, inner = str(node.module).partition(".")
+                for used in [inner.split(".")[0]] if inner else [one.name for one in node.names]:
+                    known = used == "__version__" or HOUSE.index(used) <= HOUSE.index(room)
+                    assert known, f"{path.relative_to(package)} imports {used}"
 
 
-def test_a_module_knows_only_those_that_the_list_names_before_it() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (rule,) = re.findall(r"^- Modules have one noun.*$", text, re.M)
-    listed = re.findall(r"`(\w+)`", rule)
-    modules = _modules()
-    assert sorted(listed) == sorted(name for name in modules if not name.startswith("_"))
-    for place, name in enumerate(listed):
-        known: set[str] = set()
-        open_ = [name]  # what a private module knows, its user knows
-        while open_:
-            new = modules[open_.pop()] - known
-            known |= new
-            open_ += [one for one in new if one.startswith("_") and one in modules]
-        later = {one for one in known if one in listed[place + 1 :]}
-        assert later == set(), f"{name} knows {sorted(later)}, which the list names after it"
+def test_the_map_shows_each_room_in_the_order_of_import() -> None:
+    text = (ROOT / "src" / "gatewaylab" / "README.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\| `(\w+)/?` \|", text, re.M)) == HOUSE
+    rooms = {path.name for path in (ROOT / "src" / "gatewaylab").iterdir() if path.is_dir()}
+    assert rooms - {"__pycache__"} <= set(HOUSE)
+
+
+def test_no_module_is_long() -> None:
+    package = ROOT / "src" / "gatewaylab"
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines())
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py" and path != package / "guard" / "guard.py"  # one program
+    }
+    assert {path.name: n for path, n in lengths.items() if n > 400} == {}
+    assert median(lengths.values()) <= 200
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: path.name)

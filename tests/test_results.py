@@ -23,20 +23,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from gatewaylab.errors import InputError, RefusedError, ResultError
-from gatewaylab.results import (
-    ERRORS,
-    Bounds,
-    Comparison,
-    Effect,
-    GeneratorReport,
-    LoadRecord,
-    Samples,
-    Trial,
-    load,
-    quantile_of,
-    save,
-    write_atomically,
-)
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
+from gatewaylab.model.quantiles import quantile_of
+from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.records.results import Comparison, LoadRecord, Trial
+from gatewaylab.records.storage import load, save, write_atomically
 from tests import builders
 
 NAN, INF = math.nan, math.inf
@@ -710,7 +701,7 @@ def test_a_reader_and_a_killed_writer_never_meet_a_mixture(tmp_path: Path) -> No
     script = """
         import sys
         from pathlib import Path
-        from gatewaylab.results import write_atomically
+        from gatewaylab.records.results import write_atomically
         while True:
             for letter in "ab":
                 write_atomically(Path(sys.argv[1]), letter * 300_000)
@@ -739,7 +730,7 @@ def test_a_reader_and_a_killed_writer_never_meet_a_mixture(tmp_path: Path) -> No
 MILLION = """
 from pathlib import Path
 import numpy as np
-from gatewaylab.results import GeneratorReport, Samples, Trial
+from gatewaylab.records.results import GeneratorReport, Samples, Trial
 
 n = 1_000_000
 random = np.random.default_rng(1)

@@ -18,14 +18,17 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from gatewaylab import _checks, load, selfcheck
-from gatewaylab._line import judged
-from gatewaylab.arrivals import ConstantRate, Poisson
-from gatewaylab.cores import Cores
 from gatewaylab.errors import InputError, LoadError
-from gatewaylab.queueing import kiefer_wolfowitz, stall_latencies
-from gatewaylab.results import ERRORS, GeneratorReport, Samples
-from gatewaylab.selfcheck import ATTEMPTS, CHECKS, Check, anderson_darling, run
+from gatewaylab.load import run as load
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
+from gatewaylab.measure.cores import Cores
+from gatewaylab.model.arrivals import ConstantRate, Poisson
+from gatewaylab.model.queueing import kiefer_wolfowitz, stall_latencies
+from gatewaylab.truth import checks, selfcheck
+from gatewaylab.truth.arithmetic import anderson_darling, quantile
+from gatewaylab.truth.checks import CHECKS
+from gatewaylab.truth.line import Check, judged
+from gatewaylab.truth.selfcheck import ATTEMPTS, run
 
 Floats = NDArray[np.float64]
 Fake = Callable[..., tuple[Samples, GeneratorReport]]
@@ -114,10 +117,10 @@ class Machine:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """A perfect instrument on a quiet machine."""
     made = World()
-    monkeypatch.setattr(_checks, "reference_server", made.server)
-    monkeypatch.setattr(_checks, "ceiling", lambda **_: 40_000.0)
+    monkeypatch.setattr(checks, "reference_server", made.server)
+    monkeypatch.setattr(checks, "ceiling", lambda **_: 40_000.0)
     monkeypatch.setattr(load, "run", made.run)
-    monkeypatch.setattr(_checks, "chosen", lambda: Cores(None, None, None))
+    monkeypatch.setattr(checks, "chosen", lambda: Cores(None, None, None))
     _machine(monkeypatch, 0.0)
     return made
 
@@ -484,7 +487,8 @@ def test_the_stall_line_states_the_figures_of_the_plan() -> None:
 
 def test_the_instrument_alone_is_enough() -> None:
     others = ("scipy", "nbclient", "gunicorn", "uvicorn", "django", "flask", "locust")
-    code = f"import sys; sys.modules.update(dict.fromkeys({others})); import gatewaylab.selfcheck"
+    without = f"import sys; sys.modules.update(dict.fromkeys({others}))"
+    code = f"{without}; import gatewaylab.truth.selfcheck"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
@@ -502,7 +506,7 @@ def test_anderson_darling_agrees_with_scipy() -> None:
 def test_the_critical_value_is_exceeded_as_often_as_its_level_says() -> None:
     random = np.random.default_rng(1)
     beyond = [
-        anderson_darling(random.exponential(size=200)) > _checks.AD_CRITICAL for _ in range(4000)
+        anderson_darling(random.exponential(size=200)) > checks.AD_CRITICAL for _ in range(4000)
     ]
     assert np.mean(beyond) == pytest.approx(0.05, abs=0.01)
 
@@ -515,9 +519,9 @@ def test_gaps_that_are_even_or_absent_are_not_exponential() -> None:
 
 def test_the_plan_of_the_gaps_lies_far_below_the_critical_value() -> None:
     gaps = 500 * np.diff(Poisson(500).plan(4, 1))
-    assert anderson_darling(gaps) < _checks.AD_CRITICAL / 5
+    assert anderson_darling(gaps) < checks.AD_CRITICAL / 5
 
 
 def test_a_quantile_of_nothing_is_no_number() -> None:
-    assert math.isnan(_checks.quantile(np.empty(0), 0.5))
-    assert _checks.quantile(ConstantRate(10).plan(1, 0), 1.0) == pytest.approx(0.9)
+    assert math.isnan(quantile(np.empty(0), 0.5))
+    assert quantile(ConstantRate(10).plan(1, 0), 1.0) == pytest.approx(0.9)

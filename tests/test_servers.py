@@ -11,20 +11,11 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import _fronts, _installed, _specs
-from gatewaylab._commands import Launch, find_program
 from gatewaylab.errors import InputError
-from gatewaylab.servers import (
-    APPS,
-    NGINX,
-    SERVERS,
-    Interface,
-    Server,
-    ServerSpec,
-    project_root,
-    server,
-    servers_table,
-)
+from gatewaylab.servers import fronts, installed, specs
+from gatewaylab.servers.commands import Launch, find_program
+from gatewaylab.servers.registry import APPS, Server, project_root, server, servers_table
+from gatewaylab.servers.specs import NGINX, SERVERS, Interface, ServerSpec
 
 TCP = Launch(
     app="m:application", host="127.1.2.3", port=9999, socket=None, slots=None, workers=1,
@@ -204,7 +195,7 @@ def test_what_is_not_installed_is_not_available(monkeypatch: pytest.MonkeyPatch)
 def test_a_mod_wsgi_for_another_python_is_not_available(
     built_for: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_specs, "mod_wsgi_python", lambda: built_for)
+    monkeypatch.setattr(specs, "mod_wsgi_python", lambda: built_for)
     spec = SERVERS["mod_wsgi"]
     assert not spec.available()
     assert spec.install_hint().startswith("scripts/install")
@@ -212,10 +203,10 @@ def test_a_mod_wsgi_for_another_python_is_not_available(
 
 
 def test_a_missing_mod_wsgi_has_no_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_fronts, "APACHE_MODULES", tmp_path)
-    assert (_fronts.mod_wsgi_python(), _fronts.mod_wsgi_version()) == (None, None)
+    monkeypatch.setattr(fronts, "APACHE_MODULES", tmp_path)
+    assert (fronts.mod_wsgi_python(), fronts.mod_wsgi_version()) == (None, None)
     (tmp_path / "mod_wsgi.so").write_bytes(b"\0libpython3.12.so.1.0\x003.12.4\x005.0.2\0")
-    assert _fronts.mod_wsgi_python() == (3, 12)
+    assert fronts.mod_wsgi_python() == (3, 12)
 
 
 def test_programs_are_looked_for_beside_the_interpreter_first(
@@ -237,7 +228,7 @@ def test_the_project_is_found_from_below_and_not_elsewhere(tmp_path: Path) -> No
 
 
 def test_nginx_listens_on_loopback_and_keeps_its_files_in_the_runs_folder() -> None:
-    text = _fronts.nginx_conf(
+    text = fronts.nginx_conf(
         host="127.4.5.6", port=9000, upstream="unix:/run/x/s", folder=Path("/run/x")
     )
     assert text.count("listen ") == 1
@@ -295,14 +286,14 @@ def test_a_configuration_that_cannot_be_run_is_refused(
 
 
 def run_site(text: str) -> dict[str, str]:
-    return _fronts.nginx_files(
+    return fronts.nginx_files(
         host="127.1.2.3", port=9999, upstream="unix:/run/x/s", folder=Path("/run/x"),
         site=SITE, text=text, public=Path("/project/public"),
     )  # fmt: skip
 
 
 def test_only_three_lines_of_a_site_are_replaced() -> None:
-    before = _installed.read(project_root(Path(__file__)), SITE)
+    before = installed.read(project_root(Path(__file__)), SITE)
     files = run_site(before)
     pairs = zip(before.splitlines(), files["site.conf"].splitlines(), strict=True)
     assert [new.strip() for old, new in pairs if old != new] == [
@@ -326,16 +317,16 @@ def test_only_three_lines_of_a_site_are_replaced() -> None:
 def test_a_place_that_is_missing_or_there_twice_is_refused(
     line: str, what: str, times: int
 ) -> None:
-    text = _installed.read(project_root(Path(__file__)), SITE)
+    text = installed.read(project_root(Path(__file__)), SITE)
     assert text.count(line) == 1
     with pytest.raises(InputError, match=f"exactly one .*{what}.* has {times}"):
         run_site(text.replace(line, "\n    ".join([line] * times)))
 
 
 def test_the_virtual_host_runs_this_project_with_this_interpreter() -> None:
-    text = _installed.read(project_root(Path(__file__)), "deploy/apache/mod_wsgi.conf")
+    text = installed.read(project_root(Path(__file__)), "deploy/apache/mod_wsgi.conf")
     launch = dataclasses.replace(TCP, app="a.wsgi:application")
-    files = _fronts.apache_site_files(launch, "mod_wsgi.conf", text, Path("/project/public"))
+    files = fronts.apache_site_files(launch, "mod_wsgi.conf", text, Path("/project/public"))
     site = files["site.conf"]
     assert "<VirtualHost 127.1.2.3:9999>" in site
     assert "WSGIScriptAlias / /project/a/wsgi.py" in site
@@ -346,7 +337,7 @@ def test_the_virtual_host_runs_this_project_with_this_interpreter() -> None:
 
 def test_a_command_keeps_its_options() -> None:
     words = ["uvicorn", "--host=0.0.0.0", "--port", "8000", "--x", "y", "myproject.asgi:app"]
-    assert _installed.command(words, host="127.1.2.3", port=9, app="m:a") == [
+    assert installed.command(words, host="127.1.2.3", port=9, app="m:a") == [
         "uvicorn", "--host=127.1.2.3", "--port", "9", "--x", "y", "m:a"
     ]  # fmt: skip
     one = server("uvicorn", command=words)

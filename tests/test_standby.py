@@ -12,46 +12,49 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import _procfs, _standby, load
-from gatewaylab.arrivals import ConstantRate
-from gatewaylab.delay import until
 from gatewaylab.errors import LoadError
-from gatewaylab.reference import reference_server
+from gatewaylab.guard import procfs
+from gatewaylab.load import run as load
+from gatewaylab.load import standby
+from gatewaylab.load.request import get
+from gatewaylab.measure.delay import until
+from gatewaylab.measure.reference import reference_server
+from gatewaylab.model.arrivals import ConstantRate
 
 
 def ended(pid: int) -> bool:
-    return _procfs.start_time(pid) is None
+    return procfs.start_time(pid) is None
 
 
 @pytest.fixture(autouse=True)
 def alone() -> Iterator[None]:
     """Nothing stands by before or after."""
-    _standby._end()
+    standby._end()
     yield
-    _standby._end()
+    standby._end()
 
 
-def waiting() -> _standby.Generator | None:
-    return _standby._waiting.get(os.getpid())
+def waiting() -> standby.Generator | None:
+    return standby._waiting.get(os.getpid())
 
 
 def small(target: str) -> int:
     """One small job; how many requests were sent."""
-    _, report = load.run(target, load.get("/"), ConstantRate(50), seconds=0.1, warmup=0)
+    _, report = load.run(target, get("/"), ConstantRate(50), seconds=0.1, warmup=0)
     return report.sent
 
 
 def test_each_job_has_a_fresh_process_that_was_started_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    taken: list[_standby.Generator] = []
-    take = _standby.take
+    taken: list[standby.Generator] = []
+    take = standby.take
 
-    def noted() -> _standby.Generator:
+    def noted() -> standby.Generator:
         taken.append(take())
         return taken[-1]
 
-    monkeypatch.setattr(_standby, "take", noted)
+    monkeypatch.setattr(standby, "take", noted)
     with reference_server() as server:
         for _ in range(3):
             before = waiting()
@@ -68,39 +71,39 @@ def test_each_job_has_a_fresh_process_that_was_started_ahead(
 
 
 def test_one_stands_by_however_often_it_is_asked_for() -> None:
-    _standby.prepare()
+    standby.prepare()
     first = waiting()
-    _standby.prepare()
+    standby.prepare()
     assert waiting() is first
     assert first is not None
-    assert _standby.take() is first
+    assert standby.take() is first
     assert waiting() is None
-    _standby._dismiss(first)
+    standby._dismiss(first)
     assert ended(first.process.pid)
 
 
 def test_one_that_was_killed_is_replaced() -> None:
     with reference_server() as server:
         open_before = len([*Path("/proc/self/fd").iterdir()])
-        _standby.prepare()
+        standby.prepare()
         first = waiting()
         assert first is not None
         first.process.kill()
         first.process.wait()
         assert small(server.url) == 5
-        _standby._end()
+        standby._end()
         # Nothing of the three stays open, nor as a zombie.
         assert len([*Path("/proc/self/fd").iterdir()]) == open_before
-    assert not _procfs.below(os.getpid())
+    assert not procfs.below(os.getpid())
 
 
 def test_a_job_that_is_given_up_ends_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    _standby.prepare()
+    standby.prepare()
     job = waiting()
     assert job is not None
     monkeypatch.setattr(load, "_STARTUP", -30.5)  # the limit is over before the job is
     with reference_server() as server, pytest.raises(LoadError, match="did not finish"):
-        load.run(server.url, load.get("/"), ConstantRate(10), seconds=30, warmup=0, deadline=1)
+        load.run(server.url, get("/"), ConstantRate(10), seconds=30, warmup=0, deadline=1)
     assert ended(job.process.pid)
     assert waiting() is None
 
@@ -112,7 +115,7 @@ def test_a_thread_that_ends_takes_no_generator_with_it() -> None:
         thread.start()
         thread.join()
         assert waiting() is None  # nobody stands by that would die with the thread
-        _standby.prepare()
+        standby.prepare()
         ready = waiting()
         assert ready is not None
         thread = threading.Thread(target=small, args=[server.url])
@@ -123,9 +126,9 @@ def test_a_thread_that_ends_takes_no_generator_with_it() -> None:
 
 def test_what_stood_by_last_ends_with_the_program() -> None:
     code = (
-        "from gatewaylab import _standby\n"
-        "_standby.prepare()\n"
-        "print(*(one.process.pid for one in _standby._waiting.values()))"
+        "from gatewaylab.load import standby\n"
+        "standby.prepare()\n"
+        "print(*(one.process.pid for one in standby._waiting.values()))"
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended(int(said.stdout))  # at the latest when its owner is
@@ -134,13 +137,13 @@ def test_what_stood_by_last_ends_with_the_program() -> None:
 
 OWNER = """
 import os, time
-from gatewaylab import _standby
-_standby.prepare()
-mine = _standby._waiting[os.getpid()].process.pid
+from gatewaylab import standby
+standby.prepare()
+mine = standby._waiting[os.getpid()].process.pid
 if os.fork() == 0:
-    known = len([one for pid, one in _standby._waiting.items() if pid == os.getpid()])
-    _standby.prepare()
-    other = _standby._waiting[os.getpid()].process.pid
+    known = len([one for pid, one in standby._waiting.items() if pid == os.getpid()])
+    standby.prepare()
+    other = standby._waiting[os.getpid()].process.pid
     print(known, mine, other, os.getpid(), flush=True)
     time.sleep(600)
 time.sleep(600)
@@ -169,13 +172,13 @@ def test_a_fork_starts_its_own_and_each_ends_with_its_owner() -> None:
 
 
 def test_a_fork_that_ends_leaves_its_owners_alone() -> None:
-    _standby.prepare()
+    standby.prepare()
     mine = waiting()
     assert mine is not None
     fork = os.fork()
     if not fork:
         try:
-            _standby._end()
+            standby._end()
         finally:
             os._exit(0)
     os.waitpid(fork, 0)
@@ -183,7 +186,7 @@ def test_a_fork_that_ends_leaves_its_owners_alone() -> None:
 
 
 def test_one_without_a_job_ends_when_its_input_does() -> None:
-    one = _standby._started()
+    one = standby._started()
     with one, one.process:
         answer, complaint = one.process.communicate(b"", timeout=120)
     assert (one.process.returncode, answer, complaint) == (0, b"", b"")

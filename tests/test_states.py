@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import states
-from gatewaylab.acceptance import Reason
 from gatewaylab.errors import ResultError
-from gatewaylab.evidence import Evidence
-from gatewaylab.results import Bounds
-from gatewaylab.states import Attempt, StateRecord, derive, recalled
+from gatewaylab.publish import states
+from gatewaylab.publish.acceptance import Reason
+from gatewaylab.publish.states import Attempt, StateRecord, derive, recalled
+from gatewaylab.records.effects import Bounds
+from gatewaylab.records.evidence import Evidence
 from tests import builders
 
 MEASURED = "2026-01-01T00:00:00+00:00"  # of the builder's evidence

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from gatewaylab.errors import InputError, RefusedError
-from gatewaylab.stats import (
+from gatewaylab.model.stats import (
     MAX_BLOCKS,
     RatioEstimate,
     attained_confidence,

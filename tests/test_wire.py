@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gatewaylab import _wire
-from gatewaylab._wire import Columns, Heads, Tally, decode
+from gatewaylab.load import wire
+from gatewaylab.load.wire import Columns, Heads, Tally, decode
 
 USUAL = b"HTTP/1.1 200 OK\r\nServer-Timing: app;dur=12.345\r\nX-Worker: 7/70\r\nX-Started: 5.000001"
 
@@ -61,7 +61,7 @@ def test_a_run_of_many_answers_reads_them_on_the_way_and_reads_the_same(
 ) -> None:
     heads = [USUAL.replace(b"12.345", b"%d.000" % i) for i in range(1_000)]
     at_the_end = read(*heads)
-    monkeypatch.setattr(_wire, "KEPT_HEADS", 100)
+    monkeypatch.setattr(wire, "KEPT_HEADS", 100)
     found = Heads(len(heads))
     for row, head in enumerate(heads):
         found[row] = head
@@ -92,7 +92,7 @@ def test_what_is_written_piece_by_piece_is_read_back() -> None:
 def test_the_closed_model_adds_rows_and_only_those_are_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_wire, "_GROWTH", 2)
+    monkeypatch.setattr(wire, "_GROWTH", 2)
     columns = Columns(array("d"))
     for i in range(5):
         assert columns.add(float(i)) == i

@@ -1,5 +1,5 @@
 // How many slots a load needs: the form above the table of "Which should you use?".
-// The formula is Erlang's, as in gatewaylab/queueing.py; a test holds both against each other.
+// The formula is Erlang's, as in gatewaylab/model/queueing.py; a test holds both against each other.
 
 /** The fewest slots with which at most `share` of the requests finds all of them busy. */
 function slotsNeeded(offered, share) {

@@ -15,10 +15,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from gatewaylab import __version__, arrivals, load
+from gatewaylab import __version__
 from gatewaylab.errors import BuildError, GatewaylabError, InputError
-from gatewaylab.results import LoadRecord, save
-from gatewaylab.servers import project_root, servers_table
+from gatewaylab.load import run as load
+from gatewaylab.load.request import split_url
+from gatewaylab.model import arrivals
+from gatewaylab.records.results import LoadRecord
+from gatewaylab.records.storage import save
+from gatewaylab.servers.registry import project_root, servers_table
 
 app = typer.Typer(
     name="gatewaylab",
@@ -114,7 +118,7 @@ def load_command(
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"{out.absolute().parent} is not a folder; make it, or save elsewhere")
     plan = arrivals.parse_arrivals(kind.value, rate)
-    target, request = load.split_url(url)
+    target, request = split_url(url)
     samples, report = load.run(
         target,
         request,
@@ -265,7 +269,7 @@ def rehearse(
 def _rehearsal() -> tuple[ModuleType, Any]:
     """The rehearsals, and the book that they are about."""
     book = _publishing().Book(project_root())
-    return importlib.import_module("gatewaylab.rehearsal"), book
+    return importlib.import_module("gatewaylab.publish.rehearsal"), book
 
 
 @app.command()
@@ -276,7 +280,7 @@ def aa(
     ] = None,
 ) -> None:
     """Compare a server with itself, over and over; status 1 if over 5 % differ, or none is left."""
-    calibration = importlib.import_module("gatewaylab.calibration")
+    calibration = importlib.import_module("gatewaylab.truth.calibration")
 
     def tell(record: Any) -> None:
         left = record.seconds / record.comparisons * (comparisons - record.comparisons)
@@ -312,7 +316,7 @@ def selfcheck_command(
 
     A line is inconclusive where what was lost to others explains its error.
     """
-    selfcheck = importlib.import_module("gatewaylab.selfcheck")
+    selfcheck = importlib.import_module("gatewaylab.truth.selfcheck")
     told = Console(stderr=True, highlight=False)
     lines = selfcheck.run(name or None, progress=told.out)
     if as_json:

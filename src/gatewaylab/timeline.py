@@ -70,6 +70,3 @@ def _union(spans: list[tuple[float, float]]) -> float:
         total += max(0.0, ended - max(begun, last))
         last = max(last, ended)
     return total
-
-
-__all__ = ["STARTED_HERE", "at_work", "loaded", "seconds", "systems", "under_load"]

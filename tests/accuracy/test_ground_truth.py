@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gatewaylab import selfcheck
-from gatewaylab.arrivals import Closed, ConstantRate, Poisson
-from gatewaylab.load import get, run
-from gatewaylab.noise import findings
-from gatewaylab.queueing import stall_latencies
-from gatewaylab.reference import reference_server
-from gatewaylab.results import GeneratorReport, Samples
-from gatewaylab.selfcheck import CHECKS
+from gatewaylab.load.request import get
+from gatewaylab.load.run import run
+from gatewaylab.load.samples import GeneratorReport, Samples
+from gatewaylab.measure.noise import findings
+from gatewaylab.measure.reference import reference_server
+from gatewaylab.model.arrivals import Closed, ConstantRate, Poisson
+from gatewaylab.model.queueing import stall_latencies
+from gatewaylab.truth import selfcheck
+from gatewaylab.truth.checks import CHECKS
 from tests.support.disturbed import unless_disturbed
 
 Floats = NDArray[np.float64]

@@ -46,21 +46,27 @@ import numpy as np
 import psutil
 import pytest
 
-from gatewaylab import _procfs, _raw, _standby, compare, load, noise
-from gatewaylab._http1 import encode
-from gatewaylab._wire import Job
-from gatewaylab.arrivals import ConstantRate
-from gatewaylab.delay import until
-from gatewaylab.disturbance import MARGIN
 from gatewaylab.errors import InvalidTrialError
-from gatewaylab.load import Request, _results, get, run
-from gatewaylab.noise import Watch, findings
-from gatewaylab.outcome import CENSORED, Setup, setup
-from gatewaylab.process import Running, serve
-from gatewaylab.reference import ceiling, reference_server
-from gatewaylab.results import ERRORS, GeneratorReport, LoadRecord, Samples, Trial
-from gatewaylab.results import load as load_result
-from gatewaylab.servers import Server, server
+from gatewaylab.guard import procfs
+from gatewaylab.guard.serve import Running, serve
+from gatewaylab.load import raw, standby
+from gatewaylab.load import run as load
+from gatewaylab.load.http1 import encode
+from gatewaylab.load.request import Request, get
+from gatewaylab.load.run import _results, run
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
+from gatewaylab.load.wire import Job
+from gatewaylab.measure import compare, noise
+from gatewaylab.measure.delay import until
+from gatewaylab.measure.disturbance import MARGIN
+from gatewaylab.measure.noise import Watch, findings
+from gatewaylab.measure.outcome import CENSORED, Setup, setup
+from gatewaylab.measure.reference import ceiling, reference_server
+from gatewaylab.measure.rules import RULES
+from gatewaylab.model.arrivals import ConstantRate
+from gatewaylab.records.results import LoadRecord, Trial
+from gatewaylab.records.storage import load as load_result
+from gatewaylab.servers.registry import Server, server
 from tests.accuracy.test_ground_truth import (
     GENERATOR,
     SERVER,
@@ -96,7 +102,7 @@ class Recorded:
     def names_without(self, rule: str) -> set[str]:
         """The rules that find something when one is taken out."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(noise, "RULES", tuple(r for r in noise.RULES if r.name != rule))
+            patch.setattr(noise, "RULES", tuple(r for r in RULES if r.name != rule))
             return self.names()
 
 
@@ -130,7 +136,10 @@ def generator_of(owner: int) -> int | None:
         if entry.name.isdigit():
             try:
                 parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
-                if parent == owner and b"gatewaylab._generator" in (entry / "cmdline").read_bytes():
+                if (
+                    parent == owner
+                    and b"gatewaylab.load.generator" in (entry / "cmdline").read_bytes()
+                ):
                     return int(entry.name)
             except OSError:
                 continue
@@ -178,7 +187,7 @@ def test_a_generator_that_shares_its_core_is_refused() -> None:
     assert_caught(trial, *caught)
 
 
-class _Sluggish(_raw.Loop):
+class _Sluggish(raw.Loop):
     """Sleeps 5 ms in the send path, now and then."""
 
     def _send(self, connection: Any, row: int) -> None:
@@ -187,9 +196,9 @@ class _Sluggish(_raw.Loop):
         super()._send(connection, row)
 
 
-@pytest.mark.parametrize(("kind", "refused"), [(_Sluggish, True), (_raw.Loop, False)])
+@pytest.mark.parametrize(("kind", "refused"), [(_Sluggish, True), (raw.Loop, False)])
 @unless_disturbed(0.005)
-def test_a_slow_send_path_is_refused(kind: type[_raw.Loop], refused: bool) -> None:
+def test_a_slow_send_path_is_refused(kind: type[raw.Loop], refused: bool) -> None:
     plan = ConstantRate(200).plan(2, 0)
     with reference_server("delay", hold=0.05, pin=SERVER) as server:  # 5 ms are a tenth of it
         host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
@@ -226,15 +235,15 @@ def strangers(count: int) -> Iterator[list[int]]:
     )
     said = subprocess.run([sys.executable, "-c", start], check=True, capture_output=True, text=True)
     hogs = [int(line) for line in said.stdout.split()]
-    born = {pid: _procfs.start_time(pid) for pid in hogs}
+    born = {pid: procfs.start_time(pid) for pid in hogs}
     try:
         yield hogs
     finally:
         for pid in hogs:
-            if born[pid] is not None and _procfs.start_time(pid) == born[pid]:
+            if born[pid] is not None and procfs.start_time(pid) == born[pid]:
                 os.kill(pid, signal.SIGKILL)
         assert until(
-            lambda: not any(_procfs.start_time(pid) == born[pid] is not None for pid in hogs),
+            lambda: not any(procfs.start_time(pid) == born[pid] is not None for pid in hogs),
             within=60,
         ), "a stranger does not end"
 
@@ -252,7 +261,7 @@ def watched_trials(count: int) -> list[Recorded]:
 @pytest.mark.parametrize("count", [1, 2])
 def test_strangers_that_compute_are_on_record(count: int) -> None:
     with strangers(count) as hogs:
-        assert not {*hogs} & _procfs.below(os.getpid())
+        assert not {*hogs} & procfs.below(os.getpid())
         trials = watched_trials(5)
     used = [trial.health["foreign_cpu"] for trial in trials]
     print(f"foreign CPU {min(used):.2f} to {max(used):.2f} cores")
@@ -460,7 +469,7 @@ def test_a_client_without_descriptors_is_refused(tmp_path: Path) -> None:
     assert_caught(trial, "errors", "sent")
 
 
-class _Capped(_raw.Loop):
+class _Capped(raw.Loop):
     """Has at most four connections; what is due meanwhile waits inside the client."""
 
     def __init__(self, job: Job) -> None:
@@ -548,14 +557,14 @@ def test_two_hours_of_the_wall_clock_change_no_duration(
     with reference_server("delay", hold=0.03, pin=SERVER) as ready:
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setenv("JUMPING", clock)
-        _standby._end()  # it has the clock of before
+        standby._end()  # it has the clock of before
         try:
             samples, report = run(
                 ready.url, get("/"), ConstantRate(50), seconds=2.5, warmup=0,
                 transport=transport, pin=GENERATOR,
             )  # fmt: skip
         finally:
-            _standby._end()  # it has the clock that jumps
+            standby._end()  # it has the clock that jumps
     assert (tmp_path / "loaded").exists()
     trial = Recorded(samples, report, judged={"hold": 0.03})
     wrong = trial.names() & {"sent", "errors", "time order", "impossible latency"}

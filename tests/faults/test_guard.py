@@ -22,11 +22,12 @@ from typing import Any
 import httpx
 import pytest
 
-from gatewaylab import _ports, _procfs, _registry
-from gatewaylab.delay import until
 from gatewaylab.errors import ServerError, ServerStartError
-from gatewaylab.process import Running, serve, sweep
-from gatewaylab.servers import SERVERS, Interface, Server, server
+from gatewaylab.guard import ports, procfs, runs
+from gatewaylab.guard.serve import Running, serve, sweep
+from gatewaylab.measure.delay import until
+from gatewaylab.servers.registry import Server, server
+from gatewaylab.servers.specs import SERVERS, Interface
 from tests.support.owner import ROOT, Facts, owner, started, wait_until_gone
 
 pytestmark = pytest.mark.live
@@ -68,7 +69,7 @@ def freeze(facts: Facts, *, guard_too: bool) -> None:
 def outer_and_inner(facts: Facts) -> tuple[int, int]:
     """The two halves of a guard: the inner one is the other's child."""
     first, second = (pid for pid, _ in facts.guard)
-    return (first, second) if second in _procfs.below(first) else (second, first)
+    return (first, second) if second in procfs.below(first) else (second, first)
 
 
 # The owner is killed
@@ -77,7 +78,7 @@ def outer_and_inner(facts: Facts) -> tuple[int, int]:
 @pytest.mark.parametrize("name", SERVERS)
 def test_no_server_outlives_a_killed_owner(name: str) -> None:
     with owner(wanted(name)) as them:
-        assert not _ports.bindable(them.runs[0].host, them.runs[0].port)
+        assert not ports.bindable(them.runs[0].host, them.runs[0].port)
         them.kill()
         wait_until_gone(them.runs, CLEAN_WITHIN)
 
@@ -92,12 +93,12 @@ def test_no_server_outlives_a_killed_owner_without_a_namespace(name: str) -> Non
 
 def test_a_killed_owner_leaves_no_folder_and_no_entry() -> None:
     with owner(wanted("waitress")) as them:
-        runs = _registry.home() / "runs"
+        folder = runs.home() / "runs"
         identity = them.runs[0].identity
-        assert (runs / f"{identity}.json").exists()
+        assert (folder / f"{identity}.json").exists()
         them.kill()
         wait_until_gone(them.runs, CLEAN_WITHIN)
-        assert not list(runs.glob(f"{identity}*"))
+        assert not list(folder.glob(f"{identity}*"))
 
 
 def test_a_front_goes_with_its_server(namespace: bool) -> None:
@@ -111,7 +112,7 @@ def test_an_owner_killed_while_it_starts_a_server_leaves_nothing(
     delay: float, session_folder: str
 ) -> None:
     code = (
-        "import sys; from gatewaylab.process import serve; from gatewaylab.servers import server\n"
+        "import sys; from gatewaylab import serve, server\n"
         f"print('.', flush=True)\nwith serve(server('hypercorn', app={ASGI!r})): sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -121,11 +122,11 @@ def test_an_owner_killed_while_it_starts_a_server_leaves_nothing(
         process.stdout.read(1)
         time.sleep(delay)
         process.kill()
-    runs = _registry.home() / "runs"
+    folder = runs.home() / "runs"
 
     def clean() -> bool:
         sweep()  # an owner that dies between its entry and its guard leaves the entry to this
-        return not list(runs.glob("*"))
+        return not list(folder.glob("*"))
 
     assert until(clean, within=CLEAN_WITHIN)
 
@@ -385,7 +386,7 @@ def test_a_port_leased_by_another_run_is_refused() -> None:
 def test_an_impostor_on_the_same_port_is_refused_while_the_server_starts(tmp_path: Path) -> None:
     def join() -> None:
         # The server's socket is there before its application, which waits for the gate.
-        if until(lambda: bool(_ports.owners("127.0.0.1", 9175)), within=60):
+        if until(lambda: bool(ports.owners("127.0.0.1", 9175)), within=60):
             with stranger("127.0.0.1", 9175, share=True):
                 gate.touch()
                 over.wait(60)
@@ -460,7 +461,7 @@ def test_an_application_that_listens_beyond_loopback_is_refused() -> None:
 
 def test_a_gigabyte_of_log_neither_blocks_the_server_nor_fills_the_disk() -> None:
     with serve(tiny("waitress", "flood")) as running:
-        folder = _registry.home() / "runs" / running.identity
+        folder = runs.home() / "runs" / running.identity
         largest, end = 0, time.monotonic() + 300
         while "the flood is over" not in running.log_tail(3):
             assert time.monotonic() < end, "the flood was held up"
@@ -492,13 +493,13 @@ def test_secrets_stay_out_of_the_log() -> None:
 @pytest.mark.parametrize("role", ["owner", "guard"])
 def test_a_forged_entry_leaves_a_stranger_untouched(role: str) -> None:
     """An entry may claim any process; only one that carries the run's identity is ended."""
-    runs = _registry.home() / "runs"
-    entry = runs / "0123456789abcdef.json"
+    folder = runs.home() / "runs"
+    entry = folder / "0123456789abcdef.json"
     with subprocess.Popen(["sleep", "300"]) as someone:
         try:
             dead, named = [2**22 + 1, 1], [someone.pid, started(someone.pid)]
             values = {
-                "run": entry.stem, "boot": _procfs.boot_id(), "owner": dead, "guard": dead,
+                "run": entry.stem, "boot": procfs.boot_id(), "owner": dead, "guard": dead,
                 "processes": [named],
             }  # fmt: skip
             values[role] = named if role == "guard" else [someone.pid, 1]
@@ -512,7 +513,7 @@ def test_a_forged_entry_leaves_a_stranger_untouched(role: str) -> None:
 
 
 def test_the_janitor_ends_what_carries_the_identity_of_a_dead_owners_run() -> None:
-    run = _registry.new_run()
+    run = runs.new_run()
     env = {"GATEWAYLAB_RUN": run.identity}
     with subprocess.Popen(["/bin/sleep", "300"], env=env) as left:
         assert sweep() == []  # its owner is this process, and lives
@@ -526,16 +527,16 @@ def test_the_janitor_ends_what_carries_the_identity_of_a_dead_owners_run() -> No
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"run": "another"}', "null"])
 def test_an_unreadable_entry_is_removed(text: str) -> None:
-    entry = _registry.home() / "runs" / "00000000deadbeef.json"
+    entry = runs.home() / "runs" / "00000000deadbeef.json"
     entry.write_text(text)
     assert sweep() == []
     assert not entry.exists()
 
 
 def test_an_entry_of_an_earlier_boot_ends_nothing() -> None:
-    run = _registry.new_run()
+    run = runs.new_run()
     with subprocess.Popen(["/bin/sleep", "300"], env={"GATEWAYLAB_RUN": run.identity}) as other:
-        run.entry.write_text(run.entry.read_text().replace(_procfs.boot_id(), "another-boot"))
+        run.entry.write_text(run.entry.read_text().replace(procfs.boot_id(), "another-boot"))
         assert sweep() == []
         assert other.poll() is None
         assert not run.folder.exists()
@@ -552,7 +553,7 @@ def test_an_ordinary_user_gets_a_namespace_or_two_halves(session_folder: str) ->
     os.chown(folder, int(nobody), int(nobody))
     Path(session_folder).chmod(0o755)
     code = (
-        "import os\nfrom gatewaylab.process import serve\nfrom gatewaylab.servers import server\n"
+        "import os\nfrom gatewaylab import serve, server\n"
         f"with serve(server('mod_wsgi', app={WSGI!r})) as running:\n"
         "    running.verify()\n    print(os.getuid(), running.alive())"
     )

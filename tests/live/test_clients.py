@@ -9,26 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gatewaylab._procfs import asleep
-from gatewaylab.clients import (
-    Reply,
-    ask,
-    echoes,
-    inside,
-    leave,
-    most_at_once,
-    settled,
-    slow_bodies,
-    slow_heads,
-    span,
-    streams,
-    together,
-    websockets,
-)
-from gatewaylab.delay import until
-from gatewaylab.load import get, post
-from gatewaylab.process import Running, serve
-from gatewaylab.servers import server
+from gatewaylab.guard.procfs import asleep
+from gatewaylab.guard.serve import Running, serve
+from gatewaylab.load.clients import Reply, ask, inside, most_at_once, settled, span, together
+from gatewaylab.load.crowds import echoes, leave, slow_bodies, slow_heads, streams, websockets
+from gatewaylab.load.request import get, post
+from gatewaylab.measure.delay import until
+from gatewaylab.servers.registry import server
 
 pytestmark = pytest.mark.live
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from gatewaylab import _procfs
-from gatewaylab.delay import until
-from gatewaylab.servers import SERVERS
+from gatewaylab.guard import procfs
+from gatewaylab.measure.delay import until
+from gatewaylab.servers.specs import SERVERS
 from tests.support.owner import ROOT
 
 pytestmark = pytest.mark.live
@@ -21,15 +21,15 @@ CODE = """
 import json
 import os
 from contextlib import ExitStack
-from gatewaylab import _procfs
-from gatewaylab.process import serve
+from gatewaylab import procfs
+from gatewaylab.guard.serve import serve
 from gatewaylab.servers import server
 
 stack, pids = ExitStack(), []
 for name in NAMES:
     running = stack.enter_context(serve(server(name, app="raw")))
     pids += [*running.pids(), *running.guard_pids()]
-print(json.dumps([os.getpid(), *[(pid, _procfs.start_time(pid)) for pid in pids]]))
+print(json.dumps([os.getpid(), *[(pid, procfs.start_time(pid)) for pid in pids]]))
 """
 
 
@@ -51,9 +51,9 @@ def test_no_server_of_any_kind_outlives_a_killed_notebook_kernel() -> None:
         assert len(processes) >= 2 * len(names)
         os.kill(kernel, signal.SIGKILL)
         gone = until(
-            lambda: not [pid for pid, at in processes if _procfs.start_time(pid) == at], within=60
+            lambda: not [pid for pid, at in processes if procfs.start_time(pid) == at], within=60
         )
-        left = [pid for pid, at in processes if _procfs.start_time(pid) == at]
+        left = [pid for pid, at in processes if procfs.start_time(pid) == at]
         assert gone, f"still there: {left}"
     finally:
         client.stop_channels()

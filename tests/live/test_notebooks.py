@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import compare, evidence, publish, readings, timeline
-from gatewaylab.compare import Setup
-from gatewaylab.execution import read_notebook
-from gatewaylab.results import Trial
-from gatewaylab.servers import project_root
+from gatewaylab import timeline
+from gatewaylab.measure import compare, readings
+from gatewaylab.measure.outcome import Setup
+from gatewaylab.publish.book import Book
+from gatewaylab.publish.execution import read_notebook
+from gatewaylab.records import staging
+from gatewaylab.records.results import Trial
+from gatewaylab.servers.registry import project_root
 from tests import builders
 
 pytestmark = pytest.mark.live
@@ -45,14 +48,14 @@ def test_noise_leaves_inconclusive_claims(
     monkeypatch.setattr(compare, "_trial", noisy)
     monkeypatch.setattr(timeline, "systems", lambda: timeline.STARTED_HERE)
     monkeypatch.setattr(readings, "_read", lambda *_: (1.0, math.inf))
-    monkeypatch.setenv(evidence.STAGING_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     monkeypatch.chdir(project_root())
-    book = publish.Book(project_root())
+    book = Book(project_root())
     names: dict[str, object] = {}
     for cell in read_notebook(book.root / f"notebooks/{name}.md").cells:
         if cell.cell_type == "code":
             exec(compile(cell.source, name, "exec"), names)
-    parts = evidence.Staging(tmp_path).parts()
+    parts = staging.Staging(tmp_path).parts()
     timed = [c for c in parts["claims"] if c.effect is not None and c.effect.comparison in NAMES]
     assert timed
     assert all(claim.verdict == "inconclusive" for claim in timed)

@@ -8,13 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from gatewaylab import load
-from gatewaylab.arrivals import ConstantRate
-from gatewaylab.delay import until
-from gatewaylab.noise import Watch
-from gatewaylab.process import Running, serve
-from gatewaylab.results import ERRORS
-from gatewaylab.servers import NGINX, SERVERS, Interface, Server, server
+from gatewaylab.guard.serve import Running, serve
+from gatewaylab.load import run as load
+from gatewaylab.load.request import get
+from gatewaylab.load.samples import ERRORS
+from gatewaylab.measure.delay import until
+from gatewaylab.measure.noise import Watch
+from gatewaylab.model.arrivals import ConstantRate
+from gatewaylab.servers.registry import Server, server
+from gatewaylab.servers.specs import NGINX, SERVERS, Interface
 from tests.contract import check_http_contract, check_websocket_contract
 
 pytestmark = pytest.mark.live
@@ -138,7 +140,7 @@ def test_keeps_its_processes_under_a_sound_load(name: str) -> None:
     with serve(here(name, app="raw", workers=workers)) as running:
         with Watch(own=running.pids) as watch:
             # One connection a request: uWSGI closes them without a word, at times under a request.
-            request = load.get("/hello", Connection="close")
+            request = get("/hello", Connection="close")
             samples, report = load.run(
                 running.target, request, ConstantRate(30), seconds=2, warmup=0
             )

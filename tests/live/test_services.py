@@ -10,10 +10,10 @@ import psycopg
 import pytest
 import redis as redis_client
 
-from gatewaylab import _procfs, services
-from gatewaylab.delay import until
 from gatewaylab.errors import ServerMissingError, ServerStartError
-from gatewaylab.services import SERVICES, missing_services, postgres, redis
+from gatewaylab.guard import procfs, services
+from gatewaylab.guard.services import SERVICES, missing_services, postgres, redis
+from gatewaylab.measure.delay import until
 
 pytestmark = pytest.mark.live
 
@@ -24,8 +24,8 @@ def needs(name: str) -> pytest.MarkDecorator:
 
 
 def listens_on_a_port(pids: set[int]) -> bool:
-    own = _procfs.socket_inodes(pids)
-    return any(one.inode in own for one in _procfs.listeners())
+    own = procfs.socket_inodes(pids)
+    return any(one.inode in own for one in procfs.listeners())
 
 
 @needs("postgresql")
@@ -42,7 +42,7 @@ def test_postgresql_answers_over_its_own_socket_and_nowhere_else(
         assert row == ("20",)
         assert not listens_on_a_port(service.pids())
         pids = service.pids()
-    assert not pids & set(_procfs.all_pids())
+    assert not pids & set(procfs.all_pids())
     assert not service.folder.exists()
 
 
@@ -89,7 +89,7 @@ def test_redis_answers_over_its_own_socket_and_nowhere_else() -> None:
             assert client.ping()
         assert not listens_on_a_port(service.pids())
         pids = service.pids()
-    assert not pids & set(_procfs.all_pids())
+    assert not pids & set(procfs.all_pids())
 
 
 @pytest.mark.parametrize("name", SERVICES)

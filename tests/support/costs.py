@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gatewaylab.arrivals import Closed
-from gatewaylab.load import get, run
-from gatewaylab.reference import reference_server
+from gatewaylab.load.request import get
+from gatewaylab.load.run import run
+from gatewaylab.measure.reference import reference_server
+from gatewaylab.model.arrivals import Closed
 
 CORES = sorted(os.sched_getaffinity(0))
 GENERATOR, SERVER = CORES[0], CORES[-1]

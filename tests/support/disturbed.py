@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gatewaylab.delay import Delay
+from gatewaylab.measure.delay import Delay
 
 #: How often a measurement is made before it is given up.
 TRIES = 3

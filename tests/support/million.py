@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Runs in the place of gatewaylab._generator.
+#: Runs in the place of gatewaylab.load.generator.
 GENERATOR = """
 import gc, re, sys, time
 from array import array
 
 from gatewaylab import _generator
-from gatewaylab._wire import Columns, Tally
+from gatewaylab.load.wire import Columns, Tally
 
 HEAD = (
     b"HTTP/1.1 200 OK\\r\\nserver: uvicorn\\r\\ndate: Sat, 22 Nov 2025 10:00:00 GMT\\r\\n"
@@ -79,9 +79,9 @@ from array import array
 import numpy as np
 
 from gatewaylab import _standby, load, noise
-from gatewaylab._wire import Job
-from gatewaylab.arrivals import ConstantRate
-from gatewaylab.results import Trial
+from gatewaylab.load.wire import Job
+from gatewaylab.model.arrivals import ConstantRate
+from gatewaylab.records.results import Trial
 
 script, report, trace = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
 _standby._COMMAND = (sys.executable, script, report)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatewaylab import _ports, _procfs, _registry
-from gatewaylab.process import serve, sweep
-from gatewaylab.servers import server
+from gatewaylab.guard import ports, procfs, runs
+from gatewaylab.guard.serve import serve, sweep
+from gatewaylab.servers.registry import server
 
 ROOT = Path(__file__).parents[2]
 Process = tuple[int, int]  # pid and start time
@@ -74,16 +74,16 @@ class Facts:
     def left(self) -> list[str]:
         """What is still there of it, in words."""
         known = {pid for pid, began in self.processes + self.guard if began == started(pid)}
-        run = _registry._run(self.identity)
-        left = [_procfs.describe(pid) for pid in sorted(known | set(_registry.members(run)))]
-        if not _ports.bindable(self.host, self.port):
+        run = runs._run(self.identity)
+        left = [procfs.describe(pid) for pid in sorted(known | set(runs.members(run)))]
+        if not ports.bindable(self.host, self.port):
             left.append(f"port {self.port}")
         return left
 
 
 def started(pid: int) -> int | None:
     """Start time of a living process."""
-    return _procfs.start_time(pid)
+    return procfs.start_time(pid)
 
 
 class Owner:

@@ -15,8 +15,8 @@ from bookext import wording
 from bookext.build import Piece, paragraph, span
 from bookext.domain import depends_on, link, quoted
 from bookext.shelf import shelf_of
-from gatewaylab.evidence import Evidence
-from gatewaylab.states import STATES, StateRecord
+from gatewaylab.publish.states import STATES, StateRecord
+from gatewaylab.records.evidence import Evidence
 
 #: What the banner says first.
 _HEADS = {

@@ -1,6 +1,6 @@
 """``{slot-calculator}``: how many slots a load needs, as a table and as a small form.
 
-The table is computed here, by :mod:`gatewaylab.queueing`, and is all that a reader without
+The table is computed here, by :mod:`gatewaylab.model.queueing`, and is all that a reader without
 scripts sees. The form appears when ``slots.js`` runs; it computes the same thing for other
 numbers. What the table says stands in its cells as data, too, so that a test can hold the two
 against each other.
@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
 from gatewaylab.errors import InputError
-from gatewaylab.queueing import erlang_c
+from gatewaylab.model.queueing import erlang_c
 
 #: At most this share of the requests may find every slot busy.
 SHARE = 0.05

@@ -22,7 +22,7 @@ from bookext.domain import book_of, depends_on_all, depends_on_claim, link
 from bookext.roles import anchor, badge
 from bookext.shelf import UnknownReferenceError, shelf_of
 from bookext.strip import strip
-from gatewaylab.evidence import ClaimRecord, CommonVerdict, SabotageRecord
+from gatewaylab.records.evidence import ClaimRecord, CommonVerdict, SabotageRecord
 
 LOGGER = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from bookext.cards import ClaimDirective, common_badge
 from bookext.domain import link
 from bookext.roles import anchor, badge
 from bookext.standings import consult, doubt, doubtful
-from gatewaylab.evidence import ClaimRecord, CommonVerdict
+from gatewaylab.records.evidence import ClaimRecord, CommonVerdict
 
 LOGGER = logging.getLogger(__name__)
 

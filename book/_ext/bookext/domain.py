@@ -20,7 +20,7 @@ from sphinx.util.nodes import make_refnode
 from sphinx.util.osutil import relative_uri
 
 from bookext.shelf import shelf_of
-from gatewaylab.evidence import ClaimRecord
+from gatewaylab.records.evidence import ClaimRecord
 
 
 class BookDomain(Domain):

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gatewaylab import queueing
-from gatewaylab.arrivals import Closed, parse_arrivals
 from gatewaylab.errors import InputError, RefusedError
-from gatewaylab.evidence import Evidence
-from gatewaylab.results import AGAIN, Readings, Trial, quantile_of
-from gatewaylab.servers import SERVERS
+from gatewaylab.model import queueing
+from gatewaylab.model.arrivals import Closed, parse_arrivals
+from gatewaylab.model.quantiles import quantile_of
+from gatewaylab.records.evidence import Evidence
+from gatewaylab.records.results import AGAIN, Readings, Trial
+from gatewaylab.servers.specs import SERVERS
 
 Kind = Literal["latency", "throughput"]
 

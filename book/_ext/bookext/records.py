@@ -16,10 +16,10 @@ from bookext.banner import state_badge
 from bookext.build import Piece, box, fields, paragraph, span, table
 from bookext.domain import book_of, depends_on, depends_on_all, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
-from gatewaylab.environment import Environment
-from gatewaylab.evidence import Evidence, SystemRecord
-from gatewaylab.results import Comparison, Readings, Trial
-from gatewaylab.states import StateRecord
+from gatewaylab.publish.states import StateRecord
+from gatewaylab.records.environment import Environment
+from gatewaylab.records.evidence import Evidence, SystemRecord
+from gatewaylab.records.results import Comparison, Readings, Trial
 
 LOGGER = logging.getLogger(__name__)
 

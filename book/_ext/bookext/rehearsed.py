@@ -21,11 +21,11 @@ from bookext.build import Piece, paragraph, span, table
 from bookext.domain import depends_on, link
 from bookext.roles import anchor
 from bookext.shelf import shelf_of
-from gatewaylab.calibration import AARecord
 from gatewaylab.errors import ResultError
-from gatewaylab.noisy import NoiseRecord
-from gatewaylab.results import load
-from gatewaylab.stability import OUTCOME_MARKS, Outcome, StabilityRecord
+from gatewaylab.publish.noisy import NoiseRecord
+from gatewaylab.publish.stability import OUTCOME_MARKS, Outcome, StabilityRecord
+from gatewaylab.records.storage import load
+from gatewaylab.truth.twins import AARecord
 
 LOGGER = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from bookext import wording
 from bookext.build import span
 from bookext.domain import depends_on, depends_on_claim, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
-from gatewaylab.evidence import ClaimRecord
-from gatewaylab.results import Effect
+from gatewaylab.records.effects import Effect
+from gatewaylab.records.evidence import ClaimRecord
 
 LOGGER = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from sphinx.environment import BuildEnvironment
 
-from gatewaylab import states
-from gatewaylab.claims import catalogue
+from gatewaylab.claims.catalogue import catalogue
 from gatewaylab.errors import ResultError
-from gatewaylab.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
-from gatewaylab.states import StateRecord
+from gatewaylab.publish import states
+from gatewaylab.publish.states import StateRecord
+from gatewaylab.records.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
 
 
 class UnknownReferenceError(Exception):

@@ -18,7 +18,7 @@ from sphinx.config import Config
 
 from bookext import icons, wording
 from bookext.shelf import Shelf, shelf_of
-from gatewaylab.evidence import ClaimRecord, Evidence, schema
+from gatewaylab.records.evidence import ClaimRecord, Evidence, schema
 
 #: Where the site will be served, for example ``https://example.org/book/``; unset: unknown.
 SITE_VARIABLE = "BOOK_SITE_URL"

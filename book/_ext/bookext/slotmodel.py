@@ -22,7 +22,7 @@ from bookext.build import Piece, box, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, link
 from bookext.points import Collection, Errors, Kind, Point, collect, errors
 from bookext.shelf import shelf_of
-from gatewaylab.figures import WAITING, Picture, canvas, show
+from gatewaylab.show.figures import WAITING, Picture, canvas, present
 
 LOGGER = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def draw(found: Collection) -> Picture:
         "Measured values over predicted ones, on logarithmic axes, with the diagonal on which "
         f"they would be equal. {' '.join(sentences)}"
     )
-    return show(figure, alt=alt, caption=_caption(found, sentences))
+    return present(figure, alt=alt, caption=_caption(found, sentences))
 
 
 def _caption(found: Collection, sentences: Sequence[str]) -> str:

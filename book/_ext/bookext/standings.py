@@ -12,7 +12,7 @@ from bookext import wording
 from bookext.build import span
 from bookext.domain import depends_on_claim
 from bookext.shelf import UnknownReferenceError, shelf_of
-from gatewaylab.evidence import ClaimRecord
+from gatewaylab.records.evidence import ClaimRecord
 
 LOGGER = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import html
 import math
 
 from bookext import wording
-from gatewaylab.evidence import ClaimRecord
+from gatewaylab.records.evidence import ClaimRecord
 
 _WIDTH, _HEIGHT, _EDGE = 320, 46, 14
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from gatewaylab.evidence import ClaimRecord, ValueRecord
-from gatewaylab.results import Effect
-from gatewaylab.states import StateRecord
+from gatewaylab.publish.states import StateRecord
+from gatewaylab.records.effects import Effect
+from gatewaylab.records.evidence import ClaimRecord, ValueRecord
 
 #: What stands where a number would be, had it been measured.
 NOT_MEASURED = "not measured on this machine"

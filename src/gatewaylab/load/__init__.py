@@ -1,0 +1,4 @@
+"""Requests, and who sends them: the generator, its transports, and single clients.
+
+May import: `errors`, `timeline`, `model`, `servers`, `guard`.
+"""

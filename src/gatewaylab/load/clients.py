@@ -1,0 +1,227 @@
+"""Clients that behave as visitors do: all at once, on a bad line, silent, staying, leaving early.
+
+They show behaviour: who was answered, in which order, how often. They run in this process and
+share its interpreter lock, so they are exact to some milliseconds; latency is measured by `load`.
+Everything here connects to loopback only, and a ``with`` block ends what it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol, TypeVar
+
+import httpx
+
+from gatewaylab import timeline
+from gatewaylab.errors import InputError
+from gatewaylab.guard import procfs
+from gatewaylab.load import http1
+from gatewaylab.load.request import Request, Target, address, get
+
+Result = TypeVar("Result")
+
+#: A server has settled when all its threads wait in so many looks, so many seconds apart.
+_LOOKS, _APART = 3, 0.01
+
+
+class Listening(Protocol):
+    """What clients need to know of a server; `serve.Running` is one."""
+
+    @property
+    def target(self) -> Target:
+        """Its loopback address."""
+
+
+class Watched(Listening, Protocol):
+    """What they need to know to see it come to rest; `serve.Running` is one."""
+
+    def pids(self) -> set[int]:
+        """Its processes."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one request came to.
+
+    Attributes:
+        status: HTTP status; None when no answer came.
+        headers: by name in lower case. body: as far as it came.
+        http_version: ``HTTP/1.1`` or ``HTTP/2``; empty without an answer.
+        begun: monotonic clock when the request was sent, in seconds.
+        seconds: from there to the end of the answer, or to giving up.
+        pieces: from there to each piece of the body, in seconds.
+        error: why there is no whole answer, the exception's name; empty when there is one.
+    """
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes
+    http_version: str
+    begun: float
+    seconds: float
+    pieces: tuple[float, ...]
+    error: str = ""
+
+    @property
+    def ended(self) -> float:
+        """Monotonic clock at the end of the answer, in seconds."""
+        return self.begun + self.seconds
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8; bytes that are not become replacement characters."""
+        return self.body.decode(errors="replace")
+
+
+def ask(server: Listening, request: Request | str, *, timeout: float = 30.0) -> Reply:
+    """Send one request, a whole one or a path to GET, on a connection of its own.
+
+    Args:
+        timeout: seconds without a byte after which the client gives up.
+    """
+    return together(server, [request], timeout=timeout)[0]
+
+
+def together(
+    server: Listening,
+    requests: Sequence[Request | str],
+    *,
+    timeout: float = 30.0,
+    http2: bool = False,
+    apart: float = 0.0,
+) -> list[Reply]:
+    """Send all requests at once and wait for every answer, in the order of the requests.
+
+    Args:
+        timeout: seconds without a byte after which a client gives up.
+        http2: send them as the streams of one HTTP/2 connection without TLS, in prior knowledge
+            (RFC 9113, section 3.3); otherwise each has an HTTP/1.1 connection of its own.
+        apart: seconds between one request and the next.
+    """
+    whole = [get(one) if isinstance(one, str) else one for one in requests]
+    host, port = address(server.target)
+
+    async def run() -> list[Reply]:
+        transport = httpx.AsyncHTTPTransport(
+            # Nothing here speaks TLS; by default httpx would read the system's certificates first,
+            # which takes longer than most answers do.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            http1=not http2,
+            http2=http2,
+            uds=None if port else host,
+            limits=httpx.Limits(
+                max_connections=1 if http2 else None,
+                max_keepalive_connections=1 if http2 else 0,
+            ),
+        )
+        base = f"http://{host}:{port}" if port else "http://localhost"
+        async with httpx.AsyncClient(
+            transport=transport, base_url=base, timeout=timeout, trust_env=False
+        ) as client:
+
+            async def later(place: int, request: Request) -> Reply:
+                await asyncio.sleep(place * apart)
+                return await _exchange(client, request)
+
+            return await asyncio.gather(*(later(*each) for each in enumerate(whole)))
+
+    return _elsewhere(run)
+
+
+def span(replies: Sequence[Reply]) -> float:
+    """Seconds from the first request's start to the last answer's end."""
+    return max(reply.ended for reply in replies) - min(reply.begun for reply in replies)
+
+
+def inside(reply: Reply) -> tuple[float, float]:
+    """When a request came to the demo application, and when its answer was ready there.
+
+    Both by the monotonic clock, as the headers of every answer tell; what a client, the network or
+    a queue before the application add is not in them.
+    """
+    came = float(reply.headers["x-started"])
+    return came, came + float(reply.headers["server-timing"].partition("dur=")[2]) / 1000
+
+
+def most_at_once(intervals: Iterable[Sequence[float]]) -> int:
+    """How many of these intervals, each from a moment to a later one, most share one moment.
+
+    Where one ends as the next begins they share none.
+    """
+    steps = [step for begun, ended in intervals for step in ((begun, 1), (ended, -1))]
+    return max(accumulate(change for _, change in sorted(steps)), default=0)
+
+
+async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
+    begun = time.monotonic()
+    body = b""
+    pieces: list[float] = []
+    status: int | None = None
+    headers: dict[str, str] = {}
+    version = error = ""
+    try:
+        async with client.stream(
+            request.method, request.path, headers=list(request.headers),
+            content=request.body or None,
+        ) as response:  # fmt: skip
+            status, version = response.status_code, response.http_version
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            async for piece in response.aiter_raw():
+                pieces.append(time.monotonic() - begun)
+                body += piece
+    except httpx.HTTPError as problem:
+        error = type(problem).__name__
+    seconds = time.monotonic() - begun
+    return Reply(status, headers, body, version, begun, seconds, tuple(pieces), error)
+
+
+def _elsewhere(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a coroutine in a thread of its own: a notebook's thread has a running loop already."""
+
+    async def whole() -> Result:
+        return await work()
+
+    with timeline.under_load(), ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, whole()).result()
+
+
+def settled(server: Watched, *, within: float = 30.0) -> bool:
+    """Wait until a server has done all that it can with what it was sent, and say whether it has.
+
+    Then each of its threads waits for something, and none runs or is ready to. However slow the
+    machine is, it has noticed every client, and who has no answer by now gets none before somebody
+    sends more or leaves. A view that waits for a time is not told from one that waits for a client.
+    """
+    pids, seen, end = server.pids(), 0, time.monotonic() + within
+    while seen < _LOOKS and time.monotonic() < end:
+        time.sleep(_APART)
+        seen = seen + 1 if procfs.asleep(pids) else 0
+    return seen == _LOOKS
+
+
+def _encoded(request: Request | str) -> bytes:
+    one = get(request) if isinstance(request, str) else request
+    return http1.encode(one.method, "localhost", one.path, one.headers, one.body)
+
+
+def _connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
+    host, port = address(server.target)
+    if port:
+        return socket.create_connection((host, port), timeout)
+    if not hasattr(socket, "AF_UNIX"):
+        raise InputError("this system has no unix sockets; let the server listen on TCP")
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(host)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

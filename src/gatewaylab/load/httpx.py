@@ -1,0 +1,91 @@
+"""The client that readers know, as a second transport at low rates.
+
+It costs up to 2 ms of CPU a request, so its own latency is part of what it reports. Stamps come
+from httpcore's trace events, which lie right beside its reads and writes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import httpx
+import uvloop
+
+from gatewaylab.load.loops import columns_for, drive
+from gatewaylab.load.wire import BODY, CONNECT, PROTOCOL, RESET, STATUS, Columns, Job, Tally
+
+
+def run(job: Job) -> tuple[Columns, Tally]:
+    """Send the plan (or play the closed clients) and return what was seen."""
+    seen: tuple[Columns, Tally] = uvloop.run(_run(job))
+    return seen
+
+
+async def _run(job: Job) -> tuple[Columns, Tally]:
+    transport = httpx.AsyncHTTPTransport(
+        uds=None if job.port else job.host,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+    )
+    host = f"[{job.host}]" if ":" in job.host else job.host
+    base = f"http://{host}:{job.port}" if job.port else "http://localhost"
+    tally = Tally()
+    async with httpx.AsyncClient(transport=transport, base_url=base, timeout=None) as client:  # noqa: S113 - the plan's deadline cancels
+        columns, zero = columns_for(job)
+
+        async def exchange(row: int, _: int) -> None:
+            async def stamp(event: str, __: dict[str, Any]) -> None:
+                if event in (
+                    "connection.connect_tcp.started",
+                    "connection.connect_unix_socket.started",
+                    "http11.send_request_headers.started",
+                ):
+                    if columns.sent_at[row] != columns.sent_at[row]:  # NaN: the first of them
+                        columns.sent_at[row] = time.monotonic()
+                elif event == "http11.receive_response_headers.complete":
+                    columns.first_byte_at[row] = time.monotonic()
+                elif event in (
+                    "connection.connect_tcp.complete",
+                    "connection.connect_unix_socket.complete",
+                ):
+                    tally.connections += 1
+
+            columns.error[row] = await _exchange(job, client, columns, row, stamp)
+
+        await drive(job, columns, tally, zero, exchange)
+    # A lower bound: more connections than were ever needed at once means that some were replaced.
+    tally.reconnects = max(0, tally.connections - tally.peak_in_flight)
+    return columns, tally
+
+
+async def _exchange(
+    job: Job, client: httpx.AsyncClient, columns: Columns, row: int, stamp: Any
+) -> int:
+    try:
+        response = await client.request(
+            job.method,
+            job.path,
+            headers=job.headers,
+            content=job.body or None,
+            extensions={"trace": stamp},
+        )
+    except httpx.ConnectError:
+        columns.sent_at[row] = math.nan
+        return CONNECT
+    except httpx.RemoteProtocolError as error:
+        return RESET if "disconnected" in str(error) else PROTOCOL
+    except (httpx.NetworkError, httpx.TimeoutException):
+        return RESET
+    except httpx.HTTPError:
+        return PROTOCOL
+    columns.finished_at[row] = time.monotonic()
+    columns.status[row] = response.status_code
+    if job.trace:
+        lines = [b"%s: %s" % pair for pair in response.headers.raw]
+        columns.heads[row] = b"\r\n".join([b"", *lines])
+    if not job.accepts(response.status_code):
+        return STATUS
+    if job.expected_body is not None and response.content != job.expected_body:
+        return BODY
+    return 0

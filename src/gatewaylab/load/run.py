@@ -1,0 +1,337 @@
+"""Put load on a server from a process of its own, and bring back raw samples.
+
+The plan of scheduled starts is made here, before anything is sent; the generator only follows it.
+Nothing is computed from the samples but the few lines that the command line prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import ssl
+import subprocess
+import time
+from array import array
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewaylab import timeline
+from gatewaylab.errors import InputError, LoadError, RefusedError
+from gatewaylab.load import http1, standby
+from gatewaylab.load.request import Request, Target, address
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
+from gatewaylab.load.wire import DEADLINE, FLOAT_COLUMNS, Job, decode
+from gatewaylab.model.arrivals import Arrivals, Closed
+from gatewaylab.model.quantiles import quantile_of
+
+TRANSPORTS = ("raw", "httpx", "websocket")
+
+#: httpx costs up to 2 ms of CPU a request; above this rate it would measure itself.
+HTTPX_MAX_RATE = 100.0
+
+_STARTUP = 30.0
+
+
+def run(
+    target: Target,
+    request: Request,
+    arrivals: Arrivals,
+    *,
+    seconds: float,
+    warmup: float = 1.0,
+    seed: int = 0,
+    deadline: float = 10.0,
+    transport: str = "raw",
+    trace: bool = True,
+    pin: int | None = None,
+    connections: int = 8,
+) -> tuple[Samples, GeneratorReport]:
+    """Measure one trial, with connections of its own.
+
+    The plan spans ``warmup + seconds``, and all of its samples come back; a statistic uses those
+    with ``scheduled_at >= warmup``. A request that has no answer ``deadline`` seconds after its
+    scheduled start is censored: ``finished_at`` is NaN and its error ``deadline``. A request that
+    failed (``connect``, ``reset``, ``protocol``) has no ``finished_at`` either; an answer with the
+    wrong status or body has one, and the error ``status`` or ``body``.
+
+    In the closed model ``scheduled_at`` is when the client meant to send: after the last answer
+    and its think time.
+
+    Args:
+        target: the server, on this machine only.
+        request: what each arrival sends. Over WebSocket its path and body.
+        arrivals: when; planned, or closed clients.
+        seconds: length of the measured window. warmup: seconds before it.
+        seed: of the plan.
+        deadline: seconds from scheduled start to giving up.
+        transport: ``raw`` (the timing path), ``httpx`` (at most 100 requests/s) or ``websocket``.
+        trace: keep the apps' own timing headers.
+        pin: the core that the generator runs on.
+        connections: how many connections the WebSocket transport opens beforehand in the open
+            model; messages go round them in turn.
+
+    Raises:
+        InputError: an argument makes no sense, or the target is not on loopback.
+        LoadError: the generator failed, or no connection was ever made.
+    """
+    host, port = address(target)
+    _check(arrivals, seconds, warmup, deadline, transport, pin, connections)
+    plan: NDArray[np.float64] = np.empty(0)
+    clients, think = 0, 0.0
+    if isinstance(arrivals, Closed):
+        clients, think = arrivals.clients, arrivals.think
+    else:
+        plan = arrivals.plan(warmup + seconds, seed)
+        if len(plan) == 0:
+            raise InputError("the plan is empty: measure longer or raise the rate")
+    name = f"[{host}]" if ":" in host else host
+    authority = f"{name}:{port}" if port else "localhost"
+    job = Job(
+        transport=transport,
+        host=host,
+        port=port,
+        request=http1.encode(
+            request.method, authority, request.path, request.headers, request.body
+        ),
+        method=request.method,
+        path=request.path,
+        headers=list(request.headers),
+        body=request.body,
+        expected=list(request.expected),
+        expected_body=request.expected_body,
+        clients=clients,
+        think=think,
+        duration=warmup + seconds,
+        deadline=deadline,
+        trace=trace,
+        pin=pin,
+        parent=os.getpid(),
+        lifeline=-1,
+        connections=connections,
+        plan=array("d", plan.tobytes()),
+    )
+    answer = _generate(job, warmup + seconds + deadline + _STARTUP)
+    samples, report = _results(answer, job, plan)
+    if report.connections == 0:
+        raise LoadError(f"no connection to {target} could be made: is a server listening there?")
+    return samples, report
+
+
+def _generate(job: Job, limit: float) -> bytes:
+    generator = standby.take()
+    process, job = generator.process, dataclasses.replace(job, lifeline=generator.lifeline)
+    with generator, process:
+        try:
+            with timeline.under_load():
+                answer, complaint = process.communicate(job.encode(), timeout=limit)
+        except subprocess.TimeoutExpired as error:
+            raise LoadError(f"the load generator did not finish in {limit:.0f} s") from error
+        finally:
+            process.kill()  # does nothing to one that has ended
+    if process.returncode:
+        tail = complaint.decode(errors="replace").strip()[-4000:]
+        raise LoadError(f"the load generator failed (exit status {process.returncode}):\n{tail}")
+    standby.prepare()
+    return answer
+
+
+def _results(answer: bytes, job: Job, plan: NDArray[np.float64]) -> tuple[Samples, GeneratorReport]:
+    try:
+        buffers, workers, tally = decode(answer)
+    except (ValueError, KeyError, TypeError) as problem:
+        raise LoadError(f"the load generator's answer cannot be read: {problem}") from problem
+    zero = tally.monotonic_start
+    columns: dict[str, NDArray[Any]] = {
+        name: np.frombuffer(data, np.float64 if name in FLOAT_COLUMNS else np.int32)
+        for name, data in buffers.items()
+    }
+    for name in FLOAT_COLUMNS:
+        # Service is a length, not a moment. A copy of it, too, or it would keep all the bytes.
+        columns[name] = columns[name] - (0.0 if name == "service" else zero)
+    # The plan itself, without the rounding of adding and subtracting the clock's reading.
+    columns["scheduled_at"] = plan if not job.clients else np.maximum(columns["scheduled_at"], 0.0)
+    error, finished = columns["error"].copy(), columns["finished_at"]
+    with np.errstate(invalid="ignore"):
+        late = finished - columns["scheduled_at"] > job.deadline
+    late |= np.isnan(finished) & (error == 0)
+    error[late] = DEADLINE
+    columns["finished_at"] = np.where(late, np.nan, finished)
+    columns["error"] = error
+    samples = Samples(**columns, workers=tuple(workers))
+    report = GeneratorReport(
+        transport=job.transport,
+        planned=len(samples),
+        sent=int(np.count_nonzero(~np.isnan(samples.sent_at))),
+        connections=tally.connections,
+        reconnects=tally.reconnects,
+        peak_in_flight=tally.peak_in_flight,
+        cpu_seconds=tally.cpu_seconds,
+        wall_seconds=tally.wall_seconds,
+        run_queue_seconds=tally.run_queue_seconds,
+        monotonic_start=zero,
+    )
+    return samples, report
+
+
+def stream(target: Target, request: Request, *, timeout: float = 30.0) -> list[float]:
+    """When each piece of one streamed answer arrived, in seconds from sending the request.
+
+    An event stream is timed by event (at its blank line), any other answer by chunk as read.
+    This runs in the caller's process and is meant for looking at one answer, not for load.
+
+    Raises:
+        InputError: the target is not on loopback.
+        LoadError: the request failed, or its status is not an expected one.
+    """
+    seen: list[float] = []
+    events = 0
+    text = b""
+    with _client(target, timeout) as client:
+        begin = time.monotonic()
+        try:
+            with client.stream(
+                request.method,
+                request.path,
+                headers=list(request.headers),
+                content=request.body or None,
+            ) as response:
+                good = request.expected or range(200, 300)
+                if response.status_code not in good:
+                    raise LoadError(f"{request.path} answered with {response.status_code}")
+                by_event = "text/event-stream" in response.headers.get("content-type", "")
+                for piece in response.iter_raw():
+                    now = time.monotonic() - begin
+                    if not by_event:
+                        seen.append(now)
+                        continue
+                    text += piece
+                    complete = text.replace(b"\r\n", b"\n").count(b"\n\n")
+                    seen.extend([now] * (complete - events))
+                    events = complete
+        except httpx.HTTPError as error:
+            raise LoadError(f"streaming {request.path} failed: {error!r}") from error
+    return seen
+
+
+def constant_body(
+    target: Target, request: Request, *, times: int = 2, timeout: float = 30.0
+) -> bytes | None:
+    """The body that a request is answered with, asked some ``times``; None if they differ.
+
+    Raises:
+        InputError: the target is not on loopback.
+        LoadError: the request failed, or its status is not an expected one.
+    """
+    bodies = set()
+    with _client(target, timeout) as client:
+        for _ in range(times):
+            try:
+                response = client.request(
+                    request.method,
+                    request.path,
+                    headers=list(request.headers),
+                    content=request.body or None,
+                )
+            except httpx.HTTPError as error:
+                raise LoadError(f"asking for {request.path} failed: {error!r}") from error
+            if response.status_code not in (request.expected or range(200, 300)):
+                raise LoadError(f"{request.path} answered with {response.status_code}")
+            bodies.add(response.content)
+    return bodies.pop() if len(bodies) == 1 else None
+
+
+def _client(target: Target, timeout: float) -> httpx.Client:
+    """A client for looking at single answers."""
+    host, port = address(target)
+    name = f"[{host}]" if ":" in host else host
+    base = f"http://{name}:{port}" if port else "http://localhost"
+    # Without TLS there are no certificates to read, which takes longer than a request.
+    transport = httpx.HTTPTransport(
+        uds=None if port else host, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
+    return httpx.Client(transport=transport, base_url=base, timeout=timeout)
+
+
+def summary(
+    samples: Samples,
+    report: GeneratorReport,
+    seconds: float,
+    *,
+    warmup: float = 0.0,
+    deadline: float | None = None,
+) -> dict[str, Any]:
+    """What the command line prints of one run, ready for display (milliseconds, rounded).
+
+    Quantiles that the samples cannot carry are left out; one that falls among the unanswered
+    requests reads ``>= deadline``.
+    """
+    measured = samples.rows(samples.scheduled_at >= warmup)
+    inside = (measured.finished_at < warmup + seconds) & (measured.error == 0)
+    sent = measured.send_lag[~np.isnan(measured.send_lag)]
+    beyond = ">= deadline" if deadline is None else f">= {1e3 * deadline:g}"
+    latency = measured.latency
+
+    def shown(value: float) -> float | str:
+        return round(1e3 * value, 3) if np.isfinite(value) else beyond
+
+    table: dict[str, Any] = {
+        "transport": report.transport,
+        "planned": len(measured),
+        "sent_rate": round(len(sent) / seconds, 2),
+        "throughput": round(int(inside.sum()) / seconds, 2),
+        "errors": {
+            ERRORS[code]: int((measured.error == code).sum())
+            for code in range(1, len(ERRORS))
+            if (measured.error == code).any()
+        },
+    }
+    for p in (0.5, 0.9, 0.95, 0.99):
+        with contextlib.suppress(RefusedError):
+            if len(latency):
+                table[f"p{100 * p:g}_ms"] = shown(quantile_of(latency, p))
+    if len(latency):
+        table["max_ms"] = shown(float(latency.max()))
+    if len(sent):
+        lag = np.sort(sent)
+        for p in (0.5, 0.99):
+            table[f"send_lag_p{100 * p:g}_ms"] = shown(float(lag[int(p * (len(lag) - 1))]))
+    table["connections"] = report.connections
+    table["reconnects"] = report.reconnects
+    return table
+
+
+def _check(
+    arrivals: Arrivals,
+    seconds: float,
+    warmup: float,
+    deadline: float,
+    transport: str,
+    pin: int | None,
+    connections: int,
+) -> None:
+    if not (np.isfinite(seconds) and seconds > 0):
+        raise InputError(f"seconds must be more than 0, not {seconds!r}")
+    if not (np.isfinite(warmup) and warmup >= 0):
+        raise InputError(f"warmup must be 0 or more seconds, not {warmup!r}")
+    if not (np.isfinite(deadline) and deadline > 0):
+        raise InputError(f"deadline must be more than 0 seconds, not {deadline!r}")
+    if transport not in TRANSPORTS:
+        raise InputError(f"unknown transport {transport!r}; choose one of {', '.join(TRANSPORTS)}")
+    if connections < 1:
+        raise InputError(f"connections must be at least 1, not {connections!r}")
+    if pin is not None and pin not in os.sched_getaffinity(0):
+        raise InputError(f"core {pin} is not one that this process may use")
+    if transport == "httpx":
+        if isinstance(arrivals, Closed):
+            rate = arrivals.clients / arrivals.think if arrivals.think else np.inf
+        else:
+            rate = arrivals.rate
+        if rate > HTTPX_MAX_RATE:
+            raise InputError(
+                f"httpx is for at most {HTTPX_MAX_RATE:g} requests/s and this asks for up to "
+                f"{rate:g}; it would measure itself: use transport='raw'"
+            )

@@ -1,0 +1,103 @@
+"""The book's folders, its notebooks, and what was declared and accepted of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gatewaylab.claims.catalogue import Entry, catalogue
+from gatewaylab.publish.execution import read_notebook
+from gatewaylab.records import evidence
+
+
+@dataclass(frozen=True)
+class Book:
+    """The project's folders, all derived from its root."""
+
+    root: Path
+
+    @property
+    def build(self) -> Path:
+        return self.root / "_build"
+
+    @property
+    def evidence(self) -> Path:
+        return self.build / "evidence"
+
+    @property
+    def html(self) -> Path:
+        return self.build / "html"
+
+    @property
+    def cache(self) -> Path:
+        return self.build / ".jupyter_cache"
+
+    def staging(self, notebook: str) -> Path:
+        """Where a running notebook writes its parts."""
+        return self.build / "staging" / notebook
+
+    def state(self, notebook: str) -> Path:
+        """The file that says what the notebook's accepted evidence is worth."""
+        return self.build / "state" / f"{notebook}.json"
+
+    def history(self, notebook: str) -> Path:
+        """The file of the notebook's earlier accepted numbers."""
+        return self.build / "history" / f"{notebook}.json"
+
+    def held(self, notebook: str) -> Path:
+        """The file of a run that waits for a second one to agree."""
+        return self.build / "held" / f"{notebook}.json"
+
+    def notebooks(self) -> list[Path]:
+        """The executable chapters in the order of the table of contents."""
+        toc = yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8"))
+        found: list[Path] = []
+
+        def walk(node: Any) -> None:
+            if isinstance(node, dict):
+                file = node.get("file")
+                if isinstance(file, str) and file.startswith("notebooks/"):
+                    found.append((self.root / file).with_suffix(".md"))
+                for value in node.values():
+                    walk(value)
+            elif isinstance(node, list):
+                for value in node:
+                    walk(value)
+
+        walk(toc)
+        return found
+
+
+def catalogue_of(book: Book, notebook: str) -> dict[str, Entry]:
+    """The declared claims of one notebook."""
+    entries = catalogue(book.root / "book" / "claims")
+    return {k: v for k, v in entries.items() if v.notebook == notebook}
+
+
+def accepted(book: Book, notebook: str) -> evidence.Evidence | None:
+    """The accepted evidence of a notebook; None when there is none.
+
+    Raises:
+        ResultError: there is some, and it cannot be read.
+    """
+    path = book.evidence / f"{notebook}.json"
+    if not path.exists():
+        return None
+    return evidence.read(path)
+
+
+def same_code(path: Path, stored: evidence.Evidence) -> bool:
+    """Whether the notebook at ``path`` still has the code cells that evidence was made by.
+
+    If not, no output may stand beside them.
+    """
+    return _code(read_notebook(path)) == _code(stored.executed)
+
+
+def _code(notebook: Any) -> list[str]:
+    cells = [cell for cell in notebook.get("cells", ()) if cell["cell_type"] == "code"]
+    # A notebook file may have a cell's source as one text or as a list of lines.
+    return ["".join(cell["source"]) for cell in cells]

@@ -1,0 +1,117 @@
+"""Measure the book on a machine that is disturbed on purpose, accepting nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from gatewaylab.errors import InputError, ResultError
+from gatewaylab.publish import build as publish
+from gatewaylab.publish.book import Book
+from gatewaylab.publish.noises import NOISES
+from gatewaylab.publish.noisy import NoiseRecord, Rehearsed
+from gatewaylab.publish.progress import clock
+from gatewaylab.publish.rehearsal import _chosen, _each
+from gatewaylab.publish.stability import (
+    Outcome,
+)
+from gatewaylab.records import environment
+from gatewaylab.records.evidence import ClaimRecord, Verdict
+from gatewaylab.records.storage import load
+
+
+def under_noise(
+    book: Book,
+    noise: str,
+    *,
+    only: Sequence[str] = (),
+    profile: str = "quick",
+    out: Path | None = None,
+    console: Console,
+) -> Rehearsed:
+    """Measure the book while the machine is disturbed on purpose, and print what became of it.
+
+    Args:
+        noise: one of :data:`gatewaylab.publish.noises.NOISES`.
+        only: names of notebooks; then no record is written. All of them when empty.
+        out: the record that this noise's part is replaced in; by default the one that the book
+            prints.
+
+    Raises:
+        InputError: an unknown noise, or one that this user may not make.
+        BuildError: there is no notebook of that name, or a build is running.
+    """
+    if noise not in NOISES:
+        raise InputError(f"no noise {noise!r}; there are: {', '.join(NOISES)}")
+    out = book.root / "book" / "records" / "noise.json" if out is None else out
+    make, what = NOISES[noise]
+    machine = environment.machine_kind()  # of the machine as it is, not as the noise leaves it
+    with publish.exclusive(book):
+        chosen = _chosen(book, only, profile)
+        commit = environment.record(book.root).commit
+        begun, began = datetime.now(UTC), time.monotonic()
+        claims: dict[str, Outcome] = {}
+        sabotages: dict[str, Verdict] = {}
+        errors: dict[str, tuple[str, ...]] = {}
+        with make():
+            for chapter, run in _each(chosen, console):
+                if run.errors:
+                    errors[chapter.name] = run.errors
+                    console.out(*run.errors, sep="\n")
+                for name in chapter.declared:
+                    record = run.records.get(name)
+                    claims[name] = "missing" if record is None else record.verdict
+                    if record is not None and record.sabotage is not None:
+                        sabotages[name] = record.sabotage.verdict
+                    console.out(f"    {name} {_outcome(record)}")
+        found = Rehearsed(
+            what=what,
+            at=begun.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - began, 1),
+            commit=commit,
+            claims=claims,
+            sabotages=sabotages,
+            errors=errors,
+        )
+        if not only:
+            _keep(found, noise, machine, profile, out, console)
+    counts = Counter(claims.values())
+    console.out(
+        f"{noise}, {clock(found.seconds)}: "
+        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        + f"; sabotages: {found.caught} caught, "
+        f"{len(sabotages) - found.caught - found.unnoticed} undecided, {found.unnoticed} supported"
+    )
+    return found
+
+
+def _outcome(record: ClaimRecord | None) -> str:
+    if record is None:
+        return "missing"
+    told = record.verdict + (f" ({record.why})" if record.why else "")
+    if record.sabotage is not None and record.sabotage.verdict != "refuted":
+        told += f", its sabotage {record.sabotage.verdict}"
+    return told
+
+
+def _keep(
+    found: Rehearsed, noise: str, machine: str, profile: str, out: Path, console: Console
+) -> None:
+    """Put one noise's part into the record; a record of another machine is begun anew."""
+    noises: dict[str, Rehearsed] = {}
+    if out.exists():
+        try:
+            old = load(NoiseRecord, out)
+        except ResultError as error:
+            console.out(f"the stored record is unusable and begun anew: {error}")
+        else:
+            if (old.machine, old.profile) == (machine, profile):
+                noises = dict(old.noises)
+    noises[noise] = found
+    ordered = {name: noises[name] for name in NOISES if name in noises}
+    NoiseRecord(machine=machine, profile=profile, noises=ordered).write(out)

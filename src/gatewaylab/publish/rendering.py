@@ -1,0 +1,132 @@
+"""From accepted evidence to the site, and to the README's figure; nothing is measured here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from rich.console import Console
+
+from gatewaylab.errors import BuildError
+from gatewaylab.publish.book import Book, accepted, same_code
+from gatewaylab.publish.execution import read_notebook
+from gatewaylab.show.waterfall import Panel, waterfall
+
+
+def render(book: Book, console: Console) -> Path:
+    """Make the site from accepted evidence; a warning is an error.
+
+    Raises:
+        BuildError: jupyter-book warned or failed. The half-made site is removed, because a
+            second run would not repeat the warnings of pages that did not change.
+    """
+    began = time.monotonic()
+    page, made_from, inputs = book.html / "index.html", book.html / ".inputs", _inputs(book)
+    if page.exists() and made_from.exists() and made_from.read_text(encoding="ascii") == inputs:
+        console.out("nothing to render")
+        return page
+    fill_cache(book)
+    log = book.build / "render.log"
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book.root)]
+    with log.open("w", encoding="utf-8") as out:
+        done = subprocess.run(
+            [*command, "-W", "-n", "--keep-going", "--path-output", str(book.root)],
+            cwd=book.root,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    if done.returncode != 0 or not page.exists():
+        for folder in (book.html, book.build / ".doctrees"):
+            shutil.rmtree(folder, ignore_errors=True)
+        lines = log.read_text(encoding="utf-8").splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
+        raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
+    _downloads(book)
+    made_from.write_text(inputs, encoding="ascii")
+    console.out(f"rendered in {time.monotonic() - began:.1f} s")
+    return page
+
+
+def _inputs(book: Book) -> str:
+    """SHA-256 of all that the site is made from."""
+    folders = ["book", "notebooks", "src", "demo_apps", "deploy"]
+    measured = [book.evidence, *(book.build / name for name in ("state", "history", "held"))]
+    files = [one for one in book.root.iterdir() if one.is_file()]
+    for folder in [*(book.root / name for name in folders), *measured]:
+        files += [one for one in folder.rglob("*") if one.is_file() and one.suffix != ".pyc"]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(book.root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def fill_cache(book: Book) -> None:
+    """Put each notebook's accepted outputs where the renderer looks for them.
+
+    A notebook without evidence is given as "executed, no outputs", since rendering must never
+    start a server; and so is one whose code is not that of its evidence, since no output may stand
+    beside other code.
+    """
+    shutil.rmtree(book.cache, ignore_errors=True)
+    cache = get_cache(str(book.cache))
+    try:
+        for path in book.notebooks():
+            notebook = read_notebook(path)
+            # What a kernel would have told; without it the code is not highlighted.
+            notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+            stored = accepted(book, path.stem)
+            if stored is not None and same_code(path, stored):
+                executed = nbformat.reads(json.dumps(stored.executed), as_version=4)
+                _take_outputs(notebook, executed)
+            cache.cache_notebook_bundle(
+                CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True
+            )
+    finally:
+        cache.db.dispose()  # the cache itself leaves its database open
+
+
+def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNode) -> None:
+    sources = (cell for cell in executed.cells if cell.cell_type == "code")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            source = next(sources)
+            cell.outputs, cell.execution_count = source.outputs, source.execution_count
+
+
+def readme_figure(book: Book, path: Path) -> None:
+    """Write the README's figure from accepted evidence: one trial of two set-ups, as SVG.
+
+    Raises:
+        BuildError: there is no accepted evidence of the notebook that it comes from.
+    """
+    stored = accepted(book, "slow-requests-and-slots")
+    if stored is None:
+        raise BuildError("measure first: scripts/build")
+    comparison = next(one for one in stored.comparisons if one.name == "blocking")
+    shown = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
+    panels = [Panel(name, comparison.of(name)[0], color) for name, color in shown.items()]
+    figure = waterfall(panels)
+    figure.savefig(path, format="svg", facecolor="white", metadata={"Date": None})
+
+
+def _downloads(book: Book) -> None:
+    """Beside each notebook's page, the executed notebook itself; none where there is none."""
+    for path in book.notebooks():
+        stored = accepted(book, path.stem)
+        target = book.html / "notebooks" / f"{path.stem}.ipynb"
+        if stored is None:
+            target.unlink(missing_ok=True)  # of an earlier rendering
+        else:
+            target.write_text(json.dumps(stored.executed, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,203 @@
+"""Private configuration files for nginx (the front) and Apache (the home of mod_wsgi)."""
+
+from __future__ import annotations
+
+import os
+import re
+import site
+import sys
+from pathlib import Path
+
+from gatewaylab.servers.commands import Launch, find_program
+from gatewaylab.servers.installed import APACHE_SITE, NGINX_SITE, substituted
+
+APACHE_MODULES = Path("/usr/lib/apache2/modules")
+
+
+def nginx_main(folder: Path, http: str) -> str:
+    """The main nginx.conf: what stands around a site, and nothing that changes its behaviour.
+
+    Args:
+        folder: where every file that nginx writes goes.
+        http: what the ``http`` block holds besides.
+    """
+    # Only root may name a user; without the line root's workers would become `nobody`,
+    # who can't open a socket in a private folder.
+    user = "user root;\n" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
+    temporary = "\n".join(
+        f"    {kind}_temp_path {folder}/nginx-{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"""\
+{user}worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+{temporary}
+{http}}}
+"""
+
+
+def nginx_conf(*, host: str, port: int, upstream: str, folder: Path) -> str:
+    """An nginx.conf that proxies everything on ``host:port`` to `upstream`.
+
+    Args:
+        upstream: ``host:port`` or ``unix:/path``.
+        folder: where every file that nginx writes goes.
+
+    HTTP/1.1 to the upstream and the ``Upgrade`` map let WebSockets and live streams through;
+    buffering and timeouts are nginx's defaults.
+    """
+    return nginx_main(
+        folder,
+        f"""\
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+    upstream application {{ server {upstream}; }}
+    server {{
+        listen {host}:{port};
+        location / {{
+            proxy_pass http://application;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+    }}
+""",
+    )
+
+
+# What Debian's own main file includes from mime.types, as far as sites here serve files.
+_TYPES = """\
+    types {
+        text/html html; text/css css; text/javascript js; image/svg+xml svg;
+        application/json json; image/png png; font/woff2 woff2;
+    }
+"""
+
+
+def nginx_files(
+    *, host: str, port: int, upstream: str, folder: Path, site: str = "", text: str = "",
+    public: Path = Path(),
+) -> dict[str, str]:  # fmt: skip
+    """The files that nginx is started with, by name.
+
+    Args:
+        host, port, upstream, folder: as for `nginx_conf`.
+        site: name of the site file that is to be run; empty for `nginx_conf`.
+        text: its text. public: the folder that stands for its ``root``.
+
+    Raises:
+        InputError: a place that must be replaced in the site is missing or there twice.
+    """
+    if not site:
+        conf = nginx_conf(host=host, port=port, upstream=upstream, folder=folder)
+        return {"nginx.conf": conf}
+    by = {"listen": f"{host}:{port}", "upstream": upstream, "root": str(public)}
+    return {
+        "nginx.conf": nginx_main(folder, f"{_TYPES}    include {folder}/site.conf;\n"),
+        "site.conf": substituted(text, NGINX_SITE, by, site),
+    }
+
+
+def nginx_command(program: str, folder: Path) -> list[str]:
+    """nginx in the foreground, told not to touch the log path it was compiled with."""
+    return [program, "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+
+
+def apache_files(launch: Launch) -> dict[str, str]:
+    """httpd.conf and the script that mod_wsgi's daemon process imports, by file name.
+
+    Event MPM, daemon mode; everything Apache writes goes to the run's own folder.
+    """
+    module, _, name = launch.app.partition(":")
+    threads = f" threads={launch.slots}" if launch.slots else ""
+    python_path = ":".join([str(launch.project), *site.getsitepackages()])
+    folder = launch.folder
+    httpd = f"""\
+{_apache_main(launch)}\
+WSGIDaemonProcess lab processes={launch.workers}{threads} \
+home={launch.project} python-path={python_path}
+WSGIScriptAlias / {folder}/app.wsgi process-group=lab application-group=%{{GLOBAL}}
+<Directory "{folder}">
+    Require all granted
+</Directory>
+"""
+    return {"httpd.conf": httpd, "app.wsgi": f"from {module} import {name} as application\n"}
+
+
+def apache_site_files(launch: Launch, name: str, text: str, public: Path) -> dict[str, str]:
+    """httpd.conf around a virtual host of the repository, and that host's file.
+
+    Args:
+        name, text: the file's. public: the folder whose ``static`` stands for its static files.
+
+    Raises:
+        InputError: a place that must be replaced in it is missing or there twice.
+    """
+    module = launch.app.partition(":")[0]
+    script = launch.project / f"{module.replace('.', '/')}.py"
+    by = {
+        "listen": f"{launch.host}:{launch.port}",
+        "files": f"{public}/static/",
+        "folder": f"{public}/static",
+        "python-home": sys.prefix,
+        "python-path": str(launch.project),
+        "script": str(script),
+        "scripts": str(script.parent),
+    }
+    return {
+        "httpd.conf": f"{_apache_main(launch)}Include {launch.folder}/site.conf\n",
+        "site.conf": substituted(text, APACHE_SITE, by, name),
+    }
+
+
+def _apache_main(launch: Launch) -> str:
+    folder = launch.folder
+    # Debian builds unixd, log_config and others in; what is compiled in can't be loaded again.
+    # All of these but wsgi are what Debian enables by itself.
+    modules = "\n".join(
+        f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so"
+        for name in ("mpm_event", "authz_core", "alias", "mime", "wsgi")
+    )
+    return f"""\
+ServerName {launch.host}
+ServerRoot "{folder}"
+DefaultRuntimeDir "{folder}"
+PidFile "{folder}/httpd.pid"
+{modules}
+TypesConfig /dev/null
+AddType text/css .css
+AddType text/javascript .js
+AddType text/html .html
+Listen {launch.host}:{launch.port}
+ErrorLog /dev/stderr
+LogLevel warn
+KeepAlive On
+KeepAliveTimeout 5
+MaxKeepAliveRequests 0
+WSGISocketPrefix {folder}/w
+"""
+
+
+def mod_wsgi_python() -> tuple[int, int] | None:
+    """The Python version that the distribution's mod_wsgi was built for, or None without one."""
+    module = APACHE_MODULES / "mod_wsgi.so"
+    if not module.exists():
+        return None
+    match = re.search(rb"libpython(\d)\.(\d+)", module.read_bytes())
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def mod_wsgi_version() -> str | None:
+    """mod_wsgi's own version number, read from the module's text; None without one."""
+    module = APACHE_MODULES / "mod_wsgi.so"
+    if not module.exists() or find_program("apache2") is None:
+        return None
+    match = re.search(rb"\x00([4-9]\.\d+\.\d+)\x00", module.read_bytes())
+    return match[1].decode() if match else None

@@ -1,0 +1,197 @@
+"""The load tools: what each is called, how it paces itself, whether it is here."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from gatewaylab.errors import InputError, LoadError
+from gatewaylab.load.request import address, split_url
+from gatewaylab.servers.commands import find_program
+from gatewaylab.servers.specs import INSTALL, INSTALL_SYSTEM
+from gatewaylab.truth.peers import tools as tools
+from gatewaylab.truth.peers.tools import Ask, Report, Tally
+
+#: How many workers (tasks, users, connections) share a paced load; each asks at its part of it.
+WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One load tool.
+
+    Attributes:
+        name: its key in `PEERS`. title: how tables name it.
+        model: ``open`` when its plan stands whatever the server does, else ``closed``.
+        pacing: what it does at a given rate, and what it calls latency.
+        drops_last: requests still unanswered at the end, one a worker at most, are missing from
+            its count.
+        program: its executable, or None. distribution: its name on PyPI, or None.
+    """
+
+    name: str
+    title: str
+    model: Literal["open", "closed"]
+    pacing: str
+    drops_last: bool
+    program: str | None
+    distribution: str | None
+    tally: Callable[[Ask], Tally]
+    report: Callable[[Ask], Report]
+
+    def available(self) -> bool:
+        """Whether it can be run here."""
+        return self.version() is not None
+
+    def version(self) -> str | None:
+        """The installed version; None when it is not installed, "unknown" when it does not say."""
+        if self.program:
+            found = find_program(self.program)
+            return _program_version(found) if found else None
+        try:
+            return metadata.version(self.distribution or "gatewaylab")
+        except metadata.PackageNotFoundError:
+            return None
+
+    @property
+    def install_hint(self) -> str:
+        """The command line that would make it available."""
+        return INSTALL_SYSTEM if self.program else INSTALL
+
+
+def closed(
+    peer: str | Peer,
+    url: str,
+    connections: int = 8,
+    seconds: float = 1.0,
+    pin: int | None = None,
+) -> Tally:
+    """Let a tool ask as fast as it can, each connection again as soon as it is answered.
+
+    The CPU time of wrk, h2load and hey is that of the whole process. Of the Python ones it is the
+    time between the first request and the last: their imports are not part of the load. wrk takes
+    whole seconds only, so ``seconds`` is rounded up for it.
+
+    Raises:
+        InputError: an argument makes no sense, or the URL is not plain HTTP on loopback.
+        LoadError: the tool is not installed, failed, did not end, or had failing requests.
+    """
+    one = _peer(peer)
+    if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
+        raise InputError(f"connections must be a whole number of at least 1, not {connections!r}")
+    with tempfile.TemporaryDirectory() as folder:
+        return one.tally(_ask(url, connections, 0.0, seconds, pin, folder))
+
+
+def reported(
+    peer: str | Peer,
+    url: str,
+    rate: float = 100.0,
+    seconds: float = 3.0,
+    pin: int | None = None,
+) -> Report:
+    """Ask a tool for ``rate`` requests/s in all over `WORKERS` workers, and take it at its word.
+
+    wrk cannot pace itself: it asks as fast as it can on one connection.
+
+    Raises:
+        InputError: an argument makes no sense, or the URL is not plain HTTP on loopback.
+        LoadError: the tool is not installed, failed, did not end, or had failing requests.
+    """
+    one = _peer(peer)
+    if not 0 < rate < math.inf:
+        raise InputError(f"rate must be finite and more than 0 requests/s, not {rate!r}")
+    with tempfile.TemporaryDirectory() as folder:
+        return one.report(_ask(url, WORKERS, rate, seconds, pin, folder))
+
+
+def _peer(peer: str | Peer) -> Peer:
+    if isinstance(peer, str):
+        if peer not in PEERS:
+            raise InputError(f"unknown load tool {peer!r}; known are: {', '.join(PEERS)}")
+        peer = PEERS[peer]
+    if not peer.available():
+        raise LoadError(
+            f"{peer.title} is not installed on this machine; to install it: {peer.install_hint}"
+        )
+    return peer
+
+
+def _ask(url: str, workers: int, rate: float, seconds: float, pin: int | None, folder: str) -> Ask:
+    target, request = split_url(url)
+    host, port = address(target)
+    if not target.startswith("http://"):
+        raise InputError(f"the tools have only plain HTTP over TCP in common, so not {url!r}")
+    if not 0 < seconds < math.inf:
+        raise InputError(f"seconds must be finite and more than 0, not {seconds!r}")
+    if pin is not None and pin not in os.sched_getaffinity(0):
+        raise InputError(f"core {pin} is not one that this process may use")
+    name = f"[{host}]" if ":" in host else host
+    return Ask(f"http://{name}:{port}{request.path}", workers, rate, seconds, pin, Path(folder))
+
+
+@cache
+def _program_version(program: str) -> str:
+    """What the program says of itself, or what Debian says of the package of its name."""
+    name = Path(program).name
+    option = {"wrk": "-v", "h2load": "--version"}.get(name)
+    command = [program, option] if option else ["dpkg-query", "-Wf", "${Version}", name]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    found = re.search(r"\d+\.\d+(\.\d+)*", said.stdout + said.stderr)
+    return found[0] if found else "unknown"
+
+
+_LATE = "latency from the moment of sending"
+_PEERS = (
+    Peer(
+        "lean", "this book’s generator", "open",
+        "sends at each planned start, whatever is unanswered; latency from the planned start",
+        False, None, None, tools.lean_tally, tools.lean_report,
+    ),
+    Peer(
+        "httpx", "httpx, in a script", "closed",
+        f"{WORKERS} tasks with one client, each sleeping to its next slot; slots missed during a "
+        f"slow answer are dropped; {_LATE}",
+        False, None, "httpx", tools.httpx_tally, tools.httpx_report,
+    ),
+    Peer(
+        "locust", "Locust", "closed",
+        f"{WORKERS} users with constant_throughput; slots missed during a slow answer are "
+        f"dropped; {_LATE}",
+        True, None, "locust", tools.locust_tally, tools.locust_report,
+    ),
+    Peer(
+        "hey", "hey", "closed",
+        f"{WORKERS} workers with a ticker each, which keeps one missed tick and drops the others; "
+        f"{_LATE}",
+        False, "hey", None, tools.hey_tally, tools.hey_report,
+    ),
+    Peer(
+        "h2load", "h2load", "closed",
+        f"{WORKERS} connections; requests missed during a slow answer are sent in a burst after "
+        f"it; {_LATE}",
+        True, "h2load", None, tools.h2load_tally, tools.h2load_report,
+    ),
+    Peer(
+        "wrk", "wrk", "closed",
+        "one connection, no pacing; for an answer that took longer than twice the mean interval "
+        "it adds made-up samples, one for each interval",
+        True, "wrk", None, tools.wrk_tally, tools.wrk_report,
+    ),
+)  # fmt: skip
+
+#: The load tools by name; `Peer.available` tells which of them are here.
+PEERS: Mapping[str, Peer] = MappingProxyType({peer.name: peer for peer in _PEERS})
