@@ -36,7 +36,7 @@ ENTRY = (
     'nuance="n"\nnotebook="some"\nsources=[]\n'
 )
 CLAIM = (
-    "from gatewaylab import behaviour, claim\n"
+    "from gatewaylab.claims.claim import behaviour, claim\n"
     "claim('C01', behaviour('w', [True] * 5, probe='p'),"
     " sabotage=behaviour('s', [False] * 5, probe='p'))"
 )

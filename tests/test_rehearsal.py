@@ -45,7 +45,7 @@ ENTRY = (
     '[{id}]\ntitle="t"\nstatement="s"\nkind="{kind}"\ncommon_verdict="true"\n'
     'nuance="n"\nnotebook="{notebook}"\nsources=[]\n'
 )
-IMPORTS = "from gatewaylab import behaviour, claim"
+IMPORTS = "from gatewaylab.claims.claim import behaviour, claim"
 HELD, FELL = "[True] * 5", "[False] * 5"
 
 

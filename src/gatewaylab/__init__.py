@@ -12,10 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "claims.claim": (
-        "behaviour",
-        "claim",
-    ),
+    "claims.claim": ("claim",),
     "errors": ("ServerStartError",),
     "guard.serve": ("serve",),
     "guard.services": (

@@ -77,12 +77,9 @@ class ClaimDirective(SphinxDirective):
             if reasons:
                 pieces.append(f" ({'; '.join(reasons)})")
             return paragraph(*pieces, classes=["claim-result"])
-        return paragraph(
-            nodes.strong("", "", span(wording.effect(effect), "claim-number")),
-            " ",
-            *self.prose(effect.what),
-            classes=["claim-result"],
-        )
+        number = nodes.strong("", "", span(wording.effect(effect), "claim-number"))
+        what = [] if effect.kind == "behaviour" else [" ", *self.prose(effect.what)]
+        return paragraph(number, *what, classes=["claim-result"])
 
     def _common(self, record: ClaimRecord) -> nodes.container:
         people = paragraph(span("People say", "claim-label"), " “", *self.prose(record.title), "”")

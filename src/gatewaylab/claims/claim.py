@@ -113,12 +113,12 @@ class Stated:
 
 def claim(
     identifier: str,
-    effect: Effect | None,
+    effect: Effect | Sequence[Told] | None,
     *,
     at_least: float | None = None,
     at_most: float | None = None,
     theory: float | None = None,
-    sabotage: Effect | None,
+    sabotage: Effect | tuple[str, Sequence[Told] | None] | None,
     missing: Sequence[str] = (),
 ) -> Stated:
     """State a claim and have it decided.
@@ -128,11 +128,13 @@ def claim(
 
     Args:
         identifier: its entry below ``book/claims/``.
-        effect: what was measured; None together with ``missing`` when it could not be.
+        effect: what was measured, or, of a behaviour, whether it held in each repetition (``None``
+            for one that noise can explain); None together with ``missing`` when it could not be.
         at_least: the threshold of a ratio. at_most: that of a bound, or of a ratio.
         theory: the ratio that the model predicts for this very plan. It gives the threshold:
             half of the prediction on the log scale, ``sqrt(theory)``.
-        sabotage: the same effect on a system changed so that the claim must fail.
+        sabotage: the same effect on a system changed so that the claim must fail; of a behaviour,
+            what was changed, and whether it held in each repetition then.
         missing: systems that this machine lacks.
 
     Raises:
@@ -142,6 +144,8 @@ def claim(
     if identifier not in entries:
         raise ClaimError(f"{identifier} has no entry below book/claims/; declare it there first")
     entry = entries[identifier]
+    if effect is not None and not isinstance(effect, Effect):
+        effect = behaviour("repetitions", effect, probe=identifier.lower())
     rule = _rule(identifier, entry.kind, at_least, at_most, theory)
     idle = {*entry.systems} & timeline.STARTED_HERE - timeline.systems()
     if idle and not missing and not (effect is not None and effect.refused):
@@ -149,6 +153,9 @@ def claim(
             f"{identifier} names {', '.join(sorted(idle))} among its systems, and nothing in this "
             "process has started it; measure with it, or take it off the list"
         )
+    if isinstance(sabotage, tuple):
+        changed, held = sabotage
+        sabotage = None if held is None else behaviour(changed, held, probe=identifier.lower())
     verdict: Verdict = "not measured"
     tried: SabotageRecord | None = None
     if effect is not None:

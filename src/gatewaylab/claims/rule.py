@@ -124,7 +124,7 @@ def describe(effect: Effect) -> str:
         reasons = "; ".join(dict.fromkeys(map(str, effect.refused)))
         return f"{effect.what}: no number ({reasons})"
     if effect.kind == "behaviour":
-        told = f"{effect.what}: {sum(effect.values):.0f} of {effect.blocks} repetitions"
+        told = f"held in {sum(effect.values):.0f} of {effect.blocks} repetitions"
         return told + (f", {effect.undecided} undecided for noise" if effect.undecided else "")
     interval = f"{_number(effect.low)}–{_number(effect.high)}"
     if effect.kind == "quantity":
