@@ -323,7 +323,7 @@ def test_wrong_data_stop_the_comparison_and_are_not_measured_away(
 
     def measure(label: str, one: Setup, block: int, seed: int, window: object) -> Trial:
         asked.append(label)
-        words = "errors: 3 requests ended in 'status', which nobody expects (0 allowed)"
+        words = "errors: 3 requests ended in 'status'; each must be answered (0 allowed)"
         bad = (builders.finding("errors", "wrong data", message=words),)
         return builders.trial(label, block, [0.1], findings=bad if len(asked) == 2 else ())
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from gatewaylab.measure.cores import Cores, chosen
+from gatewaylab.measure.cores import Cores, choose_cores
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,5 @@ def test_the_generator_has_the_last_core_to_itself_where_there_are_two(
     may: set[int], expected: Cores, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: may)
-    assert chosen() == expected
-    assert chosen().apart == apart
+    assert choose_cores() == expected
+    assert choose_cores().apart == apart

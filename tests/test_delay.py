@@ -19,7 +19,7 @@ from gatewaylab.guard import procfs
 from gatewaylab.measure import delay as module
 from gatewaylab.measure.delay import (
     Delay,
-    Told,
+    Held,
     both_ways,
     every,
     opposite,
@@ -28,7 +28,7 @@ from gatewaylab.measure.delay import (
     until,
 )
 
-TOLD: list[Told] = [True, False, None]
+TOLD: list[Held] = [True, False, None]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     ],
 )
 def test_what_came_too_late_may_have_been_held_up(
-    seconds: float, than: float, gone: float, expected: Told
+    seconds: float, than: float, gone: float, expected: Held
 ) -> None:
     assert sooner(seconds, than, lost=gone) is expected
 
@@ -92,14 +92,14 @@ def test_a_block_that_fails_is_measured_all_the_same(lost: Callable[[float], Non
 
 
 @pytest.mark.parametrize("one", TOLD)
-def test_what_is_undecided_has_no_opposite(one: Told) -> None:
+def test_what_is_undecided_has_no_opposite(one: Held) -> None:
     assert opposite(one) is {True: False, False: True, None: None}[one]
     assert opposite(opposite(one)) is one
 
 
 @pytest.mark.parametrize("told", list(itertools.product(TOLD, repeat=3)))
 def test_one_that_does_not_hold_decides_and_one_undecided_leaves_it_open(
-    told: tuple[Told, ...],
+    told: tuple[Held, ...],
 ) -> None:
     expected = False if False in told else None if None in told else True
     assert every(*told) is expected
@@ -124,11 +124,11 @@ def test_observations_are_joined_repetition_by_repetition() -> None:
     ],
 )
 def test_an_undecided_observation_is_made_again_within_a_fifth(
-    seen: list[Told], times: int, expected: list[Told], taken: int
+    seen: list[Held], times: int, expected: list[Held], taken: int
 ) -> None:
-    made: list[Told] = []
+    made: list[Held] = []
 
-    def observe() -> Told:
+    def observe() -> Held:
         made.append(seen[len(made)])
         return made[-1]
 

@@ -111,7 +111,7 @@ def test_there_is_a_stranger_on_each_core_until_the_block_ends(kind: str) -> Non
     if kind in WITH_PRIORITY and not REAL_TIME:
         pytest.skip("needs real-time priority")
     mine = os.sched_getaffinity(0)
-    with noises._strangers(kind):
+    with noises._foreign_processes(kind):
         there = gathered()
         assert until(lambda: all(at_work(kind, pid) for pid in there), within=120)
         assert sorted(core for pid in there for core in os.sched_getaffinity(pid)) == sorted(mine)
@@ -184,7 +184,7 @@ def test_a_second_stranger_that_fails_to_start_ends_the_first(
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     monkeypatch.setattr(subprocess, "Popen", start)
-    with pytest.raises(OSError, match="no more processes"), noises._strangers("burner"):
+    with pytest.raises(OSError, match="no more processes"), noises._foreign_processes("burner"):
         pass
     assert len(started) == 1
     assert strangers() == set()

@@ -41,7 +41,7 @@ _PUBLIC = {
     ),
     "load.run": ("run",),
     "measure.compare": ("compare",),
-    "measure.cores": ("chosen",),
+    "measure.cores": ("choose_cores",),
     "measure.delay": (
         "Delay",
         "both_ways",

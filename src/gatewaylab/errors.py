@@ -54,7 +54,7 @@ class ServerStartError(ServerError):
         exit_code: the exit status, or None while it was still alive.
         elapsed: seconds from start to giving up.
         log_tail: the last lines that it wrote.
-        port_owner: a description of the process that holds the port, if a stranger does.
+        port_owner: a description of the process that holds the port, if a foreign process does.
     """
 
     def __init__(

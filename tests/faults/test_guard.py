@@ -399,7 +399,7 @@ def test_an_impostor_on_the_same_port_is_refused_while_the_server_starts(tmp_pat
             "gunicorn-sync", app=WSGI, env={"TINY": "late", "TINY_GATE": str(gate)},
             extra=["--reuse-port"],
         )  # fmt: skip
-        with refused(late, "stranger", port=9175, **ENOUGH) as caught:
+        with refused(late, "foreign process", port=9175, **ENOUGH) as caught:
             assert f"pid {os.getpid()} " in (caught.value.port_owner or "")
     finally:
         over.set()

@@ -78,7 +78,7 @@ class ClaimDirective(SphinxDirective):
                 pieces.append(f" ({'; '.join(reasons)})")
             return paragraph(*pieces, classes=["claim-result"])
         number = nodes.strong("", "", span(wording.effect(effect), "claim-number"))
-        what = [] if effect.kind == "behaviour" else [" ", *self.prose(effect.what)]
+        what: list[Piece] = [] if effect.kind == "behaviour" else [" ", *self.prose(effect.what)]
         return paragraph(number, *what, classes=["claim-result"])
 
     def _common(self, record: ClaimRecord) -> nodes.container:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from gatewaylab import timeline
 from gatewaylab.claims.catalogue import catalogue
-from gatewaylab.claims.rule import _EFFECTS, FEWEST_REPETITIONS, Rule, _rule, describe
+from gatewaylab.claims.rule import EFFECTS, FEWEST_REPETITIONS, Rule, describe, rule_for
 from gatewaylab.errors import ClaimError
-from gatewaylab.measure.delay import Told
+from gatewaylab.measure.delay import Held
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import (
     ClaimRecord,
@@ -30,7 +30,7 @@ from gatewaylab.records.staging import SABOTAGE_VARIABLE, staging
 MARKS: dict[str, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
 
 
-def behaviour(what: str, held: Sequence[Told], *, probe: str, seed: int = 0) -> Effect:
+def behaviour(what: str, held: Sequence[Held], *, probe: str, seed: int = 0) -> Effect:
     """The effect of a yes/no observation repeated ``len(held)`` times.
 
     Args:
@@ -113,12 +113,12 @@ class Stated:
 
 def claim(
     identifier: str,
-    effect: Effect | Sequence[Told] | None,
+    effect: Effect | Sequence[Held] | None,
     *,
     at_least: float | None = None,
     at_most: float | None = None,
     theory: float | None = None,
-    sabotage: Effect | tuple[str, Sequence[Told] | None] | None,
+    sabotage: Effect | tuple[str, Sequence[Held] | None] | None,
     missing: Sequence[str] = (),
 ) -> Stated:
     """State a claim and have it decided.
@@ -146,7 +146,7 @@ def claim(
     entry = entries[identifier]
     if effect is not None and not isinstance(effect, Effect):
         effect = behaviour("repetitions", effect, probe=identifier.lower())
-    rule = _rule(identifier, entry.kind, at_least, at_most, theory)
+    rule = rule_for(identifier, entry.kind, at_least, at_most, theory)
     idle = {*entry.systems} & timeline.STARTED_HERE - timeline.systems()
     if idle and not missing and not (effect is not None and effect.refused):
         raise ClaimError(
@@ -162,15 +162,18 @@ def claim(
         if sabotage is None:
             raise ClaimError(f"{identifier} has no sabotage: a claim must be able to fail")
         tried = SabotageRecord(what=sabotage.what, effect=sabotage, verdict=rule.decide(sabotage))
-        if effect.kind != sabotage.kind or effect.kind not in _EFFECTS[entry.kind]:
-            raise ClaimError(f"{identifier} is declared as {entry.kind}; its effects are not")
+        if effect.kind != sabotage.kind or effect.kind not in EFFECTS[entry.kind]:
+            raise ClaimError(
+                f"{identifier} is declared as {entry.kind}, and is given {effect.kind} with a "
+                f"sabotage of {sabotage.kind}; give both as {' or '.join(EFFECTS[entry.kind])}"
+            )
         if os.environ.get(SABOTAGE_VARIABLE):
             effect = sabotage
         verdict = rule.decide(effect)
         if verdict == "supported" and tried.verdict != "refuted":
             verdict = "inconclusive"  # a test that does not catch its sabotage shows nothing
         if verdict == "supported" and missing:
-            verdict = "not measured"  # what it says of all was seen of some
+            verdict = "not measured"  # it speaks of systems that are not all here
     elif not missing:
         raise ClaimError(f"{identifier} has no effect; name the missing systems in `missing`")
     record = ClaimRecord(

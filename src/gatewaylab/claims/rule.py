@@ -22,7 +22,7 @@ EQUIVALENT = (math.exp(EQUIVALENCE[0]), math.exp(EQUIVALENCE[1]))
 FEWEST_REPETITIONS = 5
 
 #: The effects that a claim of each measured kind may rest on.
-_EFFECTS: dict[str, tuple[str, ...]] = {
+EFFECTS: dict[str, tuple[str, ...]] = {
     "ratio": ("ratio",),
     "equivalence": ("ratio",),
     "bound": ("ratio", "quantity"),
@@ -142,7 +142,7 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _rule(
+def rule_for(
     identifier: str,
     kind: Kind,
     at_least: float | None,
@@ -153,7 +153,7 @@ def _rule(
         return Rule("always")
     if kind == "equivalence":
         return Rule("equivalent")
-    if kind not in _EFFECTS:
+    if kind not in EFFECTS:
         raise ClaimError(f"{identifier}: a claim of kind {kind} is not stated by a measurement")
     if at_most is not None and at_least is None and theory is None:
         return Rule("at most", at_most)

@@ -78,7 +78,7 @@ def machine_times(text: str, cores: Collection[int] | None = None) -> dict[str, 
     """CPU seconds from ``/proc/stat``: ``busy``, ``steal`` and ``all``.
 
     Interrupt time is in ``all`` and not in ``busy``: no process is charged with it, so it could
-    not be told apart from a stranger's.
+    not be told apart from a foreign process's.
 
     Args:
         cores: which of them to add up; the whole machine when None.

@@ -104,13 +104,13 @@ class Starting:
 
         Raises:
             ServerStartError: it has ended, cannot load its application, shares its address with
-                a stranger, listens beyond loopback, or has run out of time.
+                a foreign process, listens beyond loopback, or has run out of time.
         """
         for address in self._addresses:
             while not self._listens(address):
                 self._pause(f"nobody listens at {address}")
         self._recognise(self._addresses[-1])
-        for address in self._addresses:  # a stranger may have joined while the application loaded
+        for address in self._addresses:  # another may have joined while the application loaded
             self._listens(address)
         reachable = beyond_loopback(self._guarded.pids())
         if reachable:
@@ -123,12 +123,14 @@ class Starting:
         if sock is None:
             return False
         sock.close()
-        owned, strangers = owners_of(self._guarded.pids(), address)
-        if strangers:
+        owned, others = owners_of(self._guarded.pids(), address)
+        if others:
             time.sleep(POLL)  # a process that was just starting or ending may be misjudged
-            owned, strangers = owners_of(self._guarded.pids(), address)
-        if strangers:
-            self._fail(f"{address} is also listened on by a stranger", owner=describe(strangers))
+            owned, others = owners_of(self._guarded.pids(), address)
+        if others:
+            self._fail(
+                f"{address} is also listened on by a foreign process", owner=describe(others)
+            )
         return owned
 
     def _recognise(self, front: Address) -> None:

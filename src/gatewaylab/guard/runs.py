@@ -3,7 +3,7 @@
 ``<temp>/gatewaylab-<uid>/`` (0700) has ``ports/`` with the leases and ``runs/`` with one folder and
 one entry, ``<run>.json``, per server that is up. An entry names the boot, the owner and the guard
 by pid and start time. Whatever it says, a process is ended only if it carries the run's random
-identity itself, so a stale or forged entry cannot point at a stranger.
+identity itself, so a stale or forged entry cannot point at a foreign process.
 """
 
 from __future__ import annotations

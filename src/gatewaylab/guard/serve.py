@@ -111,7 +111,7 @@ class Running:
         return set() if self._guarded is None or self._closed else self._guarded.pids()
 
     def guard_pids(self) -> set[int]:
-        """The two processes of the guard, for those who count all CPU that is not a stranger's."""
+        """The two processes of the guard, which are not foreign to what is measured."""
         return set() if self._guarded is None or self._closed else self._guarded.guard_pids()
 
     def memory(self) -> int:
@@ -142,9 +142,9 @@ class Running:
             raise ServerError(f"{self.server.label} has ended; its last lines:\n{self.log_tail()}")
         tree = self.pids()
         for address in self._addresses():
-            owned, strangers = owners_of(tree, address)
-            if strangers:
-                raise ServerError(f"{address} is shared with {describe(strangers)}")
+            owned, others = owners_of(tree, address)
+            if others:
+                raise ServerError(f"{address} is shared with {describe(others)}")
             if not owned:
                 raise ServerError(f"{self.server.label} no longer listens at {address}")
         reachable = beyond_loopback(tree)

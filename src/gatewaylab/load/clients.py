@@ -206,12 +206,12 @@ def settled(server: Watched, *, within: float = 30.0) -> bool:
     return seen == _LOOKS
 
 
-def _encoded(request: Request | str) -> bytes:
+def encode(request: Request | str) -> bytes:
     one = get(request) if isinstance(request, str) else request
     return http1.encode(one.method, "localhost", one.path, one.headers, one.body)
 
 
-def _connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
+def open_connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
     host, port = address(server.target)
     if port:
         return socket.create_connection((host, port), timeout)

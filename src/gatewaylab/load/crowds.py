@@ -15,14 +15,14 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
 from gatewaylab import timeline
-from gatewaylab.load.clients import Listening, Watched, _connection, _encoded, settled
+from gatewaylab.load.clients import Listening, Watched, encode, open_connection, settled
 from gatewaylab.load.request import Request, address
 
 
 def leave(server: Listening, request: Request | str, *, after: float) -> None:
     """Send a request and hang up ``after`` seconds later, with or without an answer."""
-    with timeline.under_load(), _connection(server) as sock:
-        sock.sendall(_encoded(request))
+    with timeline.under_load(), open_connection(server) as sock:
+        sock.sendall(encode(request))
         time.sleep(after)
 
 
@@ -35,7 +35,7 @@ def slow_heads(server: Watched, clients: int) -> Iterator[None]:
     """
     with timeline.under_load(), contextlib.ExitStack() as stack:
         for _ in range(clients):
-            sock = stack.enter_context(_connection(server))
+            sock = stack.enter_context(open_connection(server))
             sock.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         settled(server)
         yield
@@ -70,7 +70,9 @@ def slow_bodies(
 
     go_on = threading.Event()
     with timeline.under_load(), contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(_connection(server, timeout=timeout)) for _ in range(clients)]
+        socks = [
+            stack.enter_context(open_connection(server, timeout=timeout)) for _ in range(clients)
+        ]
         threads = [threading.Thread(target=upload, args=(one,), daemon=True) for one in socks]
         try:
             for sock, thread in zip(socks, threads, strict=True):
@@ -117,14 +119,14 @@ def streams(
     found = Streams()
     done = threading.Event()
     all_served = threading.Event()
-    sent = _encoded(request)
+    sent = encode(request)
     with (
         timeline.under_load(),
         contextlib.ExitStack() as stack,
         selectors.DefaultSelector() as selector,
     ):
         for place in range(clients):
-            sock = stack.enter_context(_connection(server))
+            sock = stack.enter_context(open_connection(server))
             sock.sendall(sent)
             sock.setblocking(False)
             selector.register(sock, selectors.EVENT_READ, place)

@@ -3,7 +3,7 @@
 It imports what the timing path needs, reads a job from its standard input, runs it and writes the
 raw columns to its standard output. It ends with its owner in either of two ways, because each has
 a gap: the kernel's parent-death signal (lost when the owner's *thread* is not the one that
-matters) and a lifeline pipe (kept open by a stranger that inherited it).
+matters) and a lifeline pipe (kept open by a foreign process that inherited it).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ OK, DEADLINE, CONNECT, RESET, PROTOCOL, STATUS, BODY = range(7)
 FLOAT_COLUMNS = ("scheduled_at", "sent_at", "first_byte_at", "finished_at", "service", "started_at")
 INTEGER_COLUMNS = ("status", "error", "worker")
 
-#: A head is a stranger's text: neither ``1.2.3`` nor 400 digits may count as a number.
+#: A head is a server's text: neither ``1.2.3`` nor 400 digits may count as a number.
 _NUMBER = rb"([0-9]{1,20}(?:\.[0-9]{0,20})?)(?![0-9.])"
 #: As the apps write them, one after the other, which is how most servers pass them on.
 _USUAL = re.compile(

@@ -21,7 +21,7 @@ from gatewaylab.guard.serve import serve
 from gatewaylab.load import run as load
 from gatewaylab.load.request import Request
 from gatewaylab.measure import noise
-from gatewaylab.measure.cores import chosen
+from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.design import Came, design
 from gatewaylab.measure.disturbance import MARGIN
 from gatewaylab.measure.outcome import Outcome, Setup
@@ -117,7 +117,7 @@ class _Window:
 
 def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Trial:
     """One fresh server, its load, and the verdict of the rules on both."""
-    cores = chosen()
+    cores = choose_cores()
     begun = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         # Every answer is in when the load ends, so nobody is owed a graceful stop.

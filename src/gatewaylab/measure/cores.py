@@ -28,7 +28,7 @@ class Cores:
         return self.generator is not None
 
 
-def chosen() -> Cores:
+def choose_cores() -> Cores:
     """The choice on this machine, among the cores that this process may use."""
     cores = available_cores()
     if len(cores) == 1:

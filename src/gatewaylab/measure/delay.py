@@ -19,7 +19,7 @@ from gatewaylab.errors import InputError
 from gatewaylab.guard.procfs import machine_times, pressure_total, throttled
 
 #: What an observation came to: it held, it did not, or noise can explain what was seen.
-Told = bool | None
+Held = bool | None
 
 
 class Delay:
@@ -54,18 +54,18 @@ class Delay:
         """Seconds that can have been lost."""
         return max(0.0, (_lost() if self._end is None else self._end) - self._begin)
 
-    def sooner(self, seconds: float, than: float) -> Told:
+    def sooner(self, seconds: float, than: float) -> Held:
         """Whether a time that was measured in the block is below a bound.
 
         ``None`` when it is not, and would have been without what was lost.
         """
         return sooner(seconds, than, lost=self.seconds)
 
-    def later(self, seconds: float, than: float) -> Told:
+    def later(self, seconds: float, than: float) -> Held:
         """Whether a time that was measured in the block reaches a bound, noise taken off."""
         return opposite(self.sooner(seconds, than))
 
-    def judge(self, held: bool, *, gap: float) -> Told:
+    def judge(self, held: bool, *, gap: float) -> Held:
         """An observation that only lateness of ``gap`` seconds or more can make fail.
 
         ``None`` when it failed and so much was lost. Not for what lateness could make hold.
@@ -73,31 +73,31 @@ class Delay:
         return True if held else None if self.seconds >= gap else False
 
 
-def sooner(seconds: float, than: float, *, lost: float) -> Told:
+def sooner(seconds: float, than: float, *, lost: float) -> Held:
     """Whether ``seconds`` lie below ``than``, when up to ``lost`` of them may be noise."""
     if seconds < than:
         return True
     return None if seconds - lost < than else False
 
 
-def opposite(told: Told) -> Told:
+def opposite(told: Held) -> Held:
     """True for False, False for True; what is undecided stays so."""
     return None if told is None else not told
 
 
-def every(*told: Told) -> Told:
+def every(*told: Held) -> Held:
     """Whether all hold: False if one does not, else undecided if one is."""
     if False in told:
         return False
     return None if None in told else True
 
 
-def both_ways(*columns: Sequence[Told]) -> list[Told]:
+def both_ways(*columns: Sequence[Held]) -> list[Held]:
     """:func:`every`, repetition by repetition, of several observations repeated equally often."""
     return [every(*row) for row in zip(*columns, strict=True)]
 
 
-def repeated(observe: Callable[[], Told], times: int = 5) -> list[Told]:
+def repeated(observe: Callable[[], Held], times: int = 5) -> list[Held]:
     """An observation made ``times`` times, and a fifth as often again for those left undecided.
 
     Raises:

@@ -22,7 +22,7 @@ from gatewaylab import timeline
 from gatewaylab.errors import InputError, ServerError, ServerStartError
 from gatewaylab.load import run as load
 from gatewaylab.load.request import get
-from gatewaylab.measure.cores import chosen
+from gatewaylab.measure.cores import choose_cores
 from gatewaylab.model.arrivals import Closed
 
 #: What a reference server can be; :func:`reference_server` says what each does.
@@ -213,7 +213,7 @@ def ceiling(transport: str = "raw", connections: int = 8, seconds: float = 0.5) 
         return float(known[transport])
     paced = transport == "httpx"
     arrivals = Closed(connections, think=connections / load.HTTPX_MAX_RATE if paced else 0.0)
-    best, cores = 0.0, chosen()
+    best, cores = 0.0, choose_cores()
     with reference_server("null", pin=cores.server) as server:
         for _ in range(_CEILING_RUNS):
             samples, report = load.run(

@@ -204,7 +204,11 @@ def _errors(seen: Seen) -> Iterable[Found]:
     for code, kind in enumerate(ERRORS):
         count = int(np.count_nonzero(seen.samples.error == code))
         if code and count and kind not in allowed:
-            yield count, 0, f"{count} requests ended in {kind!r}, which nobody expects (0 allowed)"
+            yield (
+                count,
+                0,
+                (f"{count} requests ended in {kind!r}; each must be answered (0 allowed)"),
+            )
 
 
 def _workers(seen: Seen) -> Iterable[Found]:

@@ -252,7 +252,7 @@ def told(record: StateRecord) -> str:
 def _why(notebook: str, stage: Staging, error: Exception) -> tuple[Reason, ...]:
     """The reasons of a rejection for the pages, without any number of the run.
 
-    Told by what the run left behind, where it can: claims that were refuted, wrong data.
+    Held by what the run left behind, where it can: claims that were refuted, wrong data.
     """
     if isinstance(error, ResultError):
         return (Reason(kind="wrong", text="what it recorded is not valid"),)

@@ -16,7 +16,7 @@ from gatewaylab.publish.book import Book
 from gatewaylab.publish.noises import NOISES
 from gatewaylab.publish.noisy import NoiseRecord, Rehearsed
 from gatewaylab.publish.progress import clock
-from gatewaylab.publish.rehearsal import _chosen, _each
+from gatewaylab.publish.rehearsal import choose_chapters, run_each
 from gatewaylab.publish.stability import (
     Outcome,
 )
@@ -52,14 +52,14 @@ def under_noise(
     make, what = NOISES[noise]
     machine = environment.machine_kind()  # of the machine as it is, not as the noise leaves it
     with publish.exclusive(book):
-        chosen = _chosen(book, only, profile)
+        chosen = choose_chapters(book, only, profile)
         commit = environment.record(book.root).commit
         begun, began = datetime.now(UTC), time.monotonic()
         claims: dict[str, Outcome] = {}
         sabotages: dict[str, Verdict] = {}
         errors: dict[str, tuple[str, ...]] = {}
         with make():
-            for chapter, run in _each(chosen, console):
+            for chapter, run in run_each(chosen, console):
                 if run.errors:
                     errors[chapter.name] = run.errors
                     console.out(*run.errors, sep="\n")

@@ -1,6 +1,6 @@
 """Machines that a reader may have, made on this one: each noise is a ``with`` block.
 
-What starts here is a stranger to the book: a process of its own on each core, or a limit that the
+What starts here is foreign to the book: a process of its own on each core, or a limit that the
 kernel sets. It ends with the block, and with the process that began it.
 
 ``python -m gatewaylab.publish.noises KIND CORE PARENT`` is one such process.
@@ -80,7 +80,7 @@ _WORK: dict[str, tuple[Callable[[], None], bool]] = {
 
 
 @contextlib.contextmanager
-def _strangers(kind: str) -> Iterator[None]:
+def _foreign_processes(kind: str) -> Iterator[None]:
     """One process of a kind on each core that this process may use."""
     if _WORK[kind][1] and not _may_be_real_time():
         raise InputError(
@@ -88,8 +88,8 @@ def _strangers(kind: str) -> Iterator[None]:
         )
     with contextlib.ExitStack() as stack:
         for core in sorted(os.sched_getaffinity(0)):
-            stranger = [kind, str(core), str(os.getpid())]
-            command = [sys.executable, "-m", "gatewaylab.publish.noises", *stranger]
+            orders = [kind, str(core), str(os.getpid())]
+            command = [sys.executable, "-m", "gatewaylab.publish.noises", *orders]
             process = stack.enter_context(subprocess.Popen(command))
             stack.callback(process.kill)
         yield
@@ -117,12 +117,12 @@ def _one_core() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _slow() -> Iterator[None]:
-    """Half of the machine's computing time: by a quota, else by strangers that take the rest."""
+    """Half of the machine's computing time: by a quota, else by others that take the rest."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_quota())
         except OSError:
-            stack.enter_context(_strangers("half"))
+            stack.enter_context(_foreign_processes("half"))
         yield
 
 
@@ -204,15 +204,18 @@ def _slow_start() -> Iterator[None]:
 NOISES: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[None]], str]] = {
     "none": (contextlib.nullcontext, "nothing is done to the machine"),
     "interrupts": (
-        lambda: _strangers("interrupts"),
+        lambda: _foreign_processes("interrupts"),
         "a process of real-time priority on each core takes 30–50 µs some two thousand times a "
         "second",
     ),
     "bursts": (
-        lambda: _strangers("bursts"),
+        lambda: _foreign_processes("bursts"),
         "a process of real-time priority on each core takes 5–20 ms at a time, 5 % in all",
     ),
-    "burner": (lambda: _strangers("burner"), "a foreign process computes for half of each core"),
+    "burner": (
+        lambda: _foreign_processes("burner"),
+        "a foreign process computes for half of each core",
+    ),
     "one-core": (_one_core, "everything shares one core"),
     "slow": (_slow, "half of the machine's computing time is taken away"),
     "slow-start": (_slow_start, "every application takes 1.5 s longer to be imported"),
@@ -220,7 +223,7 @@ NOISES: dict[str, tuple[Callable[[], contextlib.AbstractContextManager[None]], s
 
 
 def main() -> None:
-    """Be a stranger until the process that wanted it is gone."""
+    """Be a foreign process until the process that wanted it is gone."""
     kind, core, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner is interrupted, and then ends us
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -112,7 +112,7 @@ def sabotage(
         BuildError: there is no notebook of that name, or a build is running.
     """
     with publish.exclusive(book):
-        chosen = [one for one in _chosen(book, only, profile) if one.declared]
+        chosen = [one for one in choose_chapters(book, only, profile) if one.declared]
         if minutes is not None:
             seed = datetime.now(UTC).toordinal() if seed is None else seed
             names = sample({one.name: one.expected for one in chosen}, 60 * minutes, seed)
@@ -213,7 +213,7 @@ def show(record: StabilityRecord, console: Console) -> None:
     console.out(f"flips between supported and refuted: {record.all_flips}")
 
 
-def _chosen(book: Book, only: Sequence[str], profile: str) -> list[Chapter]:
+def choose_chapters(book: Book, only: Sequence[str], profile: str) -> list[Chapter]:
     found = chapters(book, profile)
     known = sorted(one.name for one in found)
     for name in only:
@@ -291,7 +291,7 @@ def _stored(
 def _rebuild(book: Book, profile: str, console: Console) -> Rebuild:
     begun, began = datetime.now(UTC), time.monotonic()
     claims: dict[str, Seen] = {}
-    for chapter, run in _each(chapters(book, profile), console):
+    for chapter, run in run_each(chapters(book, profile), console):
         for name in chapter.declared:
             record = run.records.get(name)
             if record is None:
@@ -306,7 +306,7 @@ def _rebuild(book: Book, profile: str, console: Console) -> Rebuild:
     )
 
 
-def _each(every: Sequence[Chapter], console: Console) -> Iterator[tuple[Chapter, Run]]:
+def run_each(every: Sequence[Chapter], console: Console) -> Iterator[tuple[Chapter, Run]]:
     """Every chapter with its run, one after another."""
     once()
     pace = Pace([one.expected for one in every])

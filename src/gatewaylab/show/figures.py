@@ -26,7 +26,7 @@ from gatewaylab.load.samples import Samples
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WAITING = "#999999"
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gatewaylab",
     "font.family": "sans-serif",
@@ -64,7 +64,7 @@ def canvas(
     rows: int = 1, *, height: float = 3.2, share_x: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure of ``rows`` panels in the book's style; ``height`` inches in all."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, height))
         axes = figure.subplots(rows, 1, sharex=share_x, squeeze=False)
     return figure, list(axes[:, 0])
@@ -80,7 +80,7 @@ def present(figure: Figure, *, alt: str, caption: str) -> Picture:
     if not alt or not caption:
         raise InputError("a figure needs an alt text and a caption")
     buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(
             buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
         )
@@ -101,7 +101,7 @@ def _unique_ids(svg: str) -> str:
 
 
 #: Heights in a waterfall, in units of one slot's row: a waiting request's row, and the margin.
-_WAIT_ROW, _MARGIN = 0.22, 0.5
+WAIT_ROW, MARGIN = 0.22, 0.5
 
 
 def strip(

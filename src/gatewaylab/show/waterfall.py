@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gatewaylab.errors import InputError
 from gatewaylab.load.samples import Samples
 from gatewaylab.records.results import Trial
-from gatewaylab.show.figures import _MARGIN, _STYLE, _WAIT_ROW, WAITING
+from gatewaylab.show.figures import MARGIN, STYLE, WAIT_ROW, WAITING
 
 
 def lanes(samples: Samples) -> NDArray[np.int64]:
@@ -68,7 +68,7 @@ def waterfall(panels: Sequence[Panel]) -> Figure:
     """
     traced = [None if panel.trial is None else _traced(panel.trial) for panel in panels]
     heights = [1.6 if samples is None else max(1.6, _units(samples)) for samples in traced]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.24 * sum(heights) + 0.42 * len(panels) + 0.4))
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
         for ax, panel, samples in zip(axes[:, 0], panels, traced, strict=True):
@@ -110,7 +110,7 @@ def _queue_rows(samples: Samples) -> NDArray[np.int64]:
 
 def _units(samples: Samples) -> float:
     waiting = int(_queue_rows(samples).max()) + 1
-    return float(lanes(samples).max()) + 1 + _WAIT_ROW * waiting + _MARGIN
+    return float(lanes(samples).max()) + 1 + WAIT_ROW * waiting + MARGIN
 
 
 def _waterfall_panel(ax: Axes, title: str, color: str, trial: Trial, samples: Samples) -> None:
@@ -119,18 +119,18 @@ def _waterfall_panel(ax: Axes, title: str, color: str, trial: Trial, samples: Sa
     began, ended = samples.started_at - zero, samples.started_at + samples.service - zero
     waits = row >= 0
     waiting = int(row.max()) + 1
-    heights = -0.6 - _WAIT_ROW * row[waits]
+    heights = -0.6 - WAIT_ROW * row[waits]
     ax.hlines(
         heights, samples.scheduled_at[waits] - zero, began[waits], color=WAITING, linewidth=1.3
     )
     # A little air at the end keeps requests that follow each other apart.
     ax.barh(lane, ended - began - _AIR, left=began, height=0.74, color=color)
-    ax.set_ylim(count - 0.5, -0.6 - _WAIT_ROW * max(waiting, 1))
+    ax.set_ylim(count - 0.5, -0.6 - WAIT_ROW * max(waiting, 1))
     ax.set_xlim(0, trial.seconds)
     shown = range(count) if count <= 3 else (0, count - 1)
     ticks, names = [float(k) for k in shown], [f"slot {k + 1}" for k in shown]
     if waiting > 3:
-        ticks.append(-0.6 - _WAIT_ROW * (waiting - 1) / 2)
+        ticks.append(-0.6 - WAIT_ROW * (waiting - 1) / 2)
         names.append("waiting")
     ax.set_yticks(ticks, names)
     ax.tick_params(axis="y", length=0)

@@ -19,7 +19,7 @@ from gatewaylab.load import run as load
 from gatewaylab.load.request import get
 from gatewaylab.load.samples import ERRORS
 from gatewaylab.measure import noise
-from gatewaylab.measure.cores import chosen
+from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.reference import Lognormal, ceiling, reference_server
 from gatewaylab.measure.rules import MAX_GENERATOR_CPU
 from gatewaylab.model.arrivals import ConstantRate, Poisson
@@ -47,7 +47,7 @@ _LOAD = 0.7
 
 
 def stall() -> Check:
-    cores = chosen()
+    cores = choose_cores()
     # The stall begins between two scheduled starts, 3 ms before the later: otherwise the one that
     # is due when it begins may fall on either side of it.
     with reference_server("stall", hold=0.6, at=1.002, pin=cores.server) as server:
@@ -87,7 +87,7 @@ def stall() -> Check:
 
 def null_lag() -> Check:
     """The median of three runs: one pause of 20 ms by the machine would fill the last hundredth."""
-    cores = chosen()
+    cores = choose_cores()
     highs, lags, reports = [], [], []
     faults: tuple[str, ...] = ()
     with reference_server("null", pin=cores.server) as server:
@@ -126,7 +126,7 @@ def null_lag() -> Check:
 
 def null_gaps() -> Check:
     rate = 500.0
-    cores = chosen()
+    cores = choose_cores()
     with reference_server("null", pin=cores.server) as server:
         samples, report = load.run(
             server.url,
@@ -158,7 +158,7 @@ def null_gaps() -> Check:
 
 
 def delay() -> Check:
-    cores = chosen()
+    cores = choose_cores()
     with reference_server("delay", hold=0.03, pin=cores.server) as server:
         samples, report = load.run(
             server.url,
@@ -192,7 +192,7 @@ def delay() -> Check:
 
 def lognormal() -> Check:
     mean = 0.01
-    cores = chosen()
+    cores = choose_cores()
     services = Lognormal(mean=mean, sigma=0.6, seed=1)
     with reference_server("slots", services=services, pin=cores.server) as server:
         samples, report = load.run(
@@ -231,7 +231,7 @@ def m_d_c() -> Check:
 
 
 def _queue(name: str, *, slots: int, hold: float) -> Check:
-    cores = chosen()
+    cores = choose_cores()
     rate = _LOAD * slots / hold
     with reference_server("slots", slots=slots, hold=hold, pin=cores.server) as server:
         samples, report = load.run(
@@ -265,7 +265,7 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
 
 def overload() -> Check:
     rate = 100.0
-    cores = chosen()
+    cores = choose_cores()
     with reference_server("slots", hold=0.02, pin=cores.server) as server:
         samples, report = load.run(
             server.url,
@@ -296,7 +296,7 @@ def overload() -> Check:
 
 def mute() -> Check:
     deadline = 0.5
-    cores = chosen()
+    cores = choose_cores()
     with reference_server("mute", pin=cores.server) as server:
         samples, report = load.run(
             server.url, get("/"), ConstantRate(200), seconds=1, warmup=0, deadline=deadline,
@@ -334,7 +334,7 @@ def mute() -> Check:
 
 
 def saturated() -> Check:
-    cores = chosen()
+    cores = choose_cores()
     most = ceiling(seconds=0.2)
     # Brief, because every late request takes a connection of its own.
     seconds, rate = 0.05, 1.5 * most

@@ -33,7 +33,7 @@ from gatewaylab.load.http1 import encode
 from gatewaylab.load.samples import Amount, Count, Number
 from gatewaylab.load.wire import Job
 from gatewaylab.measure import noise
-from gatewaylab.measure.cores import chosen
+from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.design import Came, Design, design
 from gatewaylab.measure.outcome import CENSORED, ratio_of
 from gatewaylab.measure.reference import ReferenceServer, reference_server
@@ -273,7 +273,7 @@ def _trial(server: ReferenceServer, seed: int, seconds: float) -> tuple[float, t
 @contextlib.contextmanager
 def _server() -> Iterator[ReferenceServer]:
     """The server on the first core, this process on the last one until it is done."""
-    mine, cores = environment.available_cores(), chosen()
+    mine, cores = environment.available_cores(), choose_cores()
     try:
         with reference_server("slots", hold=HOLD, pin=cores.server) as server:
             if cores.generator is not None:

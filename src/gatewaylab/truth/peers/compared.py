@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gatewaylab.errors import InputError, LoadError
-from gatewaylab.measure.cores import chosen
+from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.delay import Delay
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.model.arrivals import ConstantRate
@@ -100,7 +100,7 @@ def stall_reports(
     if unknown := {*(only or ())} - {*PEERS}:
         raise InputError(f"no load tool {sorted(unknown)}; there are: {', '.join(PEERS)}")
     plan = ConstantRate(rate).plan(seconds, 0)
-    cores = chosen()
+    cores = choose_cores()
     rows = []
     for name, peer in PEERS.items():
         version = peer.version()
@@ -145,7 +145,7 @@ def costs(rounds: int = 5, seconds: float = 1.0, connections: int = 8) -> dict[s
         raise InputError(f"rounds must be at least 1, not {rounds!r}")
     names = [name for name, peer in PEERS.items() if peer.available()]
     tallies: dict[str, list[Tally]] = {name: [] for name in names}
-    cores = chosen()
+    cores = choose_cores()
     with reference_server("null", trace=False, pin=cores.server) as server:
         for turn in range(rounds):
             first = turn % len(names)
