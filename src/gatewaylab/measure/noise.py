@@ -30,8 +30,8 @@ class Watch:
             cores that this process may use) and ``throttled`` (by a quota); ``others`` is the share
             of foreign processes in all computing. For the record: ``window_seconds``, ``psi_some``
             and ``steal`` as shares of the time, ``foreign_cpu`` in cores. Of the processes in
-            ``own`` how many ended (``workers_gone``) or stood still at the end (``workers_stopped``).
-            A reading that the system does not offer is left out.
+            ``own``: how many ended (``workers_gone``) or stood still (``workers_stopped``) at
+            the end. A reading that the system does not offer is left out.
 
     Args:
         own: process ids (or a function that gives them) whose trees belong to the run, beside
