@@ -24,6 +24,7 @@ _PUBLIC = {
         "ask",
         "inside",
         "most_at_once",
+        "peak_inside",
         "settled",
         "span",
         "together",

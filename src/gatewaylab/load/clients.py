@@ -8,6 +8,7 @@ Everything here connects to loopback only, and a ``with`` block ends what it beg
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 import time
@@ -73,6 +74,25 @@ class Reply:
     def ended(self) -> float:
         """Monotonic clock at the end of the answer, in seconds."""
         return self.begun + self.seconds
+
+    @property
+    def process(self) -> int | None:
+        """The process whose demo application answered; None if none did."""
+        return self._worker(0)
+
+    @property
+    def thread(self) -> int | None:
+        """The thread or greenlet that called it, a number within its process; None as above."""
+        return self._worker(2)
+
+    @property
+    def started(self) -> float:
+        """Monotonic clock when the request came to the demo application; ∞ if it never did."""
+        return float(self.headers.get("x-started", math.inf))
+
+    def _worker(self, part: int) -> int | None:
+        worker = self.headers.get("x-worker")
+        return None if worker is None else int(worker.partition("/")[part])
 
     @property
     def text(self) -> str:
@@ -157,6 +177,11 @@ def most_at_once(intervals: Iterable[Sequence[float]]) -> int:
     """
     steps = [step for begun, ended in intervals for step in ((begun, 1), (ended, -1))]
     return max(accumulate(change for _, change in sorted(steps)), default=0)
+
+
+def peak_inside(replies: Iterable[Reply]) -> int:
+    """How many of these requests most were inside the demo application at one moment."""
+    return most_at_once(map(inside, replies))
 
 
 async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
