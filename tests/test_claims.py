@@ -107,7 +107,7 @@ def test_a_behaviour_that_noise_can_explain_throughout_is_refused_for_that() -> 
     (reason,) = seen.refused
     assert (reason.kind, str(reason)) == ("disturbance", "noise can explain all 2 repetitions")
     told = behaviour("x", [True] * 5 + [None] * 2, probe="p")
-    assert rule.describe(told) == "x: 5 of 5 repetitions, 2 undecided for noise"
+    assert rule.describe(told) == "held in 5 of 5 repetitions, 2 undecided for noise"
 
 
 # What noise can have done
@@ -257,7 +257,7 @@ def test_a_supported_claim_tells_how_many_blocks_were_disturbed(declared: Path) 
 def test_undecided_repetitions_are_told_with_the_claim(declared: Path) -> None:
     stated = claim("B", behaviour("w", [True] * 5 + [None], probe="p"), sabotage=CAUGHT)
     assert (stated.record.verdict, stated.record.disturbed) == ("supported", 1)
-    assert "w: 5 of 5 repetitions, 1 undecided for noise" in str(stated)
+    assert "held in 5 of 5 repetitions, 1 undecided for noise" in str(stated)
     assert "disturbed" not in str(stated)
     (declared / "staging" / "claim-B.json").unlink()
     few = claim("B", behaviour("w", [True] * 4 + [None], probe="p"), sabotage=CAUGHT).record

@@ -11,14 +11,14 @@ import pytest
 
 from gatewaylab import cli
 from gatewaylab.measure.reference import reference_server
-from gatewaylab.publish import rehearsal
+from gatewaylab.publish import noise_rehearsal, rehearsal
 from gatewaylab.publish.noises import NOISES
 from gatewaylab.publish.noisy import Rehearsed
 from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord
 from gatewaylab.records.results import LoadRecord
 from gatewaylab.records.storage import load
 from gatewaylab.servers.specs import SERVERS
-from gatewaylab.truth import calibration, selfcheck
+from gatewaylab.truth import selfcheck, twins
 from gatewaylab.truth.line import Check
 from gatewaylab.truth.twins import AARecord, Ratio
 
@@ -155,7 +155,7 @@ def test_rehearse_fails_if_noise_changes_what_is_true(
         asked.append((noise, options["only"], options["out"]))
         return _rehearsed(**changes)
 
-    monkeypatch.setattr(rehearsal, "under_noise", under_noise)
+    monkeypatch.setattr(noise_rehearsal, "under_noise", under_noise)
     assert _run(monkeypatch, "rehearse", "--noise", "bursts") == status
     more = ["--only", "a", "--only", "b", "--out", str(tmp_path / "n.json")]
     assert _run(monkeypatch, "rehearse", "--noise", "slow", *more) == status
@@ -180,8 +180,10 @@ def test_an_interrupted_rehearsal_says_what_is_kept(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    function = {"rehearse": "under_noise"}.get(command[0], command[0])
-    monkeypatch.setattr(rehearsal, function, interrupted)
+    if command[0] == "rehearse":
+        monkeypatch.setattr(noise_rehearsal, "under_noise", interrupted)
+    else:
+        monkeypatch.setattr(rehearsal, command[0], interrupted)
     assert _run(monkeypatch, *command) == 130
     assert "interrupted; " in capsys.readouterr().out
 
@@ -210,7 +212,7 @@ def test_aa_fails_above_five_percent_or_without_a_number(
         progress(record)
         return record
 
-    monkeypatch.setattr(calibration, "false_positives", false_positives)
+    monkeypatch.setattr(twins, "false_positives", false_positives)
     out = str(tmp_path / "aa.json")
     assert _run(monkeypatch, "aa", "--comparisons", "20", "--out", out) == status
     said = capsys.readouterr().out
@@ -224,7 +226,7 @@ def test_an_interrupted_aa_run_says_what_is_kept(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibration, "false_positives", interrupted)
+    monkeypatch.setattr(twins, "false_positives", interrupted)
     assert _run(monkeypatch, "aa") == 130
     assert "kept" in capsys.readouterr().out
 

@@ -16,8 +16,7 @@ import pytest
 from gatewaylab.errors import InputError, LoadError
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.truth.peers import compared as peers
-from gatewaylab.truth.peers import reports as reports
-from gatewaylab.truth.peers import run
+from gatewaylab.truth.peers import reports, run
 from gatewaylab.truth.peers.compared import stall_reports
 from gatewaylab.truth.peers.registry import PEERS, WORKERS, Peer, closed, reported
 from gatewaylab.truth.peers.reports import LEVELS

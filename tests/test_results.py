@@ -730,7 +730,8 @@ def test_a_reader_and_a_killed_writer_never_meet_a_mixture(tmp_path: Path) -> No
 MILLION = """
 from pathlib import Path
 import numpy as np
-from gatewaylab.records.results import GeneratorReport, Samples, Trial
+from gatewaylab.load.samples import GeneratorReport, Samples
+from gatewaylab.records.results import Trial
 
 n = 1_000_000
 random = np.random.default_rng(1)

@@ -165,7 +165,7 @@ def build(
 ) -> None:
     """Measure what is stale and make the site in _build/html."""
     began = time.monotonic()
-    publish = _publishing()
+    publish = _publishing("build")
     options = publish.Options(
         profile=profile.value,
         fresh=fresh,
@@ -174,7 +174,7 @@ def build(
         render_only=render_only,
     )
     try:
-        page = publish.build(publish.Book(project_root()), options, console)
+        page = publish.build(_book(), options, console)
     except KeyboardInterrupt:
         console.out("interrupted; what was accepted before is kept, and the next build goes on")
         raise typer.Exit(130) from None
@@ -189,8 +189,7 @@ def readme_figure(
     ),
 ) -> None:
     """Draw the README's figure from the accepted evidence."""
-    publish = _publishing()
-    publish.readme_figure(publish.Book(project_root()), path)
+    _publishing("rendering").readme_figure(_book(), path)
     console.out(f"wrote {path}")
 
 
@@ -207,10 +206,10 @@ def sabotage(
     ] = None,
 ) -> None:
     """Let every claim meet a system under which it must fail; status 1 unless all do."""
-    rehearsal, book = _rehearsal()
+    rehearsal = _publishing("rehearsal")
     try:
         found = rehearsal.sabotage(
-            book, only=tuple(notebook or ()), minutes=minutes, seed=seed, console=console
+            _book(), only=tuple(notebook or ()), minutes=minutes, seed=seed, console=console
         )
     except KeyboardInterrupt:
         console.out("interrupted; no evidence was touched")
@@ -230,9 +229,9 @@ def stability(
 
     A record of the same code and machine is continued.
     """
-    rehearsal, book = _rehearsal()
+    rehearsal = _publishing("rehearsal")
     try:
-        record = rehearsal.stability(book, rebuilds=rebuilds, out=out, console=console)
+        record = rehearsal.stability(_book(), rebuilds=rebuilds, out=out, console=console)
     except KeyboardInterrupt:
         console.out("interrupted; finished rebuilds are kept, and the same command goes on")
         raise typer.Exit(130) from None
@@ -256,20 +255,16 @@ def rehearse(
     That is: a claim was refuted, a sabotage was supported, or a cell broke off. Only a rehearsal of
     all notebooks is recorded.
     """
-    rehearsal, book = _rehearsal()
+    rehearsal = _publishing("noise_rehearsal")
     try:
-        found = rehearsal.under_noise(book, noise, only=tuple(only or ()), out=out, console=console)
+        found = rehearsal.under_noise(
+            _book(), noise, only=tuple(only or ()), out=out, console=console
+        )
     except KeyboardInterrupt:
         console.out("interrupted; no evidence and no record was touched")
         raise typer.Exit(130) from None
     if not found.right:
         raise typer.Exit(1)
-
-
-def _rehearsal() -> tuple[ModuleType, Any]:
-    """The rehearsals, and the book that they are about."""
-    book = _publishing().Book(project_root())
-    return importlib.import_module("gatewaylab.publish.rehearsal"), book
 
 
 @app.command()
@@ -280,7 +275,7 @@ def aa(
     ] = None,
 ) -> None:
     """Compare a server with itself, over and over; status 1 if over 5 % differ, or none is left."""
-    calibration = importlib.import_module("gatewaylab.truth.calibration")
+    twins = importlib.import_module("gatewaylab.truth.twins")
 
     def tell(record: Any) -> None:
         left = record.seconds / record.comparisons * (comparisons - record.comparisons)
@@ -291,7 +286,7 @@ def aa(
         )
 
     try:
-        record = calibration.false_positives(comparisons, out=out, progress=tell)
+        record = twins.false_positives(comparisons, out=out, progress=tell)
     except KeyboardInterrupt:
         console.out("interrupted; what was saved is kept")
         raise typer.Exit(130) from None
@@ -342,13 +337,17 @@ def _shown(value: float | str | None, unit: str) -> str:
     return value or "–"
 
 
-def _publishing() -> ModuleType:
-    """The pipeline, imported only when it is asked for.
+def _book() -> Any:
+    return _publishing("book").Book(project_root())
+
+
+def _publishing(part: str) -> ModuleType:
+    """A part of the pipeline, imported only when it is asked for.
 
     It needs the book's packages, which someone who installed the instrument alone has not got.
     """
     try:
-        return importlib.import_module("gatewaylab.publish")
+        return importlib.import_module(f"gatewaylab.publish.{part}")
     except ModuleNotFoundError as error:
         raise BuildError(f"{error}; the book is built from a clone: scripts/build") from error
 

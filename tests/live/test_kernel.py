@@ -21,9 +21,9 @@ CODE = """
 import json
 import os
 from contextlib import ExitStack
-from gatewaylab import procfs
+from gatewaylab.guard import procfs
 from gatewaylab.guard.serve import serve
-from gatewaylab.servers import server
+from gatewaylab import server
 
 stack, pids = ExitStack(), []
 for name in NAMES:

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from types import MappingProxyType
 
-from gatewaylab.servers import commands as commands
+from gatewaylab.servers import commands
 from gatewaylab.servers.commands import Launch, find_program
 from gatewaylab.servers.fronts import apache_files, mod_wsgi_python, mod_wsgi_version
 

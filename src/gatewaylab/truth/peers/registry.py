@@ -19,7 +19,7 @@ from gatewaylab.errors import InputError, LoadError
 from gatewaylab.load.request import address, split_url
 from gatewaylab.servers.commands import find_program
 from gatewaylab.servers.specs import INSTALL, INSTALL_SYSTEM
-from gatewaylab.truth.peers import tools as tools
+from gatewaylab.truth.peers import tools
 from gatewaylab.truth.peers.tools import Ask, Report, Tally
 
 #: How many workers (tasks, users, connections) share a paced load; each asks at its part of it.

@@ -21,7 +21,7 @@ from gatewaylab.load.request import split_url
 from gatewaylab.load.samples import GeneratorReport, Samples
 from gatewaylab.model.arrivals import Closed, ConstantRate
 from gatewaylab.servers.commands import find_program
-from gatewaylab.truth.peers import reports as reports
+from gatewaylab.truth.peers import reports
 from gatewaylab.truth.peers.run import Finished, run_tool
 
 
