@@ -701,7 +701,7 @@ def test_a_reader_and_a_killed_writer_never_meet_a_mixture(tmp_path: Path) -> No
     script = """
         import sys
         from pathlib import Path
-        from gatewaylab.records.results import write_atomically
+        from gatewaylab.records.storage import write_atomically
         while True:
             for letter in "ab":
                 write_atomically(Path(sys.argv[1]), letter * 300_000)
