@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
 
 from sphinx.testing.util import SphinxTestApp
 
-from gatewaylab.publish.noisy import NoiseRecord, Rehearsed
+from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord
 from gatewaylab.records.storage import save
 from gatewaylab.truth.twins import AARecord, Ratio

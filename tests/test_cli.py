@@ -12,8 +12,8 @@ import pytest
 from gatewaylab import cli
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.publish import noise_rehearsal, rehearsal
-from gatewaylab.publish.noises import NOISES
-from gatewaylab.publish.noisy import Rehearsed
+from gatewaylab.publish.machines import NOISES
+from gatewaylab.publish.noise_record import Rehearsed
 from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord
 from gatewaylab.records.results import LoadRecord
 from gatewaylab.records.storage import load

@@ -24,9 +24,9 @@ from gatewaylab.publish import build as publish
 from gatewaylab.publish import rehearsal, tolerant
 from gatewaylab.publish.book import Book, catalogue_of
 from gatewaylab.publish.execution import Execution, read_notebook
+from gatewaylab.publish.machines import NOISES
+from gatewaylab.publish.noise_record import NoiseRecord
 from gatewaylab.publish.noise_rehearsal import under_noise
-from gatewaylab.publish.noises import NOISES
-from gatewaylab.publish.noisy import NoiseRecord
 from gatewaylab.publish.rehearsal import Caught, all_caught, sabotage, sample, show, stability
 from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord, seen
 from gatewaylab.publish.tolerant import Run

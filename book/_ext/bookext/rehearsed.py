@@ -22,7 +22,7 @@ from bookext.domain import depends_on, link
 from bookext.roles import anchor
 from bookext.shelf import shelf_of
 from gatewaylab.errors import ResultError
-from gatewaylab.publish.noisy import NoiseRecord
+from gatewaylab.publish.noise_record import NoiseRecord
 from gatewaylab.publish.stability import OUTCOME_MARKS, Outcome, StabilityRecord
 from gatewaylab.records.storage import load
 from gatewaylab.truth.twins import AARecord

@@ -13,8 +13,8 @@ from rich.console import Console
 from gatewaylab.errors import InputError, ResultError
 from gatewaylab.publish import build as publish
 from gatewaylab.publish.book import Book
-from gatewaylab.publish.noises import NOISES
-from gatewaylab.publish.noisy import NoiseRecord, Rehearsed
+from gatewaylab.publish.machines import NOISES
+from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.progress import clock
 from gatewaylab.publish.rehearsal import choose_chapters, run_each
 from gatewaylab.publish.stability import (
@@ -37,7 +37,7 @@ def under_noise(
     """Measure the book while the machine is disturbed on purpose, and print what became of it.
 
     Args:
-        noise: one of :data:`gatewaylab.publish.noises.NOISES`.
+        noise: one of :data:`gatewaylab.publish.machines.NOISES`.
         only: names of notebooks; then no record is written. All of them when empty.
         out: the record that this noise's part is replaced in; by default the one that the book
             prints.

@@ -3,7 +3,7 @@
 What starts here is foreign to the book: a process of its own on each core, or a limit that the
 kernel sets. It ends with the block, and with the process that began it.
 
-``python -m gatewaylab.publish.noises KIND CORE PARENT`` is one such process.
+``python -m gatewaylab.publish.machines KIND CORE PARENT`` is one such process.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _foreign_processes(kind: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for core in sorted(os.sched_getaffinity(0)):
             orders = [kind, str(core), str(os.getpid())]
-            command = [sys.executable, "-m", "gatewaylab.publish.noises", *orders]
+            command = [sys.executable, "-m", "gatewaylab.publish.machines", *orders]
             process = stack.enter_context(subprocess.Popen(command))
             stack.callback(process.kill)
         yield

@@ -16,18 +16,18 @@ from gatewaylab.errors import InputError
 from gatewaylab.guard import procfs
 from gatewaylab.guard.serve import SITE_VARIABLE, serve
 from gatewaylab.measure.delay import until
-from gatewaylab.publish import noises
-from gatewaylab.publish.noises import NOISES
+from gatewaylab.publish import machines
+from gatewaylab.publish.machines import NOISES
 from gatewaylab.servers.registry import server
 
-REAL_TIME = noises._may_be_real_time()
-WITH_PRIORITY = [kind for kind, (_, real_time) in noises._WORK.items() if real_time]
+REAL_TIME = machines._may_be_real_time()
+WITH_PRIORITY = [kind for kind, (_, real_time) in machines._WORK.items() if real_time]
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 def may_have_quota() -> bool:
     try:
-        with noises._quota():
+        with machines._quota():
             return True
     except OSError:
         return False
@@ -54,7 +54,7 @@ def strangers(owner: int | None = None) -> set[int]:
     for pid in procfs.all_pids():
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            if "gatewaylab.publish.noises" in words and words[-2] == str(owner or os.getpid()):
+            if "gatewaylab.publish.machines" in words and words[-2] == str(owner or os.getpid()):
                 found.add(pid)
     return found
 
@@ -106,12 +106,12 @@ def test_a_noise_leaves_nothing_behind(name: str, raises: bool) -> None:
     assert surroundings() == before
 
 
-@pytest.mark.parametrize("kind", noises._WORK)
+@pytest.mark.parametrize("kind", machines._WORK)
 def test_there_is_a_stranger_on_each_core_until_the_block_ends(kind: str) -> None:
     if kind in WITH_PRIORITY and not REAL_TIME:
         pytest.skip("needs real-time priority")
     mine = os.sched_getaffinity(0)
-    with noises._foreign_processes(kind):
+    with machines._foreign_processes(kind):
         there = gathered()
         assert until(lambda: all(at_work(kind, pid) for pid in there), within=120)
         assert sorted(core for pid in there for core in os.sched_getaffinity(pid)) == sorted(mine)
@@ -137,14 +137,14 @@ def test_nothing_goes_on_after_its_owner_was_killed(name: str) -> None:
     if not possible(name):
         pytest.skip("needs real-time priority")
     code = (
-        "import time; from gatewaylab.publish.noises import NOISES\n"
+        "import time; from gatewaylab.publish.machines import NOISES\n"
         f"with NOISES[{name!r}][0]():\n    print('ready', flush=True)\n    time.sleep(600)"
     )
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "ready\n"
-        if name in noises._WORK:
+        if name in machines._WORK:
             there = gathered(owner.pid)
             assert until(lambda: all(at_work(name, pid) for pid in there), within=120)
         owner.kill()
@@ -163,7 +163,7 @@ def removed(group: Path) -> bool:
 
 
 def test_a_stranger_whose_owner_has_gone_before_it_began_does_not_begin() -> None:
-    command = [sys.executable, "-m", "gatewaylab.publish.noises", "burner", "0", "1"]
+    command = [sys.executable, "-m", "gatewaylab.publish.machines", "burner", "0", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1
     assert "has gone" in done.stderr
@@ -184,7 +184,7 @@ def test_a_second_stranger_that_fails_to_start_ends_the_first(
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     monkeypatch.setattr(subprocess, "Popen", start)
-    with pytest.raises(OSError, match="no more processes"), noises._foreign_processes("burner"):
+    with pytest.raises(OSError, match="no more processes"), machines._foreign_processes("burner"):
         pass
     assert len(started) == 1
     assert strangers() == set()
@@ -267,7 +267,7 @@ def test_slow_is_made_by_strangers_where_no_quota_may_be_set(
 def test_a_limit_that_the_kernel_refuses_leaves_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(noises, "_PERIOD", 1e-9)  # 0 µs, which is no period
     before = surroundings()
-    with pytest.raises(OSError, match="Invalid argument"), noises._quota():
+    with pytest.raises(OSError, match="Invalid argument"), machines._quota():
         pass
     assert surroundings() == before
 
@@ -289,7 +289,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize(
     "make",
-    [NOISES["interrupts"][0], NOISES["bursts"][0], noises._slow],
+    [NOISES["interrupts"][0], NOISES["bursts"][0], machines._slow],
     ids=["interrupts", "bursts", "slow"],
 )
 def test_without_permission_the_error_says_what_to_do_and_nothing_begins(
@@ -312,7 +312,7 @@ def test_what_needs_no_permission_is_there_for_everyone(name: str) -> None:
 
 def test_asking_for_real_time_priority_does_not_keep_it() -> None:
     before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
-    noises._may_be_real_time()
+    machines._may_be_real_time()
     assert (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority) == before
 
 
@@ -326,10 +326,10 @@ def test_a_slow_start_makes_a_server_s_import_later_than_its_own_normal_start(
     with serve(server("uvicorn", app="raw"), ready_timeout=300) as normal:
         took = normal.started
     # By how much is a matter of this machine's own pace, which may change in between.
-    given = f"time.sleep({noises._SLOW_START})"
-    assert given in noises._SITE
-    longer = 3 * took + noises._SLOW_START
-    monkeypatch.setattr(noises, "_SITE", noises._SITE.replace(given, f"time.sleep({longer})"))
+    given = f"time.sleep({machines._SLOW_START})"
+    assert given in machines._SITE
+    longer = 3 * took + machines._SLOW_START
+    monkeypatch.setattr(noises, "_SITE", machines._SITE.replace(given, f"time.sleep({longer})"))
     with noise("slow-start"):
         folder = Path(os.environ[SITE_VARIABLE])
         with serve(server("uvicorn", app="raw"), ready_timeout=600) as slow:
@@ -341,7 +341,7 @@ def test_a_slow_start_makes_a_server_s_import_later_than_its_own_normal_start(
 
 def test_only_the_application_is_imported_later() -> None:
     """By order: when an application's import has begun, all others are long made."""
-    site = noises._SITE.replace(f"time.sleep({noises._SLOW_START})", "print('slept')")
+    site = machines._SITE.replace(f"time.sleep({machines._SLOW_START})", "print('slept')")
     code = (
         f"{site}\nimport colorsys; print('colorsys')\n"
         "import demo_apps; print('demo_apps')\nimport demo_apps.scopes; print('scopes')"
@@ -356,4 +356,4 @@ def test_only_the_application_is_imported_later() -> None:
 def test_every_noise_says_in_words_what_it_does() -> None:
     assert next(iter(NOISES)) == "none"
     assert all(words and not words.endswith(".") for _, words in NOISES.values())
-    assert f"{noises._SLOW_START:g} s longer" in NOISES["slow-start"][1]
+    assert f"{machines._SLOW_START:g} s longer" in NOISES["slow-start"][1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gatewaylab.errors import ResultError
-from gatewaylab.publish.noisy import NoiseRecord, Rehearsed
+from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.records.storage import load
 
 
