@@ -249,7 +249,7 @@ def _no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError("not your control group")
         yield
 
-    monkeypatch.setattr(noises, "_quota", refused)
+    monkeypatch.setattr(machines, "_quota", refused)
 
 
 @pytest.mark.skipif(not REAL_TIME, reason="needs real-time priority")
@@ -265,7 +265,7 @@ def test_slow_is_made_by_strangers_where_no_quota_may_be_set(
 
 @pytest.mark.skipif(not QUOTA, reason="no control group can be made here")
 def test_a_limit_that_the_kernel_refuses_leaves_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noises, "_PERIOD", 1e-9)  # 0 µs, which is no period
+    monkeypatch.setattr(machines, "_PERIOD", 1e-9)  # 0 µs, which is no period
     before = surroundings()
     with pytest.raises(OSError, match="Invalid argument"), machines._quota():
         pass
@@ -329,7 +329,7 @@ def test_a_slow_start_makes_a_server_s_import_later_than_its_own_normal_start(
     given = f"time.sleep({machines._SLOW_START})"
     assert given in machines._SITE
     longer = 3 * took + machines._SLOW_START
-    monkeypatch.setattr(noises, "_SITE", machines._SITE.replace(given, f"time.sleep({longer})"))
+    monkeypatch.setattr(machines, "_SITE", machines._SITE.replace(given, f"time.sleep({longer})"))
     with noise("slow-start"):
         folder = Path(os.environ[SITE_VARIABLE])
         with serve(server("uvicorn", app="raw"), ready_timeout=600) as slow:
