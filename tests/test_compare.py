@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewaylab.errors import InputError, InvalidTrialError
+from gatewaylab.guard import standing
 from gatewaylab.load import run as load
 from gatewaylab.measure import compare as module
 from gatewaylab.measure import noise
@@ -343,9 +344,12 @@ def test_servers_that_answer_one_request_differently_are_not_compared(
         yield SimpleNamespace(target=one.spec.name, pids=set)
 
     bodies = {"uvicorn": b"held 100 ms\n", "gunicorn-sync": b""}
-    monkeypatch.setattr(module, "serve", serve)
+    monkeypatch.setattr(standing, "serve", serve)
+    servers = standing.Standing({"fast": LOOP.server, "slow": SYNC.server}, seconds=math.inf)
     monkeypatch.setattr(load, "constant_body", lambda target, *_, **__: bodies[target])
-    window = module._Window(seconds=1.0, warmup=0.0, deadline=1.0, transport="raw", margin=0.2)
+    window = module._Window(
+        seconds=1.0, warmup=0.0, deadline=1.0, transport="raw", margin=0.2, standing=servers
+    )
     monkeypatch.setattr(noise, "Watch", lambda **_: pytest.fail("this one is the first"))
     with pytest.raises(pytest.fail.Exception):
         module._trial("fast", LOOP, 0, 1, window)

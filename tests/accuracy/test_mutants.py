@@ -49,6 +49,7 @@ import pytest
 from gatewaylab.errors import InvalidTrialError
 from gatewaylab.guard import procfs
 from gatewaylab.guard.serve import Running, serve
+from gatewaylab.guard.standing import Standing
 from gatewaylab.load import raw, standby
 from gatewaylab.load import run as load
 from gatewaylab.load.http1 import encode
@@ -282,8 +283,12 @@ def workers_of(running: Running) -> list[int]:
 
 def trial_of(one: Setup) -> Trial:
     """One trial as a comparison takes it."""
-    window = compare._Window(seconds=1.0, warmup=0.5, deadline=10.0, transport="raw", margin=MARGIN)
-    return compare._trial("mutant", one, 0, 1, window)
+    with contextlib.closing(Standing({"mutant": one.server}, seconds=1.5)) as standing:
+        window = compare._Window(
+            seconds=1.0, warmup=0.5, deadline=10.0, transport="raw", margin=MARGIN,
+            standing=standing,
+        )  # fmt: skip
+        return compare._trial("mutant", one, 0, 1, window)
 
 
 def recorded(trial: Trial, **judged: Any) -> Recorded:
@@ -323,7 +328,7 @@ def with_fault(
         finally:
             timer.join()
 
-    monkeypatch.setattr(compare, "serve", healed_before_the_stop)
+    monkeypatch.setattr("gatewaylab.guard.standing.serve", healed_before_the_stop)
     monkeypatch.setattr(
         compare, "load", SimpleNamespace(run=struck, constant_body=load.constant_body)
     )

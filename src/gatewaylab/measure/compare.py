@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from tqdm import tqdm
 
 from gatewaylab.errors import InvalidTrialError
-from gatewaylab.guard.serve import serve
+from gatewaylab.guard.standing import Standing
 from gatewaylab.load import run as load
 from gatewaylab.load.request import Request
 from gatewaylab.measure import noise
@@ -63,16 +63,21 @@ def compare(
         InvalidTrialError: a trial's answers, workers or times were wrong.
     """
     plan = design(name, list(setups), twin=twin, blocks=blocks)
-    window = _Window(
-        seconds=seconds, warmup=warmup, deadline=deadline, transport=transport, margin=margin
+    by_label = {**setups, plan.twin + AGAIN: setups[plan.twin]}
+    standing = Standing(
+        {label: one.server for label, one in by_label.items()},
+        seconds=len(plan.labels) * (warmup + seconds),
     )
+    window = _Window(
+        seconds=seconds, warmup=warmup, deadline=deadline, transport=transport, margin=margin,
+        standing=standing,
+    )  # fmt: skip
     trials: list[Trial] = []
     rejected: list[Trial] = []
-    with progress(name, len(plan.labels) * plan.blocks) as step:
+    with contextlib.closing(standing), progress(name, len(plan.labels) * plan.blocks) as step:
 
         def measure(label: str, block: int, last: bool) -> Came:
-            one = setups[label if label in setups else label.removesuffix(AGAIN)]
-            found = _trial(label, one, block, plan.seed_of(block), window)
+            found = _trial(label, by_label[label], block, plan.seed_of(block), window)
             if wrong := noise.of_kind(found.findings, "wrong data"):
                 raise _invalid(f"{name}: {label!r} in block {block} gave wrong data", wrong)
             came: Came = (
@@ -105,6 +110,7 @@ class _Window:
     Attributes:
         answers: what each request was answered with first, when nobody hurried the server. It
             must be answered with the same by every server, in every block, and under load.
+        standing: the servers of a block that wait for their trial.
     """
 
     seconds: float
@@ -112,6 +118,7 @@ class _Window:
     deadline: float
     transport: str
     margin: float
+    standing: Standing
     answers: dict[Request, bytes | None] = field(default_factory=dict)
 
 
@@ -121,7 +128,7 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
     begun = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         # Every answer is in when the load ends, so nobody is owed a graceful stop.
-        running = stack.enter_context(serve(one.server, pin=cores.servers, grace=0.0))
+        running = stack.enter_context(window.standing.take(label, block, pin=cores.servers))
         request = one.request
         if request.expected_body is None and window.transport != "websocket":
             known = window.answers.get(request)
