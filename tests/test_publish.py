@@ -18,7 +18,7 @@ from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.measure.delay import until
 from gatewaylab.measure.reference import CEILINGS_VARIABLE
 from gatewaylab.publish import build as publish
-from gatewaylab.publish import execution, rendering, states
+from gatewaylab.publish import execution, key, rendering, states
 from gatewaylab.publish.acceptance import Reason
 from gatewaylab.publish.book import Book, catalogue_of
 from gatewaylab.publish.build import Options, build, measure, observe
@@ -175,7 +175,7 @@ def test_another_version_of_a_service_changes_the_key(
     keys = set()
     for version in ("7.0", "7.2"):
         one = SimpleNamespace(version=lambda version=version: version)
-        monkeypatch.setattr(publish, "SERVICES", {"redis": one})
+        monkeypatch.setattr(key, "SERVICES", {"redis": one})
         keys.add(_key(book))
     assert len(keys) == 2
 

@@ -62,7 +62,7 @@ def overlap(found: Samples) -> int:
 def test_the_process_knows_the_modes_that_the_caller_may_ask_for() -> None:
     assert reference_process.MODES == MODES
     assert all(callable(getattr(reference_process.Server, mode)) for mode in MODES)
-    told = [line.strip() for line in (reference_process.__doc__ or "").splitlines()]
+    told = [line.strip() for line in (reference_server.__doc__ or "").splitlines()]
     assert all(any(line.startswith(f"{mode}: ") for line in told) for mode in MODES)
 
 
@@ -338,7 +338,7 @@ def test_generator_and_null_server_have_the_cores_of_a_trial(
     asked: list[tuple[Arrivals, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = min(os.sched_getaffinity(0))
-    monkeypatch.setattr(reference, "chosen", lambda: Cores(7, core, frozenset({core})))
+    monkeypatch.setattr(reference, "choose_cores", lambda: Cores(7, core, frozenset({core})))
     ceiling()
     assert {options["pin"] for _, options in asked} == {7}
 

@@ -120,7 +120,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(checks, "reference_server", made.server)
     monkeypatch.setattr(checks, "ceiling", lambda **_: 40_000.0)
     monkeypatch.setattr(load, "run", made.run)
-    monkeypatch.setattr(checks, "chosen", lambda: Cores(None, None, None))
+    monkeypatch.setattr(checks, "choose_cores", lambda: Cores(None, None, None))
     _machine(monkeypatch, 0.0)
     return made
 

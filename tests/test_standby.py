@@ -137,7 +137,7 @@ def test_what_stood_by_last_ends_with_the_program() -> None:
 
 OWNER = """
 import os, time
-from gatewaylab import standby
+from gatewaylab.load import standby
 standby.prepare()
 mine = standby._waiting[os.getpid()].process.pid
 if os.fork() == 0:

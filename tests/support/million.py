@@ -19,7 +19,7 @@ GENERATOR = """
 import gc, re, sys, time
 from array import array
 
-from gatewaylab import _generator
+from gatewaylab.load import generator
 from gatewaylab.load.wire import Columns, Tally
 
 HEAD = (
@@ -64,8 +64,8 @@ def run(job):
     )
 
 
-_generator.run = run
-_generator.main()
+generator.run = run
+generator.main()
 spent = time.process_time() - began - making
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 with open(sys.argv[1], "w") as file:
@@ -78,14 +78,16 @@ from array import array
 
 import numpy as np
 
-from gatewaylab import _standby, load, noise
+from gatewaylab.load import run as load
+from gatewaylab.load import standby
+from gatewaylab.measure import noise
 from gatewaylab.load.wire import Job
 from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.records.results import Trial
 
 script, report, trace = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
-_standby._COMMAND = (sys.executable, script, report)
-_standby.prepare = lambda: None  # there is one job
+standby._COMMAND = (sys.executable, script, report)
+standby.prepare = lambda: None  # there is one job
 
 seconds = 100.0
 plan = ConstantRate(10_000).plan(seconds, 0)
