@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
         for file in filter(Path.is_file, sorted((book.root / folder).rglob("*"))):
             name = file.relative_to(book.root).as_posix()
             if not name.startswith(_NOT_MEASURING) and "__pycache__" not in name:
-                add(name, _code(file) if file.suffix == ".py" else file.read_bytes())
+                content = file.read_bytes()
+                add(name, _code(content) if file.suffix == ".py" else content)
     add("lock", (book.root / "requirements.txt").read_bytes())
     add("systems", json.dumps([[row["name"], row["version"]] for row in table]))
     add("nginx", NGINX.version() or "")
@@ -59,9 +61,10 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
     return digest.hexdigest()
 
 
-def _code(file: Path) -> str:
+@cache
+def _code(source: bytes) -> str:
     """What a module does, without what it only says: comments and docstrings."""
-    tree = ast.parse(file.read_bytes())
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
