@@ -12,91 +12,31 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "claims.claim": ("claim",),
-    "errors": ("ServerStartError",),
-    "guard.serve": ("serve",),
-    "guard.services": (
-        "missing_services",
-        "postgres",
-        "redis",
-    ),
-    "load.clients": (
-        "ask",
-        "inside",
-        "most_at_once",
-        "peak_inside",
-        "settled",
-        "span",
-        "together",
-    ),
-    "load.crowds": (
-        "echoes",
-        "slow_bodies",
-        "slow_heads",
-        "streams",
-        "websockets",
-    ),
-    "load.request": (
-        "get",
-        "post",
-    ),
-    "load.run": ("run",),
-    "measure.compare": ("compare",),
-    "measure.cores": ("choose_cores",),
-    "measure.delay": (
-        "Delay",
-        "both_ways",
-        "every",
-        "repeated",
-        "sooner",
-        "until",
-    ),
-    "measure.outcome": (
-        "predict",
-        "setup",
-    ),
-    "measure.readings": (
-        "quantity",
-        "readings",
-    ),
-    "measure.reference": ("reference_server",),
-    "model.arrivals": (
-        "Closed",
-        "ConstantRate",
-        "Poisson",
-    ),
-    "model.queueing": (
-        "lindley",
-        "slot_model",
-    ),
-    "records.results": ("Expected",),
-    "records.staging": ("cite",),
-    "servers.registry": (
-        "Server",
-        "missing",
-        "project_root",
-        "server",
-    ),
-    "servers.specs": ("SERVERS",),
-    "show.figures": (
-        "canvas",
-        "events",
-        "levels",
-        "model_line",
-        "present",
-        "strip",
-        "visitors",
-    ),
-    "show.tables": (
-        "Table",
-        "latencies",
-    ),
-    "show.waterfall": (
-        "Panel",
-        "waterfall",
-    ),
+    "claims.claim": "claim",
+    "errors": "ServerStartError",
+    "guard.serve": "serve",
+    "guard.services": "missing_services postgres redis",
+    "load.clients": "ask inside most_at_once peak_inside settled span together",
+    "load.crowds": "echoes slow_bodies slow_heads streams websockets",
+    "load.request": "get post",
+    "load.run": "run",
+    "measure.compare": "compare",
+    "measure.cores": "choose_cores",
+    "measure.delay": "Delay both_ways every repeated sooner until",
+    "measure.outcome": "predict setup",
+    "measure.readings": "quantity readings",
+    "measure.reference": "reference_server",
+    "model.arrivals": "Closed ConstantRate Poisson",
+    "model.queueing": "lindley slot_model",
+    "records.results": "Expected",
+    "records.staging": "cite",
+    "servers.registry": "Server missing project_root server",
+    "servers.specs": "SERVERS",
+    "show.figures": "canvas events levels model_line present strip visitors",
+    "show.tables": "Table latencies",
+    "show.waterfall": "Panel waterfall",
 }
-_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 
 __all__ = ["__version__", *_HOME]
 
