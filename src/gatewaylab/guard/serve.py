@@ -13,11 +13,10 @@ import math
 import os
 import re
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,21 +113,6 @@ class Running:
     def guard_pids(self) -> set[int]:
         """The two processes of the guard, which are not foreign to what is measured."""
         return set() if self._guarded is None or self._closed else self._guarded.guard_pids()
-
-    def pause(self) -> None:
-        """Stop every process where it stands; none takes processor time until `resume`."""
-        stopped: set[int] = set()
-        while new := self.pids() - stopped:  # a process may have been made meanwhile
-            _signal(new, signal.SIGSTOP)
-            stopped |= new
-
-    def resume(self, pin: frozenset[int] | None = None) -> None:
-        """Let the processes go on, from now on on the CPUs of ``pin``, and the guard with them."""
-        _check_pin(pin)
-        if pin is not None:
-            for pid in self.pids() | self.guard_pids():
-                procfs.pin(pid, pin)
-        _signal(self.pids(), signal.SIGCONT)
 
     def memory(self) -> int:
         """Bytes of main memory of `pids`; what several share is counted once, in shares (PSS)."""
@@ -377,12 +361,6 @@ def _run(
         yield running
     finally:
         running._stop(at_once=not ready)
-
-
-def _signal(pids: set[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def _check_times(**seconds: float) -> None:

@@ -7,10 +7,13 @@ they take nothing from the one that is measured.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
+from gatewaylab.guard import procfs
 from gatewaylab.guard.serve import Running, serve
 from gatewaylab.servers.registry import Server
 
@@ -51,7 +54,7 @@ class Standing:
             return
         running, end = self._waiting.pop(label)
         with end:
-            running.resume(pin)
+            resume(running, pin)
             yield running
 
     def close(self) -> None:
@@ -60,6 +63,28 @@ class Standing:
             for _, end in self._waiting.values():
                 ends.push(end)
             self._waiting = {}
+
+
+def pause(running: Running) -> None:
+    """Stop every process of a server where it stands; none takes processor time until `resume`."""
+    stopped: set[int] = set()
+    while new := running.pids() - stopped:  # a process may have been made meanwhile
+        _signal(new, signal.SIGSTOP)
+        stopped |= new
+
+
+def resume(running: Running, pin: frozenset[int] | None) -> None:
+    """Let the processes go on, from now on on the CPUs of ``pin``, and the guard with them."""
+    if pin is not None:
+        for pid in running.pids() | running.guard_pids():
+            procfs.pin(pid, pin)
+    _signal(running.pids(), signal.SIGCONT)
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _start_all(servers: Mapping[str, Server]) -> dict[str, tuple[Running, ExitStack]]:
@@ -83,5 +108,5 @@ def _start_all(servers: Mapping[str, Server]) -> dict[str, tuple[Running, ExitSt
 def _start(server: Server) -> tuple[Running, ExitStack]:
     with ExitStack() as stack:
         running = stack.enter_context(serve(server, grace=0.0))
-        running.pause()
+        pause(running)
         return running, stack.pop_all()
