@@ -20,12 +20,7 @@ import uvicorn
 from demo_apps import flask_app, raw_asgi, raw_wsgi, tampered
 from demo_apps.common import Message, Receive, Scope, Send
 from tests import contract
-from tests.contract import (
-    cases,
-    check_headers,
-    check_http_contract,
-    check_websocket_contract,
-)
+from tests.contract import cases, check_headers, check_http_contract, check_websocket_contract
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -10,13 +10,7 @@ from typing import Any
 import pytest
 
 from tests.contract import EVERY_BYTE
-from tests.in_process import (
-    WEBSOCKETS,
-    Talk,
-    application,
-    http_scope,
-    talking_to,
-)
+from tests.in_process import WEBSOCKETS, Talk, application, http_scope, talking_to
 
 
 def websocket_scope(path: str) -> dict[str, Any]:

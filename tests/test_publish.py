@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,6 +110,7 @@ def test_what_can_change_a_number_changes_the_key(book: Book, file: str, text: s
         ("notebooks/some.md", _notebook(CLAIM, prose="Other prose.")),
         ("src/gatewaylab/publish/build.py", "z = 2\n"),
         ("src/gatewaylab/load/run.py", '"""Said."""\n# why\ny = 1\n'),
+        ("src/gatewaylab/README.md", "A map.\n"),
         ("book/claims/some.toml", ENTRY.format(id="C01", statement="better worded")),
     ],
 )
@@ -268,6 +270,70 @@ def test_a_warning_of_the_renderer_removes_the_half_made_site(
         rendering.render(book, console)
     assert not (book.html / "index.html").exists()
     assert read(book.evidence / "some.json").claims
+
+
+@pytest.fixture
+def rendered(book: Book, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A book that has just been rendered, and each later run of the renderer."""
+    runs: list[str] = []
+
+    def renderer(command: list[str], **_: object) -> SimpleNamespace:
+        runs.append(command[1])
+        (book.html / "notebooks").mkdir(parents=True, exist_ok=True)
+        (book.html / "index.html").write_text("")
+        return SimpleNamespace(returncode=0)
+
+    measure(book, Options(), TABLE, _console()[0])
+    monkeypatch.setattr(subprocess, "run", renderer)
+    rendering.render(book, _console()[0])
+    assert runs == ["build"]
+    return runs
+
+
+def test_a_site_that_is_the_present_one_is_not_rendered_again(
+    book: Book, rendered: list[str]
+) -> None:
+    console, out = _console()
+    rendering.render(book, console)
+    assert len(rendered) == 1
+    assert "nothing to render" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda book, _: (book.root / "notebooks/some.md").write_text(_notebook(CLAIM, prose="New")),
+        lambda book, _: (book.evidence / "some.json").unlink(),
+        lambda book, _: (book.html / "index.html").unlink(),
+        lambda _, patch: patch.setenv("BOOK_SITE_URL", "https://example.org/"),
+    ],
+    ids=["prose", "evidence", "site", "address"],
+)
+def test_whatever_a_page_is_made_from_renders_it_again(
+    book: Book, rendered: list[str], monkeypatch: pytest.MonkeyPatch, change: Callable[..., object]
+) -> None:
+    change(book, monkeypatch)
+    rendering.render(book, _console()[0])
+    assert len(rendered) == 2
+
+
+def test_a_rendering_that_was_interrupted_is_not_taken_for_a_whole_one(
+    book: Book, rendered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, whole = book.root / "notebooks/some.md", subprocess.run
+    before = path.read_text()
+    path.write_text(_notebook(CLAIM, prose="New"))
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rendering.render(book, _console()[0])
+    monkeypatch.setattr(subprocess, "run", whole)
+    path.write_text(before)
+    rendering.render(book, _console()[0])
+    assert len(rendered) == 2
 
 
 def test_every_notebook_of_the_book_can_be_read() -> None:

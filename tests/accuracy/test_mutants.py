@@ -68,12 +68,7 @@ from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.records.results import LoadRecord, Trial
 from gatewaylab.records.storage import load as load_result
 from gatewaylab.servers.registry import Server, server
-from tests.accuracy.test_ground_truth import (
-    GENERATOR,
-    SERVER,
-    compared,
-    stalled_truth,
-)
+from tests.accuracy.test_ground_truth import GENERATOR, SERVER, compared, stalled_truth
 from tests.support import faulty
 from tests.support.disturbed import unless_disturbed
 

@@ -11,12 +11,13 @@ import pytest
 
 from gatewaylab.errors import ServerStartError
 from gatewaylab.guard import procfs
+from gatewaylab.guard import standing as module
 from gatewaylab.guard.serve import Running
 from gatewaylab.guard.standing import Standing
 from gatewaylab.load.clients import ask
 from gatewaylab.measure.delay import until
 from gatewaylab.records.environment import available_cores
-from gatewaylab.servers.registry import server
+from gatewaylab.servers.registry import Server, server
 
 pytestmark = pytest.mark.live
 
@@ -32,7 +33,7 @@ def states(running: Running) -> set[str | None]:
 
 
 def waiting(standing: Standing, label: str) -> Running:
-    return standing._waiting[label][0]
+    return standing._waiting[label].running
 
 
 def test_the_servers_of_a_block_start_together_and_stand_still() -> None:
@@ -73,6 +74,46 @@ def test_a_long_block_starts_each_server_when_its_turn_comes() -> None:
     with standing.take("a loop", 0, pin=ONE) as running:
         assert not standing._waiting
         assert ask(running, "/hello").status == 200
+
+
+def test_a_server_that_has_stood_for_too_long_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    standing = Standing(TWO, seconds=1.0)
+    with standing.take("a loop", 0, pin=ONE):
+        old = waiting(standing, "four workers")
+    monkeypatch.setattr("gatewaylab.guard.standing.LONGEST", 0.0)
+    with standing.take("four workers", 0, pin=ONE) as running:
+        assert running is not old
+        assert not old.alive()
+        assert ask(running, "/hello").status == 200
+
+
+def test_a_server_with_options_of_its_own_starts_when_its_turn_comes() -> None:
+    impatient = server("gunicorn-sync", app="raw", extra=["--timeout", "1"])
+    standing = Standing({**TWO, "impatient": impatient}, seconds=1.0)
+    with standing.take("a loop", 0, pin=ONE):
+        assert {*standing._waiting} == {"four workers"}
+    with standing.take("impatient", 0, pin=ONE) as running:
+        assert ask(running, "/hello").status == 200
+    standing.close()
+
+
+def test_an_interrupt_while_they_start_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = threading.Event()
+
+    def start(one: Server) -> object:
+        if one.spec.name == "uvicorn":
+            raise KeyboardInterrupt
+        found = begin(one)
+        interrupted.set()
+        return found
+
+    begin = module._start
+    monkeypatch.setattr(module, "_start", start)
+    standing = Standing(TWO, seconds=1.0)
+    with pytest.raises(KeyboardInterrupt), standing.take("a loop", 0, pin=None):
+        pass
+    assert interrupted.is_set()
+    assert not standing._waiting  # and `nothing_survives` looks at the processes
 
 
 def test_if_one_cannot_start_none_is_left() -> None:

@@ -8,11 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatewaylab.errors import ClaimError
-from gatewaylab.records.evidence import (
-    CommonVerdict,
-    Kind,
-    Source,
-)
+from gatewaylab.records.evidence import CommonVerdict, Kind, Source
 from gatewaylab.servers.registry import project_root
 
 

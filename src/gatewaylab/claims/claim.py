@@ -19,11 +19,7 @@ from gatewaylab.claims.rule import EFFECTS, FEWEST_REPETITIONS, Rule, describe, 
 from gatewaylab.errors import ClaimError
 from gatewaylab.measure.delay import Held
 from gatewaylab.records.effects import Effect
-from gatewaylab.records.evidence import (
-    ClaimRecord,
-    SabotageRecord,
-    Verdict,
-)
+from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, Verdict
 from gatewaylab.records.results import Finding
 from gatewaylab.records.staging import SABOTAGE_VARIABLE, staging
 

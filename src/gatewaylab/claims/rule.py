@@ -10,10 +10,7 @@ from gatewaylab.errors import ClaimError
 from gatewaylab.measure.disturbance import MARGIN, QUIET
 from gatewaylab.model.stats import EQUIVALENCE
 from gatewaylab.records.effects import Effect
-from gatewaylab.records.evidence import (
-    Kind,
-    Verdict,
-)
+from gatewaylab.records.evidence import Kind, Verdict
 
 #: "No difference" means: the 90 % interval lies inside this range of ratios.
 EQUIVALENT = (math.exp(EQUIVALENCE[0]), math.exp(EQUIVALENCE[1]))

@@ -82,7 +82,7 @@ class Reply:
 
     @property
     def thread(self) -> int | None:
-        """The thread or greenlet that called it, a number within its process; None as above."""
+        """The thread or greenlet that did, a number within its process; None if none did."""
         return self._worker(2)
 
     @property

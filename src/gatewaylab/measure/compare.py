@@ -127,7 +127,6 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
     cores = choose_cores()
     begun = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
-        # Every answer is in when the load ends, so nobody is owed a graceful stop.
         running = stack.enter_context(window.standing.take(label, block, pin=cores.servers))
         request = one.request
         if request.expected_body is None and window.transport != "websocket":

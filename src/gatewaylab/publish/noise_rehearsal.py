@@ -17,9 +17,7 @@ from gatewaylab.publish.machines import NOISES
 from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.progress import clock
 from gatewaylab.publish.rehearsal import choose_chapters, run_each
-from gatewaylab.publish.stability import (
-    Outcome,
-)
+from gatewaylab.publish.stability import Outcome
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
 from gatewaylab.records.storage import load

@@ -28,13 +28,7 @@ from gatewaylab.publish import build as publish
 from gatewaylab.publish import key
 from gatewaylab.publish.book import Book
 from gatewaylab.publish.progress import Pace, clock
-from gatewaylab.publish.stability import (
-    OUTCOME_MARKS,
-    Rebuild,
-    Seen,
-    StabilityRecord,
-    seen,
-)
+from gatewaylab.publish.stability import OUTCOME_MARKS, Rebuild, Seen, StabilityRecord, seen
 from gatewaylab.publish.tolerant import Chapter, Run, chapters
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -18,21 +17,23 @@ from rich.console import Console
 from gatewaylab.errors import BuildError
 from gatewaylab.publish.book import Book, accepted, same_code
 from gatewaylab.publish.execution import read_notebook
+from gatewaylab.publish.key import site_key
 from gatewaylab.show.waterfall import Panel, waterfall
 
 
 def render(book: Book, console: Console) -> Path:
-    """Make the site from accepted evidence; a warning is an error.
+    """Make the site from accepted evidence, unless it is the present one; a warning is an error.
 
     Raises:
         BuildError: jupyter-book warned or failed. The half-made site is removed, because a
             second run would not repeat the warnings of pages that did not change.
     """
     began = time.monotonic()
-    page, made_from, inputs = book.html / "index.html", book.html / ".inputs", _inputs(book)
-    if page.exists() and made_from.exists() and made_from.read_text(encoding="ascii") == inputs:
+    page, made_from, key = book.html / "index.html", book.build / "rendered", site_key(book)
+    if page.exists() and made_from.exists() and made_from.read_text(encoding="ascii") == key:
         console.out("nothing to render")
         return page
+    made_from.unlink(missing_ok=True)  # until this rendering is whole, the site is of nothing
     fill_cache(book)
     log = book.build / "render.log"
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book.root)]
@@ -52,24 +53,9 @@ def render(book: Book, console: Console) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
     _downloads(book)
-    made_from.write_text(inputs, encoding="ascii")
+    made_from.write_text(key, encoding="ascii")
     console.out(f"rendered in {time.monotonic() - began:.1f} s")
     return page
-
-
-def _inputs(book: Book) -> str:
-    """SHA-256 of all that the site is made from."""
-    folders = ["book", "notebooks", "src", "demo_apps", "deploy"]
-    measured = [book.evidence, *(book.build / name for name in ("state", "history", "held"))]
-    files = [one for one in book.root.iterdir() if one.is_file()]
-    for folder in [*(book.root / name for name in folders), *measured]:
-        files += [one for one in folder.rglob("*") if one.is_file() and one.suffix != ".pyc"]
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        content = file.read_bytes()
-        digest.update(f"{file.relative_to(book.root).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def fill_cache(book: Book) -> None:

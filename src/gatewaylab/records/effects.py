@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from gatewaylab.load.samples import Count, Frozen, Number
 from gatewaylab.records.results import Finding

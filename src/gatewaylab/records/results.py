@@ -13,10 +13,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from gatewaylab.load.samples import Amount, Count, Frozen, GeneratorReport, Length, Number, Samples
 from gatewaylab.model.quantiles import quantile_of

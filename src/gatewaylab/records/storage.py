@@ -8,10 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
 from gatewaylab.errors import ResultError
 
