@@ -10,10 +10,12 @@ import json
 import select
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 _MOST = 1 << 20
+_SILENCE = 1.0  # seconds without a byte after which the asker looks around
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,16 @@ class Answer:
         return nonce if isinstance(nonce, str) else None
 
 
-def ask(address: Address, until: float, interrupt: int) -> Answer | None:
+def ask(
+    address: Address, until: float, interrupt: int, in_silence: Callable[[], object]
+) -> Answer | None:
     """GET /whoami on a fresh connection.
 
     Args:
         until: when to give up, on the monotonic clock.
         interrupt: a file descriptor; when it becomes readable the answer is no longer waited for.
+        in_silence: called once a second while no byte comes; what it raises ends the wait. (The
+            connection may have gone to a foreign process that shares the port and never answers.)
 
     Returns:
         The answer, or None if it did not come, was cut off, or was interrupted.
@@ -83,7 +89,10 @@ def ask(address: Address, until: float, interrupt: int) -> Answer | None:
                 left = until - time.monotonic()
                 if left <= 0:
                     return None
-                ready, _, _ = select.select([sock.fileno(), interrupt], [], [], left)
+                watched = [sock.fileno(), interrupt]
+                ready, _, _ = select.select(watched, [], [], min(left, _SILENCE))
+                if not ready:
+                    in_silence()
                 if interrupt in ready:
                     return None
                 if sock.fileno() in ready:

@@ -138,7 +138,9 @@ class Starting:
         errors = 0
         said = "it accepts connections but does not answer GET /whoami"
         while True:
-            answer = ask(front, self._until, self._guarded.news_fd)
+            answer = ask(
+                front, self._until, self._guarded.news_fd, in_silence=lambda: self._listens(front)
+            )
             if answer is not None:
                 if self._is_ours(answer):
                     return
