@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -315,10 +316,12 @@ def answering(*answers: bytes) -> Iterator[probe.Address]:
         connection.close()
 
 
-def ask(address: probe.Address, seconds: float = 60.0) -> probe.Answer | None:
+def ask(
+    address: probe.Address, seconds: float = 60.0, in_silence: Callable[[], object] = bool
+) -> probe.Answer | None:
     read, write = os.pipe()
     try:
-        return probe.ask(address, time.monotonic() + seconds, read)
+        return probe.ask(address, time.monotonic() + seconds, read, in_silence)
     finally:
         os.close(read)
         os.close(write)
@@ -355,6 +358,11 @@ def test_no_answer_by_the_deadline_is_none() -> None:
         assert ask(address, 0.1) is None  # the rest would never come
 
 
+def test_in_silence_the_asker_looks_around_and_may_give_up() -> None:
+    with answering(b"") as address, pytest.raises(LookupError):
+        ask(address, in_silence=Mock(side_effect=[None, LookupError]))
+
+
 def test_what_is_not_http_is_no_answer() -> None:
     with answering(b"SSH-2.0-OpenSSH\r\nContent-Length: 0\r\n\r\n") as address:
         assert ask(address) is None
@@ -366,7 +374,7 @@ def test_news_interrupt_the_wait() -> None:
     with answering(b"") as address:
         threading.Timer(0.05, os.write, (write, b".")).start()
         begun = time.monotonic()
-        assert probe.ask(address, begun + 120, read) is None
+        assert probe.ask(address, begun + 120, read, in_silence=bool) is None
     assert time.monotonic() - begun < 60
     os.close(read)
     os.close(write)

@@ -24,7 +24,6 @@ import pytest
 
 from gatewaylab.errors import ServerError, ServerStartError
 from gatewaylab.guard import ports, procfs, runs
-from gatewaylab.guard.probe import Address, ask
 from gatewaylab.guard.serve import Running, serve, sweep
 from gatewaylab.measure.delay import until
 from gatewaylab.servers.registry import Server, server
@@ -405,22 +404,6 @@ def test_an_impostor_on_the_same_port_is_refused_while_the_server_starts(tmp_pat
     finally:
         over.set()
         thread.join()
-
-
-def test_the_question_looks_around_while_nobody_answers() -> None:
-    class LookedError(Exception):
-        pass
-
-    def look() -> None:
-        raise LookedError
-
-    reader, writer = os.pipe()
-    try:
-        with stranger("127.0.0.1", 9175), pytest.raises(LookedError):
-            ask(Address("127.0.0.1", 9175), time.monotonic() + 60, reader, in_silence=look)
-    finally:
-        os.close(reader)
-        os.close(writer)
 
 
 def test_an_impostor_that_joins_later_is_found_by_the_next_check() -> None:
