@@ -10,15 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: The systems that the harness starts and so can vouch for; others (a framework's parts, a
-#: protocol) are named by a claim's author.
-STARTED_HERE = frozenset(
-    {
-        "apache", "daphne", "django", "fastapi", "flask", "granian", "gunicorn", "hypercorn",
-        "mod_wsgi", "nginx", "postgresql", "redis", "uvicorn", "uwsgi", "waitress",
-    }
-)  # fmt: skip
-
 _names: set[str] = set()
 _spans: list[tuple[float, float]] = []
 _loads: list[tuple[float, float]] = []

@@ -12,16 +12,20 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from gatewaylab import timeline
 from gatewaylab.claims.catalogue import catalogue
 from gatewaylab.claims.rule import EFFECTS, FEWEST_REPETITIONS, Rule, describe, rule_for
 from gatewaylab.errors import ClaimError
+from gatewaylab.guard.services import SERVICES
 from gatewaylab.measure.delay import Held
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, Verdict
 from gatewaylab.records.results import Finding
 from gatewaylab.records.staging import SABOTAGE_VARIABLE, staging
+from gatewaylab.servers.registry import APPS
+from gatewaylab.servers.specs import NGINX, SERVERS
 
 MARKS: dict[str, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
 
@@ -143,7 +147,7 @@ def claim(
     if effect is not None and not isinstance(effect, Effect):
         effect = behaviour("repetitions", effect, probe=identifier.lower())
     rule = rule_for(identifier, entry.kind, at_least, at_most, theory)
-    idle = {*entry.systems} & timeline.STARTED_HERE - timeline.systems()
+    idle = {*entry.systems} & _startable() - timeline.systems()
     if idle and not missing and not (effect is not None and effect.refused):
         raise ClaimError(
             f"{identifier} names {', '.join(sorted(idle))} among its systems, and nothing in this "
@@ -201,6 +205,16 @@ def claim(
     if tried is not None and tried.verdict == "supported":
         raise ClaimError(f"the sabotage of {identifier} went unnoticed:\n{stated}")
     return stated
+
+
+@cache
+def _startable() -> set[str]:
+    """The systems that are started here, so that the run can vouch for them.
+
+    Others (a framework's parts, a protocol) are named by a claim's author alone.
+    """
+    specs = (*SERVERS.values(), *APPS.values())
+    return {system for one in specs for system in one.systems} | {NGINX.name} | SERVICES.keys()
 
 
 def _why(verdict: Verdict, rule: Rule, effect: Effect | None, tried: SabotageRecord | None) -> str:

@@ -212,11 +212,11 @@ class Running:
 
     def _files(self, launch: Launch) -> dict[str, str]:
         """The files that the server itself is started with; nginx's are another matter."""
-        name = self.server.site
-        if not name or self.server.nginx:
-            return self.server.spec.files(launch)
+        name, spec = self.server.site, self.server.spec
+        if not name or spec.site_files is None:
+            return spec.files(launch)
         text = installed.read(launch.project, name)
-        return fronts.apache_site_files(launch, name, text, launch.project / installed.PUBLIC)
+        return spec.site_files(launch, name, text, launch.project / installed.PUBLIC)
 
     def _write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -246,7 +246,7 @@ class Running:
             ),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
-            "DJANGO_SETTINGS_MODULE": "demo_apps.django_app.settings",
+            "DJANGO_SETTINGS_MODULE": self.server.settings,
             "GATEWAYLAB_NONCE": self.nonce,
             runs.RUN_VARIABLE: self._run.identity,
             **dict(self.server.env),

@@ -23,7 +23,7 @@ from gatewaylab import timeline
 from gatewaylab.errors import ServerMissingError, ServerStartError
 from gatewaylab.guard import runs
 from gatewaylab.guard.owner import Guarded, passed_on
-from gatewaylab.servers.commands import find_program
+from gatewaylab.servers.commands import as_ordinary_user, find_program
 from gatewaylab.servers.specs import INSTALL_SYSTEM
 
 _GRACE = 3.0
@@ -155,7 +155,7 @@ def postgres(*, max_connections: int = 100, ttl: float = 600.0) -> Iterator[Serv
             f"{shlex.join(make)} >/dev/null || exit; {shlex.join(start)} & "
             "trap 'kill -INT $!; wait $!; exit' TERM; wait $!"
         )
-        return [*_not_root(), "/bin/sh", "-c", script], {
+        return [*as_ordinary_user(), "/bin/sh", "-c", script], {
             "PGHOST": str(folder), "PGPORT": PORT, "PGUSER": DATABASE, "PGDATABASE": "postgres",
         }  # fmt: skip
 
@@ -205,16 +205,6 @@ def _program(name: str) -> str:
     if program is None:
         raise ServerMissingError(spec.name, spec.install_hint())
     return program
-
-
-def _not_root() -> list[str]:
-    """PostgreSQL refuses to run as root; a user namespace gives root another name.
-
-    The kernel goes on checking files as the real user, so the private folder stays reachable.
-    """
-    if os.geteuid() != 0:
-        return []
-    return [find_program("unshare") or "unshare", "--user", "--map-user=33", "--map-group=33", "--"]
 
 
 @contextmanager

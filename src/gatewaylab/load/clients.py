@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 import httpx
 
 from gatewaylab import timeline
-from gatewaylab.errors import InputError
+from gatewaylab.errors import InputError, ServerError
 from gatewaylab.guard import procfs
 from gatewaylab.load import http1
 from gatewaylab.load.request import Request, Target, address, get
@@ -229,6 +229,27 @@ def settled(server: Watched, *, within: float = 30.0) -> bool:
         time.sleep(_APART)
         seen = seen + 1 if procfs.asleep(pids) else 0
     return seen == _LOOKS
+
+
+def reach_all(
+    server: Listening, workers: int, path: str = "/hello", *, within: float = 60.0
+) -> set[int]:
+    """Ask, four times as many at once, until so many of its processes have answered; which ones.
+
+    Raises:
+        ServerError: fewer have answered in that time.
+    """
+    seen: set[int] = set()
+    end = time.monotonic() + within
+    while len(seen) < workers:
+        if time.monotonic() >= end:
+            raise ServerError(
+                f"{len(seen)} of {workers} workers have answered {path} within {within:g} s; "
+                "allow more time, or ask for a path that keeps a worker busy"
+            )
+        replies = together(server, [path] * 4 * workers)
+        seen |= {reply.process for reply in replies if reply.process is not None}
+    return seen
 
 
 def encode(request: Request | str) -> bytes:

@@ -82,6 +82,7 @@ def readings(
     expected: Mapping[str, Expected] | None = None,
     touched: Touched = "nothing",
     margin: float = MARGIN,
+    systems: Sequence[str] = (),
 ) -> Read:
     """Read every source once a block, in random order, the twin twice.
 
@@ -97,6 +98,7 @@ def readings(
         touched: what noise does to a value: it lengthens a ``time`` and lowers a ``rate``; memory
             and computing time it leaves alone.
         margin: as for :func:`compare.compare`.
+        systems: what the sources call in this very process, by the names that claims use.
 
     Raises:
         InputError: the request makes no sense, or a source returned no finite number.
@@ -111,7 +113,7 @@ def readings(
     values: dict[str, dict[int, float]] = {label: {} for label in plan.labels}
     shifts: dict[str, dict[int, float]] = {label: {} for label in plan.labels}
     repeated = 0
-    with progress(name, len(plan.labels) * plan.blocks) as step:
+    with timeline.at_work(*systems), progress(name, len(plan.labels) * plan.blocks) as step:
 
         def measure(label: str, block: int, last: bool) -> Came:
             nonlocal repeated

@@ -15,29 +15,13 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-#: Distributions whose version decides a result; the lock file names the rest.
+from gatewaylab.servers.specs import SERVERS
+
+#: Distributions besides the servers' whose version decides a result; the lock file names the rest.
 _NAMED = (
-    "django",
-    "djangorestframework",
-    "channels",
-    "flask",
-    "fastapi",
-    "starlette",
-    "asgiref",
-    "gunicorn",
-    "gevent",
-    "pyuwsgi",
-    "waitress",
-    "uvicorn",
-    "uvicorn-worker",
-    "hypercorn",
-    "daphne",
-    "granian",
-    "uvloop",
-    "httptools",
-    "numpy",
-    "scipy",
-)
+    "django", "djangorestframework", "channels", "flask", "fastapi", "starlette", "asgiref",
+    "uvloop", "httptools", "numpy", "scipy",
+)  # fmt: skip
 
 
 class Environment(BaseModel):
@@ -86,7 +70,7 @@ def record(root: Path) -> Environment:
         ci=os.environ.get("CI", "").lower() in {"1", "true"},
         python=f"{platform.python_implementation()} {platform.python_version()}",
         gil=gil_enabled(),
-        packages=_versions(_NAMED),
+        packages=_versions([*_NAMED, *_servers()]),
         lock=hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "",
         commit=_commit(root),
     )
@@ -147,6 +131,12 @@ def _versions(names: Sequence[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _servers() -> list[str]:
+    """The distributions of all servers and their plugins, each once."""
+    names = [name for spec in SERVERS.values() for name in (spec.distribution, spec.plugin)]
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def _commit(root: Path) -> str | None:

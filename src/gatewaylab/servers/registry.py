@@ -1,4 +1,4 @@
-"""The servers under test: how each is invoked, which interface it speaks, what its slots are.
+"""A chosen server with its application and its front, and the demo applications by name.
 
 A *slot* is whatever can hold one request in flight. Nothing here starts a server; see `process`.
 """
@@ -16,26 +16,94 @@ from gatewaylab.errors import InputError
 from gatewaylab.servers import installed
 from gatewaylab.servers.specs import NGINX, SERVERS, Front, Interface, ServerSpec
 
-APPS: Mapping[str, Mapping[Interface, str]] = MappingProxyType(
+
+
+@dataclass(frozen=True)
+class App:
+    """A demo application; all of them answer ``GET /whoami`` with the run's nonce.
+
+    Attributes:
+        wsgi, asgi: the callable at each door, ``module:callable``; empty where it has none.
+        settings: the Django settings module that it is started with.
+        systems: the frameworks at work in it, by the names that claims use.
+    """
+
+    wsgi: str = ""
+    asgi: str = ""
+    settings: str = "demo_apps.django_app.settings"
+    systems: tuple[str, ...] = ("django",)
+
+    @property
+    def targets(self) -> dict[Interface, str]:
+        """The callable for each interface that it has."""
+        doors = {Interface.WSGI: self.wsgi, Interface.ASGI: self.asgi}
+        return {interface: target for interface, target in doors.items() if target}
+
+
+def _project(settings: str, *, asgi: str = "demo_apps.django_app.asgi:application") -> App:
+    """The Django project with other settings, which name its views."""
+    return App("demo_apps.django_app.wsgi:application", asgi, f"demo_apps.{settings}")
+
+
+APPS: Mapping[str, App] = MappingProxyType(
     {
-        "raw": {
-            Interface.WSGI: "demo_apps.raw_wsgi:application",
-            Interface.ASGI: "demo_apps.raw_asgi:application",
-        },
-        "flask": {Interface.WSGI: "demo_apps.flask_app:application"},
-        "fastapi": {Interface.ASGI: "demo_apps.fastapi_app:application"},
-        "django": {
-            Interface.WSGI: "demo_apps.django_app.wsgi:application",
-            Interface.ASGI: "demo_apps.django_app.asgi:application",
-        },
+        "raw": App(
+            "demo_apps.raw_wsgi:application", "demo_apps.raw_asgi:application", systems=()
+        ),
+        "flask": App("demo_apps.flask_app:application", systems=("flask",)),
+        "fastapi": App(asgi="demo_apps.fastapi_app:application", systems=("fastapi",)),
+        "django": _project("django_app.settings"),
         # The same views without REST framework and Channels: a start takes half as long.
-        "django-lean": {
-            Interface.WSGI: "demo_apps.django_lean.wsgi:application",
-            Interface.ASGI: "demo_apps.django_lean.asgi:application",
-        },
+        "django-lean": App(
+            "demo_apps.django_lean.wsgi:application", "demo_apps.django_lean.asgi:application"
+        ),
+        "django-react": _project("django_app.settings_react"),
+        "django-async": _project("django_async.settings"),
+        "django-async-atomic": _project("django_async.settings_atomic"),
+        # At its ASGI door without the router of Channels.
+        "django-async-alone": _project(
+            "django_async.settings", asgi="demo_apps.django_async.asgi:application"
+        ),
+        "django-api": _project("django_async.settings_api"),
+        "django-api-alone": _project(
+            "django_async.settings_api", asgi="demo_apps.django_async.asgi:application"
+        ),
+        "django-chat": _project("django_async.settings_chat"),
+        "django-channels": App(
+            asgi="demo_apps.django_channels.asgi:application",
+            settings="demo_apps.django_channels.settings",
+        ),
+        "django-database": _project("django_database.settings"),
+        "django-files": _project("django_files.settings"),
+        "django-streams": _project("django_streams.settings"),
+        # Its views note when they begin and end.
+        "django-moments": _project("django_threads.settings_moments"),
+        "django-moments-pool": App(
+            asgi="demo_apps.django_threads.pool:application",
+            settings="demo_apps.django_threads.settings_moments",
+        ),
+        "fastapi-moments": App(
+            asgi="demo_apps.django_threads.fastapi:application", systems=("fastapi",)
+        ),
+        # Counted: which threads are started, what is given to a pool.
+        "django-threads": App(
+            "demo_apps.django_threads.wsgi:application",
+            "demo_apps.django_threads.asgi:application",
+            "demo_apps.django_threads.settings",
+        ),
+        "django-threads-pool": App(
+            asgi="demo_apps.django_threads.pool:application",
+            settings="demo_apps.django_threads.settings",
+        ),
+        "django-threads-seven": App(
+            asgi="demo_apps.django_threads.asgi:application",
+            settings="demo_apps.django_threads.settings_seven",
+        ),
+        # All of it is imported before a worker is forked.
+        "django-loaded": App("demo_apps.django_app.wsgi_loaded:application"),
     }
 )
-"""The demo applications by short name: the callable for each interface they have."""
+"""The demo applications by short name."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +140,18 @@ class Server:
     @property
     def target(self) -> str:
         """The application's ``module:callable``."""
-        return APPS[self.app][self.interface] if self.app in APPS else self.app
+        return APPS[self.app].targets[self.interface] if self.app in APPS else self.app
+
+    @property
+    def settings(self) -> str:
+        """The Django settings module that its environment names, unless `env` does."""
+        return APPS.get(self.app, App()).settings
 
     @property
     def systems(self) -> tuple[str, ...]:
         """The names of all that is at work when it runs: the server's parts, nginx, the app."""
-        framework = self.app.partition("-")[0]
-        return (*self.spec.systems, *(["nginx"] if self.nginx else []), framework)
+        frameworks = APPS[self.app].systems if self.app in APPS else ()
+        return (*self.spec.systems, *(["nginx"] if self.nginx else []), *frameworks)
 
     @property
     def total_slots(self) -> int | None:
@@ -168,11 +241,11 @@ def server(
         raise InputError(f"{name} runs in one process: workers must be 1")
     if unix and not spec.unix:
         raise InputError(f"{name} listens on TCP only: unix=True is not possible")
-    apache = spec.name == "mod_wsgi"
+    own_site = spec.site_files is not None
     if site:
         installed.read(project_root(), site)
-        if apache and (nginx or slots is not None or workers > 1):
-            raise InputError(f"{site} says how Apache runs mod_wsgi: leave out nginx and slots")
+        if own_site and (nginx or slots is not None or workers > 1):
+            raise InputError(f"{site} says how {spec.title} runs: leave out nginx and slots")
     if command:
         if slots is not None or workers > 1 or unix or extra or command[0] != spec.program:
             raise InputError(
@@ -185,11 +258,11 @@ def server(
             raise InputError(f"the variable {variable} belongs to the instrument; use extra=")
     for option in extra:
         flag = option.partition("=")[0]
-        if flag in spec.bind_options:
+        if flag in spec.binds.split():
             raise InputError(f"{flag} would move {name} off the loopback address it is given")
     return Server(
         spec_name=name, app=app, slots=slots, workers=workers,
-        nginx=bool(nginx) or bool(site and not apache), unix=bool(unix),
+        nginx=bool(nginx) or bool(site and not own_site), unix=bool(unix),
         env=tuple(sorted((env or {}).items())), extra=tuple(extra), site=site,
         command=tuple(command),
     )  # fmt: skip
@@ -197,8 +270,8 @@ def server(
 
 def _check_app(spec: ServerSpec, app: str) -> None:
     if app in APPS:
-        if spec.interface not in APPS[app]:
-            able = ", ".join(known for known in APPS if spec.interface in APPS[known])
+        if spec.interface not in APPS[app].targets:
+            able = ", ".join(known for known in APPS if spec.interface in APPS[known].targets)
             raise InputError(
                 f"{app} has no {spec.interface.upper()} callable, and {spec.name} serves nothing "
                 f"else; apps that have one: {able}"

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from types import MappingProxyType
 
-from gatewaylab.servers import commands
-from gatewaylab.servers.commands import Launch, find_program
-from gatewaylab.servers.fronts import apache_files, mod_wsgi_python, mod_wsgi_version
+from gatewaylab.servers.commands import Launch, Template, as_ordinary_user, find_program
+from gatewaylab.servers.fronts import (
+    apache_files,
+    apache_site_files,
+    mod_wsgi_python,
+    mod_wsgi_version,
+)
 
 INSTALL = "scripts/install"
 INSTALL_SYSTEM = "scripts/install --system"
@@ -36,10 +41,15 @@ class ServerSpec:
         default_slots: slots of one worker when the bare command is run; None = no fixed bound.
         program: the executable's name. `distribution` is its name on PyPI, `plugin` a second
             one that it needs, `debian` the system's packages that it needs instead.
-        workers: whether it can run more than one worker. `unix`: whether on a unix socket.
+        call: its command line. binds: options that would move the listening socket; they are
+            refused in `extra`.
         keep_alive: after how long it closes an idle connection by default, in words.
         color, marker, dashed: how every figure in the book draws it.
-        bind_options: options that would move the listening socket; they are refused in `extra`.
+        systems: the programs it consists of, by the names that claims use; its own when empty.
+        workers: whether it can run more than one worker.
+        files: what it is started with, by name. site_files: the same for a site of its own, if its
+            configuration is one (Apache's virtual host).
+        gives_up_root: whether it changes to another user when root starts it.
     """
 
     name: str
@@ -52,27 +62,31 @@ class ServerSpec:
     keep_alive: str
     color: str
     marker: str
-    build: commands.Builder
+    call: Template
+    binds: str
     dashed: bool = False
     plugin: str | None = None
     debian: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
     workers: bool = True
-    unix: bool = True
-    bind_options: frozenset[str] = frozenset()
     files: Callable[[Launch], dict[str, str]] = lambda _launch: {}
+    site_files: Callable[[Launch, str, str, Path], dict[str, str]] | None = None
+    gives_up_root: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.systems:
+            object.__setattr__(self, "systems", (self.program.removesuffix("-serve"),))
 
     @property
-    def systems(self) -> tuple[str, ...]:
-        """The programs it consists of, by the names that claims use."""
-        program = self.program.removesuffix("-serve")
-        return {
-            "mod_wsgi": ("apache", "mod_wsgi"),
-            "gunicorn-uvicorn-worker": ("gunicorn", "uvicorn"),
-        }.get(self.name, (program,))
+    def unix(self) -> bool:
+        """Whether it can listen on a unix socket."""
+        return bool(self.call.unix)
 
     def command(self, launch: Launch) -> list[str]:
         """The argument list that starts this server in the foreground."""
-        return self.build(find_program(self.program) or self.program, launch)
+        program = find_program(self.program) or self.program
+        as_user = as_ordinary_user() if self.gives_up_root else []
+        return [*as_user, program, *self.call.fill(launch)]
 
     def version(self) -> str | None:
         """The installed version, or None when it is not installed."""
@@ -107,51 +121,128 @@ class ServerSpec:
         return INSTALL_SYSTEM
 
 
-_GUNICORN_BINDS = frozenset({"-b", "--bind", "--control-socket"})
-_UVICORN_BINDS = frozenset({"--host", "--port", "--uds", "--fd"})
-_HYPERCORN_BINDS = frozenset({"-b", "--bind", "--insecure-bind", "--quic-bind"})
-_GRANIAN_BINDS = frozenset({"--host", "--port", "--uds"})
+# What several entries share. All are equalised as far as their options allow: no access log, the
+# standard asyncio loop, no lifespan protocol (Django has none), no control sockets. What is left at
+# a server's own default, such as keep-alive, stands in its entry.
 _W, _A = Interface.WSGI, Interface.ASGI
 
+
+def _gunicorn(worker: str, slots: str = "") -> Template:
+    return Template(
+        f"--bind {{where}} --no-control-socket {worker} {{slots}} --workers {{workers}} {{extra}} "
+        "{app}",
+        tcp="{host}:{port}", unix="unix:{socket}", slots=slots,
+    )  # fmt: skip
+
+
+def _granian(interface: str, slots: str = "") -> Template:
+    return Template(
+        f"--interface {interface} {{where}} --workers {{workers}} {{slots}} {{extra}} {{app}}",
+        tcp="--host {host} --port {port}", unix="--uds {socket}", slots=slots,
+    )  # fmt: skip
+
+
 _SPECS = (
-    ServerSpec("gunicorn-sync", "gunicorn sync", _W, "process", 1, "gunicorn", "gunicorn",
-        "closes after each response", "#EE6677", "o", commands.gunicorn_sync,
-        bind_options=_GUNICORN_BINDS),
-    ServerSpec("gunicorn-gthread", "gunicorn gthread", _W, "thread", 1, "gunicorn", "gunicorn",
-        "2 s", "#CCBB44", "s", commands.gunicorn_gthread, bind_options=_GUNICORN_BINDS),
-    ServerSpec("gunicorn-gevent", "gunicorn gevent", _W, "greenlet", 1000, "gunicorn", "gunicorn",
-        "2 s", "#228833", "^", commands.gunicorn_gevent, plugin="gevent",
-        bind_options=_GUNICORN_BINDS),
-    ServerSpec("uwsgi", "uWSGI", _W, "thread", 1, "uwsgi", "pyuwsgi",
-        "closes after each response", "#EE6677", "v", commands.uwsgi, dashed=True,
-        bind_options=frozenset({"--http", "--http-socket", "--http11-socket", "--https",
-            "--socket", "-s", "--uwsgi-socket", "--ini", "--yaml", "--json"})),
-    ServerSpec("mod_wsgi", "Apache mod_wsgi", _W, "thread", 15, "apache2", None,
-        "5 s", "#BBBBBB", "D", commands.mod_wsgi, unix=False, files=apache_files,
-        debian=("apache2", "libapache2-mod-wsgi-py3"),
-        bind_options=frozenset({"-f", "-c", "-C"})),
-    ServerSpec("waitress", "waitress", _W, "thread", 4, "waitress-serve", "waitress",
-        "120 s", "#AA3377", "P", commands.waitress, workers=False,
-        bind_options=frozenset({"--listen", "--host", "--port", "--unix-socket"})),
-    ServerSpec("granian-wsgi", "granian WSGI", _W, "thread", 512, "granian", "granian",
-        "30 s", "#66CCEE", "X", commands.granian_wsgi,
-        bind_options=_GRANIAN_BINDS),
-    ServerSpec("uvicorn", "uvicorn", _A, "coroutine", None, "uvicorn", "uvicorn",
-        "5 s", "#4477AA", "<", commands.uvicorn, bind_options=_UVICORN_BINDS),
-    ServerSpec("hypercorn", "hypercorn", _A, "coroutine", None, "hypercorn", "hypercorn",
-        "5 s", "#228833", ">", commands.hypercorn, dashed=True, bind_options=_HYPERCORN_BINDS),
-    ServerSpec("daphne", "daphne", _A, "coroutine", None, "daphne", "daphne",
-        "60 s", "#AA3377", "p", commands.daphne, dashed=True, workers=False,
-        bind_options=frozenset({"-b", "--bind", "-p", "--port", "-u", "--unix-socket", "--fd",
-            "-e", "--endpoint"})),
-    ServerSpec("granian-asgi", "granian ASGI", _A, "coroutine", 1024, "granian", "granian",
-        "30 s", "#66CCEE", "h", commands.granian_asgi, dashed=True,
-        bind_options=_GRANIAN_BINDS),
-    ServerSpec("gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",
-        "2 s", "#CCBB44", "*", commands.gunicorn_asgi, dashed=True, bind_options=_GUNICORN_BINDS),
-    ServerSpec("gunicorn-uvicorn-worker", "gunicorn with uvicorn workers", _A, "coroutine", None,
-        "gunicorn", "gunicorn", "2 s", "#4477AA", "d", commands.gunicorn_uvicorn_worker,
-        dashed=True, plugin="uvicorn-worker", bind_options=_GUNICORN_BINDS),
+    ServerSpec(
+        "gunicorn-sync", "gunicorn sync", _W, "process", 1, "gunicorn", "gunicorn",
+        keep_alive="closes after each response", color="#EE6677", marker="o",
+        call=Template(
+            "--bind {where} --no-control-socket --workers {processes} {extra} {app}",
+            tcp="{host}:{port}", unix="unix:{socket}",
+        ),
+        binds="-b --bind --control-socket",
+    ),
+    ServerSpec(
+        "gunicorn-gthread", "gunicorn gthread", _W, "thread", 1, "gunicorn", "gunicorn",
+        keep_alive="2 s", color="#CCBB44", marker="s",
+        call=_gunicorn("--worker-class gthread", "--threads {slots}"),
+        binds="-b --bind --control-socket",
+    ),
+    ServerSpec(
+        "gunicorn-gevent", "gunicorn gevent", _W, "greenlet", 1000, "gunicorn", "gunicorn",
+        plugin="gevent", keep_alive="2 s", color="#228833", marker="^",
+        call=_gunicorn("--worker-class gevent", "--worker-connections {slots}"),
+        binds="-b --bind --control-socket",
+    ),
+    ServerSpec(
+        "uwsgi", "uWSGI", _W, "thread", 1, "uwsgi", "pyuwsgi",
+        keep_alive="closes after each response", color="#EE6677", marker="v", dashed=True,
+        call=Template(
+            "--http-socket {where} --module {app} --processes {workers} {slots} --enable-threads "
+            "--master --die-on-term --need-app --disable-logging --chdir {project} {extra}",
+            tcp="{host}:{port}", unix="{socket}", slots="--threads {slots}",
+        ),
+        binds="--http --http-socket --http11-socket --https --socket -s --uwsgi-socket --ini "
+        "--yaml --json",
+    ),
+    ServerSpec(
+        "mod_wsgi", "Apache mod_wsgi", _W, "thread", 15, "apache2", None,
+        debian=("apache2", "libapache2-mod-wsgi-py3"), systems=("apache", "mod_wsgi"),
+        keep_alive="5 s", color="#BBBBBB", marker="D",
+        call=Template("-f {folder}/httpd.conf -DFOREGROUND {extra}"),  # the rest is in that file
+        files=apache_files, site_files=apache_site_files, gives_up_root=True, binds="-f -c -C",
+    ),
+    ServerSpec(
+        "waitress", "waitress", _W, "thread", 4, "waitress-serve", "waitress",
+        keep_alive="120 s", color="#AA3377", marker="P", workers=False,
+        call=Template(
+            "{where} {slots} {extra} {app}", tcp="--listen={host}:{port}",
+            unix="--unix-socket={socket}", slots="--threads={slots}",
+        ),
+        binds="--listen --host --port --unix-socket",
+    ),
+    ServerSpec(
+        "granian-wsgi", "granian WSGI", _W, "thread", 512, "granian", "granian",
+        keep_alive="30 s", color="#66CCEE", marker="X",
+        call=_granian("wsgi", "--blocking-threads {slots}"), binds="--host --port --uds",
+    ),
+    ServerSpec(
+        "uvicorn", "uvicorn", _A, "coroutine", None, "uvicorn", "uvicorn",
+        keep_alive="5 s", color="#4477AA", marker="<",
+        call=Template(
+            "{where} --workers {workers} --loop asyncio --lifespan off --no-access-log {extra} "
+            "{app}",
+            tcp="--host {host} --port {port}", unix="--uds {socket}",
+        ),
+        binds="--host --port --uds --fd",
+    ),
+    ServerSpec(
+        "hypercorn", "hypercorn", _A, "coroutine", None, "hypercorn", "hypercorn",
+        keep_alive="5 s", color="#228833", marker=">", dashed=True,
+        call=Template(
+            "--bind {where} --worker-class asyncio --workers {workers} {extra} {app}",
+            tcp="{host}:{port}", unix="unix:{socket}",
+        ),
+        binds="-b --bind --insecure-bind --quic-bind",
+    ),
+    ServerSpec(
+        "daphne", "daphne", _A, "coroutine", None, "daphne", "daphne",
+        keep_alive="60 s", color="#AA3377", marker="p", dashed=True, workers=False,
+        call=Template(
+            "{where} --access-log /dev/null {extra} {app}",
+            tcp="-b {host} -p {port}", unix="-u {socket}",
+        ),
+        binds="-b --bind -p --port -u --unix-socket --fd -e --endpoint",
+    ),
+    ServerSpec(
+        "granian-asgi", "granian ASGI", _A, "coroutine", 1024, "granian", "granian",
+        keep_alive="30 s", color="#66CCEE", marker="h", dashed=True,
+        call=_granian("asginl --loop asyncio"),  # `asginl` is ASGI without the lifespan protocol
+        binds="--host --port --uds",
+    ),
+    ServerSpec(
+        "gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",
+        keep_alive="2 s", color="#CCBB44", marker="*", dashed=True,
+        call=_gunicorn("--worker-class asgi --asgi-loop asyncio --asgi-lifespan off"),
+        binds="-b --bind --control-socket",
+    ),
+    ServerSpec(
+        "gunicorn-uvicorn-worker", "gunicorn with uvicorn workers", _A, "coroutine", None,
+        "gunicorn", "gunicorn", plugin="uvicorn-worker", systems=("gunicorn", "uvicorn"),
+        keep_alive="2 s", color="#4477AA", marker="d", dashed=True,
+        call=_gunicorn("--worker-class gatewaylab.servers.uvicorn_worker.AsyncioUvicornWorker"),
+        binds="-b --bind --control-socket",
+    ),
 )  # fmt: skip
 
 SERVERS: Mapping[str, ServerSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from gatewaylab.errors import InputError
 from gatewaylab.load.samples import Samples
 from gatewaylab.records.results import Trial
-from gatewaylab.show.figures import MARGIN, STYLE, WAIT_ROW, WAITING
+from gatewaylab.show.figures import STYLE, WAITING
+
+#: Heights in units of one slot's row: a waiting request's row, and the margin.
+WAIT_ROW, MARGIN = 0.22, 0.5
 
 
 def lanes(samples: Samples) -> NDArray[np.int64]:
