@@ -2,11 +2,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from gatewaylab.errors import InputError
 from gatewaylab.load.samples import Samples
-from gatewaylab.show.figures import canvas, events, levels, model_line, present, strip, visitors
+from gatewaylab.show.charts import (
+    Point,
+    events,
+    levels,
+    marks,
+    model_line,
+    reach,
+    spans,
+    strip,
+    sweep,
+    visitors,
+)
+from gatewaylab.show.figures import canvas, present
 from gatewaylab.show.waterfall import Panel, lanes, waterfall
 from tests import builders
 
@@ -71,8 +84,7 @@ def test_a_waterfall_without_a_trace_is_refused() -> None:
 
 
 def test_events_that_arrive_together_are_stacked() -> None:
-    _, (ax,) = canvas()
-    events(ax, {"a": [0.1, 0.2], "b": [0.4, 0.4]}, colors={"a": "#4477AA", "b": "#EE6677"})
+    (ax,) = events({"a": [0.1, 0.2], "b": [0.4, 0.4]}).axes
     marks = [line for line in ax.lines if line.get_marker() != "None"]
     heights = [np.asarray(mark.get_ydata()).tolist() for mark in marks]
     assert heights[0] == [0, 0]
@@ -80,8 +92,7 @@ def test_events_that_arrive_together_are_stacked() -> None:
 
 
 def _drawn() -> str:
-    figure, (ax,) = canvas()
-    strip(ax, {"a": [1.0, 2.0], "b": [3.0]}, colors={"a": "#4477AA", "b": "#EE6677"}, unit="ms")
+    figure = strip({"a": [1.0, 2.0], "b": [3.0]}, unit="ms", x="latency, ms")
     return present(figure, alt="dots", caption="c")._repr_html_()
 
 
@@ -104,15 +115,15 @@ def test_a_figure_without_alt_text_is_refused() -> None:
 
 
 def test_the_model_line_carries_every_measured_point_with_its_label() -> None:
-    figure, (ax,) = canvas()
-    model_line(ax, [1, 2], [9.0, 3.0], [(1, 9.0, 8.0, 10.0, "one worker", "#4477AA")])
+    figure = model_line([1, 2], [9.0, 3.0], [Point(1, 9.0, 8.0, 10.0, "one worker", "#4477AA")])
+    (ax,) = figure.axes
     assert "one worker" in [text.get_text() for text in ax.texts]
     assert present(figure, alt="a", caption="c").svg.startswith("<svg")
 
 
 def test_every_visitor_is_a_stem_as_high_as_the_wait() -> None:
-    figure, (ax,) = canvas()
-    visitors(ax, builders.samples([0.1, 0.02]), color="#4477AA", stall=(0.0, 0.1))
+    figure = visitors({"planned": (builders.samples([0.1, 0.02]), (0.0, 0.1))})
+    (ax,) = figure.axes
     (stems,) = ax.collections
     tops = [np.asarray(path.vertices)[1] for path in stems.get_paths()]
     np.testing.assert_allclose(tops, [[0.0, 100.0], [0.01, 20.0]])
@@ -120,11 +131,47 @@ def test_every_visitor_is_a_stem_as_high_as_the_wait() -> None:
 
 
 def test_the_levels_of_the_first_row_are_drawn_on_through_the_others() -> None:
-    _, (ax,) = canvas()
     rows = {"truth": {"p50": 0.0, "p99": 500.0}, "tool": {"p50": 0.1, "p99": 2.0}}
-    levels(ax, rows, colors={"truth": "#000000", "tool": "#EE6677"})
+    (ax,) = levels(rows).axes
     dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
     verticals = [float(np.asarray(line.get_xdata())[0]) for line in dotted]
     assert verticals == [0.05, 500.0]  # a logarithm has no zero
     assert [text.get_text() for text in ax.texts] == ["p50", "p99"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["truth", "tool"]
+
+
+def _bars(ax: Axes) -> list[tuple[float, float]]:
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    return [(round(bar.get_x(), 6), round(bar.get_width(), 6)) for bar in bars]
+
+
+def test_a_span_is_grey_until_it_gets_in_and_rows_stand_in_that_order() -> None:
+    upper, lower = spans(
+        {"pool": [(10.0, 10.4, 10.6), (10.1, 10.1, 10.3)], "nothing": []}, x="seconds"
+    ).axes
+    assert _bars(upper) == [(0.1, 0.0), (0.0, 0.4), (0.1, 0.2), (0.4, 0.2)]
+    assert [label.get_text() for label in upper.get_yticklabels()] == ["first", "last"]
+    assert _bars(lower) == []
+
+
+def test_marks_beyond_the_edge_are_drawn_at_it() -> None:
+    looks = {"a": ("#4477AA", "o"), "b": ("#EE6677", "s")}
+    panel = {"a": [0.1, 40.0], "b": [1.2]}
+    (ax,) = marks({"heads": panel}, looks, line=(1.0, "let go"), x="share").axes
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in ax.lines]
+    assert drawn[0] == pytest.approx([0.1, 0.97 * 1.7])
+    assert drawn[1] == [1.2]
+    assert "let go" in [text.get_text() for text in ax.texts]
+
+
+def test_reach_marks_where_it_works_and_where_not() -> None:
+    (ax,) = reach({"eight": {7: True, 8: False}, "one": {0: True}}, x="listeners").axes
+    assert [text.get_text() for text in ax.texts] == ["answered", "no answer", "answered"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "7", "8"]
+
+
+def test_a_sweep_has_a_line_a_label_and_only_the_points_that_were_measured() -> None:
+    curves = {"waits": ([1.0, 3.0], [[0.9, 1.1], []]), "computes": ([2.0, 2.0], [[2.0], [2.1]])}
+    (ax,) = sweep(curves, (1, 3), x="workers", y="per second", mark=(3, "2n + 1")).axes
+    assert len(ax.containers) == 3
+    assert [text.get_text() for text in ax.texts] == ["waits", "computes", "2n + 1"]

@@ -15,7 +15,7 @@ from gatewaylab.errors import InputError
 from gatewaylab.servers import fronts, installed, specs
 from gatewaylab.servers.commands import Launch, find_program
 from gatewaylab.servers.registry import APPS, Server, project_root, server, servers_table
-from gatewaylab.servers.specs import NGINX, SERVERS, Interface, ServerSpec
+from gatewaylab.servers.specs import NGINX, SERVERS, ServerSpec
 
 TCP = Launch(
     app="m:application", host="127.1.2.3", port=9999, socket=None, slots=None, workers=1,
@@ -27,11 +27,6 @@ UNIX = dataclasses.replace(TCP, socket=Path("/run/x/s"))
 def command(name: str, launch: Launch = TCP, **changes: Any) -> str:
     """The command line as one string, the program's path left out."""
     return " ".join(SERVERS[name].command(dataclasses.replace(launch, **changes))[1:])
-
-
-def test_there_are_seven_wsgi_and_six_asgi_servers() -> None:
-    kinds = [spec.interface for spec in SERVERS.values()]
-    assert (kinds.count(Interface.WSGI), kinds.count(Interface.ASGI)) == (7, 6)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -161,7 +156,8 @@ def test_every_app_name_leads_to_a_callable_of_the_right_interface() -> None:
     assert Server("uvicorn", "mine:app").target == "mine:app"
     root = project_root(Path(__file__))
     for app in APPS.values():
-        for target in app.values():
+        assert (root / (app.settings.replace(".", "/") + ".py")).is_file()
+        for target in app.targets.values():
             assert (root / (target.partition(":")[0].replace(".", "/") + ".py")).is_file()
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylab import timeline
 from gatewaylab.measure import compare, readings
 from gatewaylab.measure.outcome import Setup
 from gatewaylab.publish.book import Book
@@ -46,7 +45,7 @@ def test_noise_leaves_inconclusive_claims(
         return trial.model_copy(update={"health": {"stolen": 1e6}})
 
     monkeypatch.setattr(compare, "_trial", noisy)
-    monkeypatch.setattr(timeline, "systems", lambda: timeline.STARTED_HERE)
+    monkeypatch.setattr("gatewaylab.claims.claim._startable", set)
     monkeypatch.setattr(readings, "_read", lambda *_: (1.0, math.inf))
     monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     monkeypatch.chdir(project_root())

@@ -77,7 +77,7 @@ def test_postgresql_starts_for_a_user_who_is_not_root(
         (tmp_path / name).chmod(0o755)
     fake = services.ServiceSpec("postgresql", "x", lambda: str(tmp_path / "postgres"))
     monkeypatch.setattr(services, "SERVICES", {"postgresql": fake})
-    monkeypatch.setattr(services, "_not_root", list)
+    monkeypatch.setattr(services, "as_ordinary_user", list)
     with postgres() as service:
         assert until((service.folder / "data").exists, within=60), service.log()
 

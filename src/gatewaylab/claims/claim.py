@@ -213,8 +213,9 @@ def _startable() -> set[str]:
 
     Others (a framework's parts, a protocol) are named by a claim's author alone.
     """
-    specs = (*SERVERS.values(), *APPS.values())
-    return {system for one in specs for system in one.systems} | {NGINX.name} | SERVICES.keys()
+    systems = {system for spec in SERVERS.values() for system in spec.systems}
+    systems |= {system for app in APPS.values() for system in app.systems}
+    return systems | {NGINX.name} | SERVICES.keys()
 
 
 def _why(verdict: Verdict, rule: Rule, effect: Effect | None, tried: SabotageRecord | None) -> str:

@@ -26,7 +26,7 @@ def observe(
 
 
 def side_by_side(
-    work: Callable[[Job], Seen], jobs: Mapping[str, Job] | Sequence[Job], at_once: int = 4
+    work: Callable[[Job], Seen], jobs: Mapping[Any, Job] | Sequence[Job], at_once: int = 4
 ) -> Any:
     """What ``work`` makes of each job, ``at_once`` of them at one time.
 
@@ -35,7 +35,7 @@ def side_by_side(
     Returns:
         A list in the order of the jobs; a dict with their names if they have names.
     """
-    named = isinstance(jobs, Mapping)
     with ThreadPoolExecutor(at_once) as pool:
-        seen = list(pool.map(work, jobs.values() if named else jobs))
-    return dict(zip(jobs, seen, strict=True)) if named else seen
+        if isinstance(jobs, Mapping):
+            return dict(zip(jobs, pool.map(work, jobs.values()), strict=True))
+        return list(pool.map(work, jobs))

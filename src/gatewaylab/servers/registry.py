@@ -17,7 +17,6 @@ from gatewaylab.servers import installed
 from gatewaylab.servers.specs import NGINX, SERVERS, Front, Interface, ServerSpec
 
 
-
 @dataclass(frozen=True)
 class App:
     """A demo application; all of them answer ``GET /whoami`` with the run's nonce.
@@ -47,9 +46,7 @@ def _project(settings: str, *, asgi: str = "demo_apps.django_app.asgi:applicatio
 
 APPS: Mapping[str, App] = MappingProxyType(
     {
-        "raw": App(
-            "demo_apps.raw_wsgi:application", "demo_apps.raw_asgi:application", systems=()
-        ),
+        "raw": App("demo_apps.raw_wsgi:application", "demo_apps.raw_asgi:application", systems=()),
         "flask": App("demo_apps.flask_app:application", systems=("flask",)),
         "fastapi": App(asgi="demo_apps.fastapi_app:application", systems=("fastapi",)),
         "django": _project("django_app.settings"),

@@ -151,9 +151,7 @@ def sweep(
         )  # fmt: skip
     if mark is not None:
         ax.axvline(mark[0], color=WAITING, linewidth=0.9, linestyle=":", zorder=0)
-        ax.annotate(
-            mark[1], (mark[0], 0), xytext=(4, 4), textcoords="offset points", fontsize=9.5
-        )
+        ax.annotate(mark[1], (mark[0], 0), xytext=(4, 4), textcoords="offset points", fontsize=9.5)
     ax.set_xticks(at)
     ax.set_ylim(0, 1.4 * max(max(predicted) for predicted, _ in curves.values()))
     ax.set_xlabel(x)
