@@ -9,7 +9,7 @@ from demo_apps.django_app.settings import *  # noqa: F403
 
 ASGI_APPLICATION = "demo_apps.django_channels.asgi.application"
 ROOT_URLCONF = "demo_apps.django_channels.urls"
-MIDDLEWARE = []
+MIDDLEWARE = ["demo_apps.django_app.middleware.contract_headers"]
 
 _redis = os.environ.get("REDIS_URL")
 
