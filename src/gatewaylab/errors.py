@@ -18,6 +18,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+StartFailure = Literal["late", "broken", "ended", "unsafe"]
 
 
 class GatewaylabError(Exception):
@@ -55,6 +58,8 @@ class ServerStartError(ServerError):
         elapsed: seconds from start to giving up.
         log_tail: the last lines that it wrote.
         port_owner: a description of the process that holds the port, if a foreign process does.
+        kind: ``late`` (not ready in time), ``broken`` (it answers with status 500), ``ended`` (it
+            ended, or cannot load its application), or ``unsafe`` (its address is not its own).
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class ServerStartError(ServerError):
         elapsed: float,
         log_tail: str,
         port_owner: str | None = None,
+        kind: StartFailure = "ended",
     ) -> None:
         lines = [
             f"{reason} (after {elapsed:.2f} s)",
@@ -83,6 +89,7 @@ class ServerStartError(ServerError):
         self.elapsed = elapsed
         self.log_tail = log_tail
         self.port_owner = port_owner
+        self.kind = kind
 
 
 class LoadError(GatewaylabError):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-from gatewaylab.errors import ServerStartError
+from gatewaylab.errors import ServerStartError, StartFailure
 from gatewaylab.guard import procfs
 from gatewaylab.guard.owner import Guarded
 from gatewaylab.guard.probe import Address, Answer, ask
@@ -115,7 +115,8 @@ class Starting:
         reachable = beyond_loopback(self._guarded.pids())
         if reachable:
             self._fail(
-                f"it listens on {reachable.host}:{reachable.port}, which is not a loopback address"
+                f"it listens on {reachable.host}:{reachable.port}, which is not a loopback address",
+                kind="unsafe",
             )
 
     def _listens(self, address: Address) -> bool:
@@ -129,7 +130,9 @@ class Starting:
             owned, others = owners_of(self._guarded.pids(), address)
         if others:
             self._fail(
-                f"{address} is also listened on by a foreign process", owner=describe(others)
+                f"{address} is also listened on by a foreign process",
+                kind="unsafe",
+                owner=describe(others),
             )
         return owned
 
@@ -147,7 +150,7 @@ class Starting:
                 errors = errors + 1 if answer.status == 500 else 0
                 said = f"GET /whoami is answered with status {answer.status}"
                 if errors >= _ERRORS_TO_BELIEVE:
-                    self._fail(f"the application is broken: {said}")
+                    self._fail(f"the application is broken: {said}", kind="broken")
             self._pause(said)
 
     def _is_ours(self, answer: Answer) -> bool:
@@ -155,7 +158,7 @@ class Starting:
         if answer.nonce == self._nonce:
             return True
         if answer.nonce is not None:
-            self._fail("another server answers: /whoami returned a foreign nonce")
+            self._fail("another server answers: /whoami returned a foreign nonce", kind="unsafe")
         return self._server.app not in APPS and answer.status < 500
 
     def _pause(self, waiting_for: str) -> None:
@@ -171,7 +174,7 @@ class Starting:
             self._fail("the guard ended while the server was starting")
         now = time.monotonic()
         if now >= self._until:
-            self._fail(f"not ready in time: {waiting_for}")
+            self._fail(f"not ready in time: {waiting_for}", kind="late")
         if now - self._log_read >= _LOG_EVERY:
             self._log_read = now
             if self._cannot_load(self._guarded.log(), now):
@@ -193,7 +196,12 @@ class Starting:
         return False
 
     def _fail(
-        self, reason: str, *, exit_code: int | None = None, owner: str | None = None
+        self,
+        reason: str,
+        *,
+        kind: StartFailure = "ended",
+        exit_code: int | None = None,
+        owner: str | None = None,
     ) -> NoReturn:
         raise ServerStartError(
             reason,
@@ -202,4 +210,5 @@ class Starting:
             elapsed=time.monotonic() - self._begun,
             log_tail=log_tail(self._guarded.log()),
             port_owner=owner,
+            kind=kind,
         )

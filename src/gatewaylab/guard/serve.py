@@ -355,6 +355,7 @@ def _run(
             raise ServerStartError(
                 str(error), command=running.command or [server.spec.program], exit_code=None,
                 elapsed=time.monotonic() - begun, log_tail="", port_owner=error.owner,
+                kind="unsafe",
             ) from None  # fmt: skip
         running._await_ready(begun, ready_timeout)
         ready = True
