@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.measure.delay import until
 from gatewaylab.measure.reference import CEILINGS_VARIABLE
 from gatewaylab.publish import build as publish
-from gatewaylab.publish import execution, key, rendering, states
+from gatewaylab.publish import execution, key, rendering, sources, states
 from gatewaylab.publish.acceptance import Reason
 from gatewaylab.publish.book import Book, catalogue_of
 from gatewaylab.publish.build import Options, build, measure, observe
@@ -27,7 +28,7 @@ from gatewaylab.publish.key import staleness_key
 from gatewaylab.records.effects import Bounds
 from gatewaylab.records.evidence import Evidence, WorkRecord, accept, read
 from gatewaylab.records.staging import Staging
-from gatewaylab.servers.registry import project_root
+from gatewaylab.servers.registry import APPS, project_root
 from gatewaylab.truth.peers.registry import Peer
 from tests import builders
 
@@ -53,9 +54,10 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     for folder in (
         "book/claims",
         "notebooks",
+        "src/gatewaylab/claims",
         "src/gatewaylab/load",
         "src/gatewaylab/publish",
-        "demo_apps",
+        "demo_apps/django_app",
         "deploy",
     ):
         (tmp_path / folder).mkdir(parents=True)
@@ -64,9 +66,14 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
     )
-    (tmp_path / "demo_apps" / "app.py").write_text("x = 1\n")
+    (tmp_path / "demo_apps/django_app/wsgi.py").write_text("X = 'demo_apps.common'\n")
+    for name in ("common", "raw_wsgi", "other"):
+        (tmp_path / f"demo_apps/{name}.py").write_text("x = 1\n")
     (tmp_path / "deploy/site.conf").write_text("listen 80;\n")
-    (tmp_path / "src/gatewaylab/load/run.py").write_text("y = 1\n")
+    (tmp_path / "src/gatewaylab/claims/claim.py").write_text("from gatewaylab.load import run\n")
+    (tmp_path / "src/gatewaylab/load/run.py").write_text("COMMAND = '-m gatewaylab.load.wire'\n")
+    (tmp_path / "src/gatewaylab/load/wire.py").write_text("y = 1\n")
+    (tmp_path / "src/gatewaylab/load/raw.py").write_text("y = 1\n")
     (tmp_path / "src/gatewaylab/publish/build.py").write_text("z = 1\n")
     (tmp_path / "book/claims/some.toml").write_text(ENTRY.format(id="C01", statement="s"))
     (tmp_path / "notebooks/some.md").write_text(_notebook(CLAIM))
@@ -92,9 +99,10 @@ def _key(book: Book, profile: str = "quick", table: list[dict[str, Any]] = TABLE
     ("file", "text"),
     [
         ("notebooks/some.md", _notebook(CLAIM + "\n1")),
-        ("src/gatewaylab/load/run.py", "y = 2\n"),
-        ("demo_apps/app.py", "x = 2\n"),
-        ("deploy/site.conf", "listen 81;\n"),
+        ("src/gatewaylab/claims/claim.py", "from gatewaylab.load import run as r\n"),
+        ("src/gatewaylab/load/wire.py", "y = 2\n"),  # a program that a module of the claim starts
+        ("demo_apps/django_app/urls.py", "x = 2\n"),  # of a project all modules count
+        ("demo_apps/common.py", "x = 2\n"),
         ("requirements.txt", "django==5.3\n"),
     ],
 )
@@ -109,7 +117,10 @@ def test_what_can_change_a_number_changes_the_key(book: Book, file: str, text: s
     [
         ("notebooks/some.md", _notebook(CLAIM, prose="Other prose.")),
         ("src/gatewaylab/publish/build.py", "z = 2\n"),
-        ("src/gatewaylab/load/run.py", '"""Said."""\n# why\ny = 1\n'),
+        ("src/gatewaylab/load/wire.py", '"""Said."""\n# why\ny = 1\n'),
+        ("src/gatewaylab/load/raw.py", "y = 2\n"),  # nothing here leads to it
+        ("demo_apps/raw_wsgi.py", "x = 2\n"),
+        ("deploy/site.conf", "listen 81;\n"),
         ("src/gatewaylab/README.md", "A map.\n"),
         ("book/claims/some.toml", ENTRY.format(id="C01", statement="better worded")),
     ],
@@ -118,6 +129,52 @@ def test_what_cannot_change_a_number_does_not(book: Book, file: str, text: str) 
     before = _key(book)
     (book.root / file).write_text(text)
     assert _key(book) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "file"),
+    [
+        ('server("gunicorn-sync", app="raw")', "demo_apps/raw_wsgi.py"),
+        ('"demo_apps.other:application"', "demo_apps/other.py"),
+        ('site="deploy/site.conf"', "deploy/site.conf"),
+        ("from gatewaylab.load.raw import *", "src/gatewaylab/load/raw.py"),
+    ],
+)
+def test_what_a_notebook_names_counts_for_it(book: Book, names: str, file: str) -> None:
+    (book.root / "notebooks/some.md").write_text(_notebook(f"{CLAIM}\n{names}"))
+    before = _key(book)
+    (book.root / file).write_text("x = 2")
+    assert _key(book) != before
+    changed = _key(book)
+    (book.root / file).unlink()
+    assert _key(book) not in {before, changed}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("raise E('a')", "raise E(f'better: {x}')", True),
+        ("raise E('a', kind=1)", "raise E('a', kind=2)", False),
+        ("raise E(x)", "raise E(y)", False),
+        ("APPS: dict = {'a': 1}", "APPS: dict = {'a': 1, 'b': 2}", True),
+        ("OTHER = {'a': 1}", "OTHER = {'a': 1, 'b': 2}", False),
+    ],
+)
+def test_what_a_module_says_and_what_the_tables_list_is_not_what_it_does(
+    before: str, after: str, same: bool
+) -> None:
+    assert (key._code(before.encode()) == key._code(after.encode())) is same
+
+
+def test_a_changed_entry_counts_where_it_is_chosen(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _key(book)
+    changed = {**APPS, "raw": replace(APPS["raw"], systems=("new",))}
+    monkeypatch.setattr(sources, "APPS", changed)
+    assert _key(book) == before
+    changed["django"] = replace(changed["django"], systems=("new",))
+    assert _key(book) != before
 
 
 def test_profile_and_server_versions_are_part_of_the_key(book: Book) -> None:
@@ -652,9 +709,9 @@ def test_another_code_makes_evidence_stale_and_another_profile_does_not(
     _measure(book)
     console, _ = _console()
     path = book.notebooks()[0]
-    (book.root / "demo_apps/app.py").write_text("x = 2\n")
+    (book.root / "demo_apps/common.py").write_text("x = 2\n")
     assert publish.review(book, path, TABLE, console).state == "stale"
-    (book.root / "demo_apps/app.py").write_text("x = 1\n")
+    (book.root / "demo_apps/common.py").write_text("x = 1\n")
     assert publish.review(book, path, TABLE, console).state == "accepted"
     _measure(book, profile="full")
     assert publish.review(book, path, TABLE, console).state == "accepted"
@@ -679,7 +736,7 @@ def test_a_notebook_that_was_not_chosen_says_that_its_evidence_is_stale(
     two: Book, runs: Runs
 ) -> None:
     _measure(two)
-    (two.root / "demo_apps/app.py").write_text("x = 2\n")
+    (two.root / "demo_apps/common.py").write_text("x = 2\n")
     _measure(two, only=("other",))
     assert (_state(two).state, _state(two, "other").state) == ("stale", "accepted")
 
@@ -695,7 +752,7 @@ def test_a_rejected_notebook_does_not_keep_the_next_from_being_measured(
 
 def test_an_interrupted_build_leaves_true_states(two: Book, runs: Runs) -> None:
     _measure(two)
-    (two.root / "demo_apps/app.py").write_text("x = 2\n")
+    (two.root / "demo_apps/common.py").write_text("x = 2\n")
     runs.next = {"some": _whole, "other": KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         _measure(two)

@@ -3,48 +3,47 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gatewaylab.guard.services import SERVICES
+from gatewaylab.publish import sources
 from gatewaylab.publish.book import Book, catalogue_of
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.records import environment
-from gatewaylab.servers.specs import NGINX
+from gatewaylab.servers.registry import App
+from gatewaylab.servers.specs import NGINX, ServerSpec
 from gatewaylab.truth.peers.registry import PEERS
 
-#: Parts of the instrument that cannot change a measured number; editing them measures nothing.
-_NOT_MEASURING = (
-    "src/gatewaylab/publish/",
-    "src/gatewaylab/cli.py",
-    "src/gatewaylab/truth/twins.py",
-)
+#: Tables with an entry for each server and application: of them only the chosen entries count.
+_TABLES = frozenset({"APPS", "_SPECS"})
 
 
 def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str, Any]]) -> str:
     """SHA-256 over all that can change what a notebook measures (decision 0005).
 
-    Its code cells, the instrument, the demo apps, deploy/, the locked versions and those of the
+    Its code cells and what they can reach (`sources`), the locked versions and those of the
     distribution's servers, the kinds and systems of its claims, the profile, and the machine.
     """
     digest = _Digest()
     add = digest.add
-    for cell in read_notebook(path).cells:
-        if cell.cell_type == "code":
-            add("cell", cell.source)
-    for folder in ("src/gatewaylab", "demo_apps", "deploy"):
-        for file in filter(Path.is_file, sorted((book.root / folder).rglob("*"))):
-            name = file.relative_to(book.root).as_posix()
-            measures = not name.startswith(_NOT_MEASURING) and file.suffix != ".md"
-            if measures and "__pycache__" not in name:
-                content = file.read_bytes()
-                add(name, _code(content) if file.suffix == ".py" else content)
+    cells = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    for cell in cells:
+        add("cell", cell)
+    code = "\n".join(cells)
+    for file in sources.modules(book.root, code):
+        add(file.relative_to(book.root).as_posix(), _code(file.read_bytes()))
+    for file in sources.files(book.root, code):
+        add(file.relative_to(book.root).as_posix(), file.read_bytes())
+    for name, entry in (sources.chosen_apps(code) | sources.chosen_servers(code)).items():
+        add(name, _entry(entry))
     add("lock", (book.root / "requirements.txt").read_bytes())
     add("systems", json.dumps([[row["name"], row["version"]] for row in table]))
     add("nginx", NGINX.version() or "")
@@ -90,15 +89,39 @@ class _Digest:
         return self._hash.hexdigest()
 
 
+def _entry(entry: App | ServerSpec) -> str:
+    """An entry of a table; a function in it by its name, as its code counts elsewhere."""
+    fields = ((field.name, getattr(entry, field.name)) for field in dataclasses.fields(entry))
+    return repr([(name, getattr(value, "__qualname__", value)) for name, value in fields])
+
+
 #: What can begin with a docstring.
 _SPEAKING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
 def _code(source: bytes) -> str:
-    """What a module does, without what it only says: comments and docstrings."""
+    """What a module does, without what it only says, and without the tables of all systems.
+
+    It says comments, docstrings, and the sentences of the errors that it raises.
+    """
     tree = ast.parse(source)
+    tree.body = [node for node in tree.body if not _TABLES & {*_assigned(node)}]
     for node in ast.walk(tree):
         if isinstance(node, _SPEAKING) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            node.exc.args = [one for one in node.exc.args if not _is_text(one)]
     return ast.dump(tree)
+
+
+def _assigned(node: ast.stmt) -> Iterator[str]:
+    targets = getattr(node, "targets", [getattr(node, "target", None)])
+    return (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _is_text(node: ast.expr) -> bool:
+    """A sentence, with numbers and names put in or without."""
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
