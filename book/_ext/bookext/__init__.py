@@ -7,6 +7,7 @@
     domain     anchors of claims and trials, and the links to them
     roles      {measured} and {claim}
     cards      {claim-card}, {claims-ledger} and {claim-entries}
+    claimed    the card under each cell that states a claim
     banner     under the title of a page whose numbers are not plainly accepted
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
@@ -38,6 +39,7 @@ from bookext import (
     banner,
     calculator,
     cards,
+    claimed,
     comparison,
     domain,
     mathml,
@@ -62,7 +64,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Sphinx does not look at an extension's code; a change of it must render every page anew.
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     parts = (
-        domain, roles, cards, records, standing, rehearsed, comparison, myths, slotmodel,
+        domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
         calculator, banner, mathml, rooted, site,
     )  # fmt: skip
     for part in parts:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -47,8 +48,8 @@ class ClaimDirective(SphinxDirective):
         found, messages = self.state.inline_text(text, self.lineno)
         return [*found, *messages]
 
-    def body(self, record: ClaimRecord) -> list[nodes.Node]:
-        """Everything about a claim but its heading."""
+    def body(self, record: ClaimRecord, *, folded: bool = False) -> list[nodes.Node]:
+        """Everything about a claim but its heading; what it rests on behind a fold, if wanted."""
         parts: list[nodes.Node] = [
             paragraph(*self.prose(record.statement), classes=["claim-statement"]),
             self._measured(record),
@@ -56,8 +57,16 @@ class ClaimDirective(SphinxDirective):
         drawing = strip(record)
         if drawing is not None:
             parts.append(nodes.raw("", drawing, format="html"))
-        parts += [self._common(record), fields(self._facts(record), "claim-facts")]
-        return parts
+        rest: list[nodes.Node] = [
+            self._common(record), fields(self._facts(record), "claim-facts")
+        ]  # fmt: skip
+        if folded:
+            opened = '<details class="claim-more"><summary>What people say, and what it rests on'
+            rest = [
+                nodes.raw("", f"{opened}</summary>", format="html"), *rest,
+                nodes.raw("", "</details>", format="html"),
+            ]  # fmt: skip
+        return [*parts, *rest]
 
     def badges(self, record: ClaimRecord) -> list[Piece]:
         """The verdict, and the state of the evidence behind it unless that is accepted."""
@@ -146,10 +155,14 @@ def _joined(pieces: Sequence[nodes.Node]) -> list[Piece]:
 
 
 class ClaimCard(ClaimDirective):
-    """A claim in a chapter: statement, verdicts, number, and all that it rests on."""
+    """A claim in a chapter: statement, verdicts, number, and all that it rests on.
+
+    On a notebook's page it stands under each cell that states a claim, `claimed` sees to that.
+    """
 
     required_arguments = 1
     has_content = True
+    option_spec: ClassVar = {"folded": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """The card; an unknown claim is a warning."""
@@ -165,7 +178,8 @@ class ClaimCard(ClaimDirective):
             *self.badges(record),
             classes=["claim-head"],
         )
-        card = box(head, *self.body(record), classes=["claim-card", wording.state(record)])
+        body = self.body(record, folded="folded" in self.options)
+        card = box(head, *body, classes=["claim-card", wording.state(record)])
         self.state.nested_parse(self.content, self.content_offset, card)
         return [card]
 
