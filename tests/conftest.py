@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,40 @@ _PATIENCE = 60.0  # a limit for what should be gone at once, on a machine of any
 # that interrupt a build would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast", action="store_true",
+        help="only tests that start no process, except git's: a minute's look at a change",
+    )  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the fast circle what takes long."""
+    if config.getoption("fast"):
+        slow = {"live", "accuracy", "browser", "slow"}
+        left = [one for one in items if slow & {mark.name for mark in one.iter_markers()}]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [one for one in items if one not in left]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In the fast circle a test that is about to start a process is skipped there and then."""
+    if not request.config.getoption("fast"):
+        yield
+        return
+    start = subprocess.Popen.__init__
+
+    def only_git(self: subprocess.Popen[Any], args: Any, *rest: Any, **options: Any) -> None:
+        if not isinstance(args, list | tuple) or args[0] != "git":
+            pytest.skip("it starts a process")
+        start(self, args, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", only_git)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,16 +10,18 @@ import re
 import sys
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
 
-from bookext import icons, page, wording
+from bookext import claimed, icons, page, wording
 from bookext.roles import describe
 from bookext.shelf import Shelf, UnknownReferenceError
 from bookext.strip import strip
+from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.testing.util import SphinxTestApp
 
 from gatewaylab.publish.states import StateRecord
@@ -847,3 +849,19 @@ def test_style_sheets_are_published_without_their_comments(
     sheets = list(Path(build(book, monkeypatch)[0].outdir, "_static").rglob("*.css"))
     assert any(sheet.name == "basic.css" for sheet in sheets)
     assert [s.name for s in sheets if "\n  " in s.read_text(encoding="utf-8")] == []
+
+
+def test_a_card_stands_under_each_cell_that_states_a_claim() -> None:
+    cell = '```{code-cell} python\nx = 1\nclaim(\n    "C05", x,\n)\n```'
+    text = f'{cell}\n\nNext `claim("C06")`.\n'
+    with_card = claimed._CELL.sub(claimed._with_card, text)
+    card = "```{claim-card} C05\n:folded:\n```"
+    assert with_card == text.replace(cell, f"{cell}\n\n{card}")
+
+
+def test_what_a_cell_prints_about_a_claim_is_taken_off_the_page() -> None:
+    page = nodes.document(None, None)  # type: ignore[arg-type]
+    page += nodes.raw("", '<div class="claim-line verdict-supported">C05</div>', format="html")
+    page += nodes.raw("", "<figure>kept</figure>", format="html")
+    claimed.remove_lines(cast(Sphinx, None), page)
+    assert [node.astext() for node in page.children] == ["<figure>kept</figure>"]

@@ -43,6 +43,8 @@ from gatewaylab.truth.calibration import (
 from gatewaylab.truth.twins import AARecord, false_positives
 from tests import builders
 
+pytestmark = pytest.mark.slow
+
 SIMULATIONS = 3_000
 SYMMETRIC: list[Any] = ["normal", "laplace", "student3", "lognormal-latency"]
 

@@ -22,6 +22,8 @@ from demo_apps.common import Message, Receive, Scope, Send
 from tests import contract
 from tests.contract import cases, check_headers, check_http_contract, check_websocket_contract
 
+pytestmark = pytest.mark.slow
+
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:

@@ -37,6 +37,8 @@ from tests.in_process import (
     talking_to,
 )
 
+pytestmark = pytest.mark.slow
+
 STREAMED = {
     "/stream?n=3&ms=20": [b"chunk 0\n", b"chunk 1\n", b"chunk 2\n"],
     "/sse?n=3&ms=20": [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"],

@@ -31,6 +31,8 @@ from gatewaylab.measure.delay import until
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.model.arrivals import Arrivals, Closed, ConstantRate, Poisson
 
+pytestmark = pytest.mark.slow
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nok\n"
 
@@ -439,7 +441,7 @@ def test_ipv6_loopback_is_a_target() -> None:
                 connection.recv(1000)
                 connection.sendall(CLOSING)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         samples, _ = short(f"http://[::1]:{listener.getsockname()[1]}", seconds=0.01)
         thread.join()
@@ -461,7 +463,7 @@ def test_a_full_unix_backlog_delays_requests_and_loses_none(tmp_path: Path) -> N
                     connection.recv(1000)
                     connection.sendall(CLOSING)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         samples, _ = short(f"unix:{path}")
         thread.join()

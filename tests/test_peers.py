@@ -22,6 +22,8 @@ from gatewaylab.truth.peers.registry import PEERS, WORKERS, Peer, closed, report
 from gatewaylab.truth.peers.reports import LEVELS
 from gatewaylab.truth.peers.tools import Report
 
+pytestmark = pytest.mark.slow
+
 # What the tools wrote, each but for lines that nobody reads.
 
 WRK = """\
