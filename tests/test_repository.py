@@ -10,13 +10,15 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.support import sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").iterdir())
@@ -109,14 +111,17 @@ def test_the_map_shows_each_room_in_the_order_of_import() -> None:
 
 
 def test_no_module_is_long() -> None:
-    package = ROOT / "src" / "gatewaylab"
-    lengths = {
-        path: len(path.read_text(encoding="utf-8").splitlines())
-        for path in package.rglob("*.py")
-        if path.name != "__init__.py" and path != package / "guard" / "guard.py"  # one program
-    }
-    assert {path.name: n for path, n in lengths.items() if n > 400} == {}
+    lengths = sizes.modules()
+    del lengths["guard/guard.py"]  # one program, which may import nothing of the package
+    assert {name: n for name, n in lengths.items() if n > 400} == {}
     assert median(lengths.values()) <= 200
+
+
+def test_the_cells_of_the_notebooks_are_short_and_share_no_function() -> None:
+    lengths = [sizes.lines(cell) for code in sizes.cells().values() for cell in code]
+    assert median(lengths) <= 7
+    assert quantiles(lengths, n=10)[-1] <= 18
+    assert sizes.shared_functions() == {}
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: path.name)
