@@ -9,7 +9,15 @@ import pytest
 from rich.console import Console
 
 from gatewaylab.publish import history
-from gatewaylab.publish.acceptance import Decision, Reason, decide, doubts, faults, lacking, settle
+from gatewaylab.publish.acceptance import (
+    Decision,
+    Reason,
+    decide,
+    faults,
+    find_doubts,
+    find_undecided,
+    settle,
+)
 from gatewaylab.publish.book import Book
 from gatewaylab.publish.history import History
 from gatewaylab.records import evidence
@@ -115,18 +123,18 @@ def test_a_refused_sabotage_leaves_a_claim_undecided_too() -> None:
         update={"verdict": "inconclusive", "effect": _refused("C13", *NOISE).effect}
     )
     run = _run(_claim("C13", verdict="inconclusive", sabotage=refused))
-    assert doubts(run) == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"),)
+    assert find_doubts(run) == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"),)
 
 
 def test_a_behaviour_seen_too_seldom_leaves_a_claim_undecided() -> None:
     seldom = builders.effect(1.0, 1.0, 1.0).model_copy(update={"kind": "behaviour", "blocks": 4})
-    assert doubts(_run(_claim(effect=seldom, verdict="inconclusive"))) == (
+    assert find_doubts(_run(_claim(effect=seldom, verdict="inconclusive"))) == (
         Reason(kind="noise", text="C05: too few accepted repetitions"),
     )
     # A sabotage is refuted by one repetition, and a claim that is decided leaves no doubt.
-    assert doubts(_run(_claim(effect=seldom, verdict="supported"))) == ()
+    assert find_doubts(_run(_claim(effect=seldom, verdict="supported"))) == ()
     often = seldom.model_copy(update={"blocks": 5, "undecided": 20})
-    assert doubts(_run(_claim(effect=often))) == ()
+    assert find_doubts(_run(_claim(effect=often))) == ()
 
 
 def _quiet(effect: Effect, low: float, high: float) -> Effect:
@@ -155,7 +163,7 @@ def test_claims_that_noise_leaves_inconclusive_have_their_number_and_are_accepte
     ):
         for old in OLD.values():
             assert decide(run, old, PAST, None) == Decision("accepted", kept=True)
-        assert lacking(run) == frozenset()
+        assert find_undecided(run) == frozenset()
 
 
 def test_a_claim_that_is_only_undecided_is_not_wrong() -> None:

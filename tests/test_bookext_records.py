@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
 from sphinx.testing.util import SphinxTestApp
 
 from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
-from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord
+from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord
 from gatewaylab.records.storage import save
 from gatewaylab.truth.twins import AARecord, Ratio
 
@@ -66,7 +66,7 @@ def steady(*verdicts: str, claim: str = "C05", commit: str | None = "abc123") ->
             ended=f"2026-11-2{i}T08:12:00+00:00",
             seconds=720,
             claims={
-                claim: Seen.model_validate(
+                claim: ClaimRun.model_validate(
                     {"verdict": verdict, "estimate": 6.0 + i / 2, "low": 5, "high": 9, "unit": "×"}
                 )
             },

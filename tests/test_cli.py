@@ -14,7 +14,7 @@ from gatewaylab.measure.reference import reference_server
 from gatewaylab.publish import noise_rehearsal, rehearsal
 from gatewaylab.publish.machines import NOISES
 from gatewaylab.publish.noise_record import Rehearsed
-from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord
+from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord
 from gatewaylab.records.results import LoadRecord
 from gatewaylab.records.storage import load
 from gatewaylab.servers.specs import SERVERS
@@ -114,7 +114,7 @@ def test_stability_prints_the_record_and_fails_at_a_flip(
     def stability(book: object, *, rebuilds: int, out: Path, console: object) -> StabilityRecord:
         assert (rebuilds, out) == (3, tmp_path / "r.json")
         done = (
-            Rebuild(begun="b", ended="e", seconds=1, claims={"C01": Seen(verdict=verdict)})
+            Rebuild(begun="b", ended="e", seconds=1, claims={"C01": ClaimRun(verdict=verdict)})
             for verdict in verdicts
         )
         return StabilityRecord(

@@ -20,7 +20,7 @@ from gatewaylab.guard.procfs import machine_times, pressure_total
 from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
 from gatewaylab.measure.delay import until
 from gatewaylab.measure.disturbance import MARGIN
-from gatewaylab.measure.noise import Watch, drift, findings, of_kind, tree_cpu
+from gatewaylab.measure.noise import NoiseWatch, drift, findings, of_kind, tree_cpu
 from gatewaylab.model.queueing import lindley
 from gatewaylab.records.results import Finding
 
@@ -264,7 +264,7 @@ def test_the_tree_keeps_the_time_of_children_that_ended() -> None:
 
 
 def test_own_work_is_not_foreign() -> None:
-    with Watch() as watch:
+    with NoiseWatch() as watch:
         subprocess.run(burner(0.5), check=True)
     assert set(watch.health) >= {
         "window_seconds", "foreign_cpu", "steal", "stolen", "throttled", "others", "server_waited",
@@ -282,7 +282,7 @@ def test_a_strangers_work_is_foreign() -> None:
         f"p = subprocess.Popen({burner(0.6)!r}, start_new_session=True)\n"
         "print(p.pid)"
     )
-    with Watch() as watch:
+    with NoiseWatch() as watch:
         said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
         pid = int(said.stdout)
         assert until(lambda: procfs.state(pid) in {None, "Z"}, within=120)
@@ -294,7 +294,7 @@ def test_a_server_that_shares_its_core_has_waited() -> None:
     core = min(os.sched_getaffinity(0))
     pinned = ["taskset", "-c", str(core), *burner(0.5)]
     with subprocess.Popen(pinned) as rival, subprocess.Popen(pinned) as server:
-        with Watch(own=[server.pid]) as watch:
+        with NoiseWatch(own=[server.pid]) as watch:
             # Each of the two has at most half of the core while both are at it.
             assert until(lambda: procfs.waited([server.pid]) > 0.1, within=120)
         rival.kill()
@@ -304,7 +304,7 @@ def test_a_server_that_shares_its_core_has_waited() -> None:
 
 def test_what_a_server_lost_of_its_processes_is_read_at_the_end() -> None:
     with subprocess.Popen(burner(60)) as one, subprocess.Popen(burner(60)) as other:
-        with Watch(own=[one.pid, other.pid]) as watch:
+        with NoiseWatch(own=[one.pid, other.pid]) as watch:
             one.kill()
             one.wait()
             other.send_signal(signal.SIGSTOP)

@@ -318,7 +318,7 @@ def answering(*answers: bytes) -> Iterator[probe.Address]:
 
 def ask(
     address: probe.Address, seconds: float = 60.0, in_silence: Callable[[], object] = bool
-) -> probe.Answer | None:
+) -> probe.ProbeAnswer | None:
     read, write = os.pipe()
     try:
         return probe.ask(address, time.monotonic() + seconds, read, in_silence)
@@ -344,13 +344,13 @@ BODY = b'{"nonce": "abc"}'
 def test_an_answer_is_whole_though_the_connection_stays_open(raw: bytes) -> None:
     with answering(raw) as address:
         answer = ask(address)
-    assert answer == probe.Answer(200, BODY)
+    assert answer == probe.ProbeAnswer(200, BODY)
     assert answer.nonce == "abc"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"nonce": 7}', b"\xff", b"<html>"])
 def test_an_answer_without_a_nonce_has_none(body: bytes) -> None:
-    assert probe.Answer(200, body).nonce is None
+    assert probe.ProbeAnswer(200, body).nonce is None
 
 
 def test_no_answer_by_the_deadline_is_none() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from gatewaylab.publish import progress
-from gatewaylab.publish.progress import Pace, Watch, clock
+from gatewaylab.publish.progress import Pace, ProgressWatch, clock
 from gatewaylab.records.evidence import Position
 from gatewaylab.records.staging import Staging
 
@@ -111,7 +111,7 @@ def test_it_tells_the_cell_and_the_trial_and_what_is_left(
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=160, color_system=None)
     stage, pace = Staging(tmp_path / "some"), Pace([3600.0, 3600.0])
-    with Watch(console, "some", stage, pace):
+    with ProgressWatch(console, "some", stage, pace):
         _until(out, "some: its kernel starts")
         stage.position(Position(cell=2, cells=7))
         _until(out, "some: cell 2 of 7")
@@ -133,7 +133,7 @@ def test_a_failed_notebook_is_not_called_done(tmp_path: Path) -> None:
     pace = Pace([1.0])
     with (
         pytest.raises(ZeroDivisionError),
-        Watch(Console(file=out), "some", Staging(tmp_path), pace),
+        ProgressWatch(Console(file=out), "some", Staging(tmp_path), pace),
     ):
         raise ZeroDivisionError
     assert "some: stopped after" in out.getvalue()

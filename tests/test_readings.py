@@ -24,7 +24,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
     """What the noise probes read, one entry a reading; quiet when the list is empty."""
     script: list[dict[str, float]] = []
 
-    class Scripted(noise.Watch):
+    class Scripted(noise.NoiseWatch):
         def __enter__(self) -> Scripted:
             return self
 

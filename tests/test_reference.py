@@ -61,7 +61,7 @@ def overlap(found: Samples) -> int:
 
 def test_the_process_knows_the_modes_that_the_caller_may_ask_for() -> None:
     assert reference_process.MODES == MODES
-    assert all(callable(getattr(reference_process.Server, mode)) for mode in MODES)
+    assert all(callable(getattr(reference_process.ReferenceServer, mode)) for mode in MODES)
     told = [line.strip() for line in (reference_server.__doc__ or "").splitlines()]
     assert all(any(line.startswith(f"{mode}: ") for line in told) for mode in MODES)
 
@@ -152,7 +152,7 @@ def test_drawn_service_times_follow_from_the_seed() -> None:
 
     def drawn(seed: int) -> list[float]:
         given = reference_process.parsed(["slots", "--hold=0.03", "--sigma=0.8", f"--seed={seed}"])
-        server = reference_process.Server(given)
+        server = reference_process.ReferenceServer(given)
         return [server.draw() for _ in range(5)]
 
     assert drawn(1) == drawn(1) != drawn(2)
@@ -165,7 +165,7 @@ def test_drawn_service_times_have_the_mean_and_spread_that_were_asked_for() -> N
     mean, sigma = 0.01, 0.6
     command = ["slots", f"--hold={mean}", f"--sigma={sigma}", "--seed=1"]
     given = reference_process.parsed([*command, "--slots=0"])
-    server = reference_process.Server(given)
+    server = reference_process.ReferenceServer(given)
     drawn = np.array([server.draw() for _ in range(20_000)])
     assert drawn.mean() == pytest.approx(mean, rel=0.02)
     assert np.log(drawn).std() == pytest.approx(sigma, rel=0.02)

@@ -28,8 +28,8 @@ from gatewaylab.publish.machines import NOISES
 from gatewaylab.publish.noise_record import NoiseRecord
 from gatewaylab.publish.noise_rehearsal import under_noise
 from gatewaylab.publish.rehearsal import Caught, all_caught, sabotage, sample, show, stability
-from gatewaylab.publish.stability import Rebuild, Seen, StabilityRecord, seen
-from gatewaylab.publish.tolerant import Run
+from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord, summarise
+from gatewaylab.publish.tolerant import TolerantRun
 from gatewaylab.records import environment
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, accept
@@ -281,7 +281,7 @@ UNDECIDED = behaviour("without C01", [False] * 3 + [None] * 4, probe="p")
 def test_noise_excuses_a_sabotage_that_it_left_undecided_and_no_other(
     record: ClaimRecord, verdict: str, noise: tuple[str, ...]
 ) -> None:
-    found = rehearsal._judge("C01", "some", Run({"C01": record}, lambda _: ""))
+    found = rehearsal._judge("C01", "some", TolerantRun({"C01": record}, lambda _: ""))
     assert (found.verdict, found.noise) == (verdict, noise)
     assert found.caught == (verdict == "refuted")
     assert found.counted == (not noise)
@@ -390,7 +390,9 @@ def test_only_names_a_notebook_of_the_book(
 
 def _rebuild(**verdicts: str) -> Rebuild:
     claims = {
-        name: Seen.model_validate({"verdict": verdict, "estimate": 2.0 + i, "low": 1, "high": 9})
+        name: ClaimRun.model_validate(
+            {"verdict": verdict, "estimate": 2.0 + i, "low": 1, "high": 9}
+        )
         for i, (name, verdict) in enumerate(verdicts.items())
     }
     at = "2026-11-22T08:00:00+00:00"
@@ -440,7 +442,10 @@ def test_the_spread_is_the_highest_estimate_by_the_lowest(
     at = "2026-11-22T08:00:00+00:00"
     rebuilds = (
         Rebuild(
-            begun=at, ended=at, seconds=1, claims={"C01": Seen(verdict="supported", estimate=e)}
+            begun=at,
+            ended=at,
+            seconds=1,
+            claims={"C01": ClaimRun(verdict="supported", estimate=e)},
         )
         for e in estimates
     )
@@ -455,19 +460,19 @@ def test_a_rebuild_keeps_no_number_that_the_instrument_refused() -> None:
             "effect": builders.effect(math.nan, math.nan, math.nan, refused=(builders.finding(),))
         }
     )
-    kept = seen(refused)
+    kept = summarise(refused)
     assert (kept.estimate, kept.refused, kept.sabotage) == (
         None,
         ("steal: 9.0 of 1.0 allowed",),
         "refuted",
     )
-    whole = seen(builders.claim_record())
+    whole = summarise(builders.claim_record())
     assert (whole.estimate, whole.low, whole.high, whole.floor) == (6.0, 5.0, 7.0, 1.0)
     assert whole.unit == "×"
 
 
 def test_a_record_survives_its_file_and_a_damaged_one_does_not(tmp_path: Path) -> None:
-    infinite = Seen(verdict="supported", estimate=math.inf, low=2.0, high=math.inf, floor=1.0)
+    infinite = ClaimRun(verdict="supported", estimate=math.inf, low=2.0, high=math.inf, floor=1.0)
     rebuild = _rebuild().model_copy(update={"claims": {"C01": infinite}})
     record = _stable(rebuild)
     record.write(tmp_path / "r.json")

@@ -27,7 +27,7 @@ from gatewaylab.model.queueing import kiefer_wolfowitz, stall_latencies
 from gatewaylab.truth import checks, selfcheck
 from gatewaylab.truth.arithmetic import anderson_darling, quantile
 from gatewaylab.truth.checks import CHECKS
-from gatewaylab.truth.line import Check, judged
+from gatewaylab.truth.line import Check, judge
 from gatewaylab.truth.selfcheck import ATTEMPTS, run
 
 Floats = NDArray[np.float64]
@@ -470,11 +470,11 @@ def test_what_is_wrong_or_no_number_is_never_explained(
     faults: tuple[str, ...], needs: float
 ) -> None:
     more: dict[str, Any] = {"unit": "ms", "truth": 1.0, "measured": 2.0, "samples": 1}
-    check = judged("x", "y", error=1.0, allowed=0.5, faults=faults, needs=needs, **more)
+    check = judge("x", "y", error=1.0, allowed=0.5, faults=faults, needs=needs, **more)
     assert (check.verdict, check.needs) == ("red", math.inf)
-    assert judged("x", "y", error=0.4, allowed=0.5, needs=0.1, **more).verdict == "green"
-    assert judged("x", "y", error=0.4, allowed=0.5, beyond=("z",), **more).verdict == "red"
-    assert judged("x", "y", error=math.nan, allowed=0.5, **more).verdict == "red"
+    assert judge("x", "y", error=0.4, allowed=0.5, needs=0.1, **more).verdict == "green"
+    assert judge("x", "y", error=0.4, allowed=0.5, beyond=("z",), **more).verdict == "red"
+    assert judge("x", "y", error=math.nan, allowed=0.5, **more).verdict == "red"
 
 
 def test_the_stall_line_states_the_figures_of_the_plan() -> None:

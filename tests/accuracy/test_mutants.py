@@ -60,7 +60,7 @@ from gatewaylab.load.wire import Job
 from gatewaylab.measure import compare, noise
 from gatewaylab.measure.delay import until
 from gatewaylab.measure.disturbance import MARGIN
-from gatewaylab.measure.noise import Watch, findings
+from gatewaylab.measure.noise import NoiseWatch, findings
 from gatewaylab.measure.outcome import CENSORED, Setup, setup
 from gatewaylab.measure.reference import ceiling, reference_server
 from gatewaylab.measure.rules import RULES
@@ -170,7 +170,7 @@ def test_a_generator_that_shares_its_core_is_refused() -> None:
     with reference_server("null", pin=SERVER) as server:
         hog = subprocess.Popen([sys.executable, "-c", code])
         try:
-            with Watch() as watch:
+            with NoiseWatch() as watch:
                 samples, report = run(
                     server.url, get("/"), ConstantRate(1000), seconds=2, warmup=0, pin=GENERATOR
                 )
@@ -248,7 +248,7 @@ def watched_trials(count: int) -> list[Recorded]:
     trials = []
     with reference_server("delay", hold=0.01, pin=SERVER) as ready:
         for _ in range(count):
-            with Watch() as watch:
+            with NoiseWatch() as watch:
                 trial = asked(ready.url, seconds=0.5)
             trials.append(Recorded(trial.samples, trial.report, watch.health, trial.judged))
     return trials

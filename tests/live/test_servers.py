@@ -13,7 +13,7 @@ from gatewaylab.load import run as load
 from gatewaylab.load.request import get
 from gatewaylab.load.samples import ERRORS
 from gatewaylab.measure.delay import until
-from gatewaylab.measure.noise import Watch
+from gatewaylab.measure.noise import NoiseWatch
 from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.servers.registry import Server, server
 from gatewaylab.servers.specs import NGINX, SERVERS, Interface
@@ -138,7 +138,7 @@ def test_keeps_its_processes_under_a_sound_load(name: str) -> None:
     """
     workers = 2 if SERVERS[name].workers else 1
     with serve(here(name, app="raw", workers=workers)) as running:
-        with Watch(own=running.pids) as watch:
+        with NoiseWatch(own=running.pids) as watch:
             # One connection a request: uWSGI closes them without a word, at times under a request.
             request = get("/hello", Connection="close")
             samples, report = load.run(

@@ -26,7 +26,7 @@ Kind = Literal["latency", "throughput"]
 
 
 @dataclass(frozen=True)
-class Point:
+class PredictedPoint:
     """One set-up of one comparison, or one label of readings.
 
     Attributes:
@@ -56,10 +56,10 @@ class Point:
 class Collection:
     """All points, and how many set-ups gave none, by reason."""
 
-    points: tuple[Point, ...]
+    points: tuple[PredictedPoint, ...]
     left_out: tuple[tuple[str, int], ...]
 
-    def of(self, kind: Kind) -> list[Point]:
+    def of(self, kind: Kind) -> list[PredictedPoint]:
         """The points of one kind."""
         return [point for point in self.points if point.kind == kind]
 
@@ -70,7 +70,7 @@ class _LeftOutError(Exception):
 
 def collect(every: Iterable[Evidence]) -> Collection:
     """A point for each set-up that the model can predict."""
-    points: list[Point] = []
+    points: list[PredictedPoint] = []
     left_out: Counter[str] = Counter()
     for evidence in every:
         for comparison in evidence.comparisons:
@@ -87,7 +87,7 @@ def collect(every: Iterable[Evidence]) -> Collection:
     return Collection(tuple(points), tuple(left_out.most_common()))
 
 
-def _point(notebook: str, comparison: str, label: str, trials: Sequence[Trial]) -> Point:
+def _point(notebook: str, comparison: str, label: str, trials: Sequence[Trial]) -> PredictedPoint:
     setup = trials[0].setup
     if "hold" not in setup:
         raise _LeftOutError("measured before set-ups were recorded in full")
@@ -106,7 +106,7 @@ def _point(notebook: str, comparison: str, label: str, trials: Sequence[Trial]) 
     measured = statistics.median(pair[1] for pair in pairs)
     if not (0 < measured < math.inf):
         raise _LeftOutError("whose typical request met the deadline")
-    return Point(
+    return PredictedPoint(
         kind="throughput" if trials[0].arrivals["kind"] == Closed.kind else "latency",
         notebook=notebook,
         comparison=comparison,
@@ -123,14 +123,14 @@ def _point(notebook: str, comparison: str, label: str, trials: Sequence[Trial]) 
 _READ: Mapping[str, tuple[Kind, float]] = {"ms": ("latency", 1e-3), "/s": ("throughput", 1.0)}
 
 
-def _read(notebook: str, readings: Readings) -> Iterator[Point]:
+def _read(notebook: str, readings: Readings) -> Iterator[PredictedPoint]:
     """A point for each label with a prediction and an accepted reading."""
     for label, expected in readings.expected.items():
         kind, scale = _READ[readings.unit]
         again = readings.values.get(label + AGAIN, {})
         values = [*readings.values[label].values(), *again.values()]
         if values:
-            yield Point(
+            yield PredictedPoint(
                 kind=kind,
                 notebook=notebook,
                 comparison=readings.name,
@@ -167,10 +167,10 @@ class Errors:
 
     median: float
     largest: float
-    worst: Point
+    worst: PredictedPoint
 
 
-def errors(points: Sequence[Point]) -> Errors | None:
+def errors(points: Sequence[PredictedPoint]) -> Errors | None:
     """The typical and the greatest deviation; None without any point."""
     if not points:
         return None

@@ -20,7 +20,7 @@ from bookext import wording
 from bookext.banner import chapter
 from bookext.build import Piece, box, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, link
-from bookext.points import Collection, Errors, Kind, Point, collect, errors
+from bookext.points import Collection, Errors, Kind, PredictedPoint, collect, errors
 from bookext.shelf import shelf_of
 from gatewaylab.show.figures import WAITING, Picture, canvas, present
 
@@ -70,7 +70,7 @@ class SlotModelFigure(SphinxDirective):
         block += nodes.raw("", "</details>", format="html")
         return [block]
 
-    def _row(self, point: Point) -> list[list[Piece]]:
+    def _row(self, point: PredictedPoint) -> list[list[Piece]]:
         _, unit, scale = _AXES[point.kind]
         predicted, measured = scale * point.predicted, scale * point.measured
         return [
@@ -127,7 +127,7 @@ def _caption(found: Collection, sentences: Sequence[str]) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _described(kind: Kind, points: Sequence[Point], far: Errors) -> str:
+def _described(kind: Kind, points: Sequence[PredictedPoint], far: Errors) -> str:
     quantity, *_ = _AXES[kind]
     what = {"latency": "Planned arrivals", "throughput": "A fixed number of clients"}[kind]
     return (
@@ -143,7 +143,7 @@ def _left_out(found: Collection) -> str:
     return f"Set-ups left out: {reasons}." if reasons else ""
 
 
-def _panel(ax: Axes, kind: Kind, points: Sequence[Point], far: Errors) -> None:
+def _panel(ax: Axes, kind: Kind, points: Sequence[PredictedPoint], far: Errors) -> None:
     quantity, unit, scale = _AXES[kind]
     values = [scale * value for p in points for value in (p.predicted, p.measured)]
     low, high = min(values) / 1.4, max(values) * 1.4
@@ -181,7 +181,7 @@ def _panel(ax: Axes, kind: Kind, points: Sequence[Point], far: Errors) -> None:
     ax.set_ylabel(f"measured: {quantity}, {unit}")
 
 
-def _name_the_worst(ax: Axes, worst: Point, scale: float, row: int) -> None:
+def _name_the_worst(ax: Axes, worst: PredictedPoint, scale: float, row: int) -> None:
     """Its name on the side of the diagonal on which it lies, with a line to the point."""
     above = worst.error > 0
     ax.annotate(

@@ -44,7 +44,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     """A whole HTTP response: status and body."""
 
     status: int
@@ -63,7 +63,7 @@ class Answer:
 
 def ask(
     address: Address, until: float, interrupt: int, in_silence: Callable[[], object]
-) -> Answer | None:
+) -> ProbeAnswer | None:
     """GET /whoami on a fresh connection.
 
     Args:
@@ -116,14 +116,14 @@ def _complete(data: bytes) -> bool:
     return False
 
 
-def _parse(data: bytes) -> Answer | None:
+def _parse(data: bytes) -> ProbeAnswer | None:
     head, _, body = data.partition(b"\r\n\r\n")
     words = head.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         return None
     if b"transfer-encoding: chunked" in head.lower():
         body = _join_chunks(body)
-    return Answer(int(words[1]), body)
+    return ProbeAnswer(int(words[1]), body)
 
 
 def _join_chunks(body: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import NoReturn
 from gatewaylab.errors import ServerStartError, StartFailure
 from gatewaylab.guard import procfs
 from gatewaylab.guard.owner import Guarded
-from gatewaylab.guard.probe import Address, Answer, ask
+from gatewaylab.guard.probe import Address, ProbeAnswer, ask
 from gatewaylab.servers.registry import APPS, Server
 
 POLL = 0.005  # seconds between looks while a server starts
@@ -153,7 +153,7 @@ class Starting:
                     self._fail(f"the application is broken: {said}", kind="broken")
             self._pause(said)
 
-    def _is_ours(self, answer: Answer) -> bool:
+    def _is_ours(self, answer: ProbeAnswer) -> bool:
         """The demo apps prove it by the nonce. Other apps need not: the sockets' owner is known."""
         if answer.nonce == self._nonce:
             return True

@@ -141,7 +141,7 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
                 )  # fmt: skip
                 raise _invalid(f"{label!r} answers {request.path} otherwise", (wrong,))
             request = dataclasses.replace(request, expected_body=body)
-        watch = stack.enter_context(noise.Watch(own=running.pids))
+        watch = stack.enter_context(noise.NoiseWatch(own=running.pids))
         samples, report = load.run(
             running.target,
             request,

@@ -64,7 +64,7 @@ class Loss:
 
 
 def loss_of(samples: Samples, report: GeneratorReport, health: Mapping[str, float]) -> Loss:
-    """What the generator's report and the readings of a trial (:class:`noise.Watch`) say was lost.
+    """What the generator and the machine (:class:`noise.NoiseWatch`) say a trial has lost.
 
     A process that is ready waits for its own like as well as for others. Of the waiting, theirs is
     at least as much as they computed, if there was so much, and at least their share in all

@@ -1,7 +1,7 @@
 """What the machine did to a trial, and what the rules find about it.
 
-:class:`Watch` reads the machine around a trial; :func:`findings` is a pure function of what was
-read and what was seen, by the :data:`RULES`.
+:class:`NoiseWatch` reads the machine around a trial; :func:`findings` is a pure function of what
+was read and what was seen, by the :data:`RULES`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gatewaylab.measure.rules import DRIFT, RULES, Seen
 from gatewaylab.records.results import Finding
 
 
-class Watch:
+class NoiseWatch:
     """Reads the machine at both ends of a ``with`` block.
 
     Attributes:
@@ -42,7 +42,7 @@ class Watch:
         self.health: dict[str, float] = {}
         self._own = own
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> NoiseWatch:
         self._workers = self._roots()
         self._begin = self._read()
         return self
@@ -146,7 +146,7 @@ def findings(
 
     Args:
         report: how the generator fared. samples: all of them, warm-up too.
-        health: what :class:`Watch` read, and ``null_ceiling`` in requests/s if it was measured.
+        health: what :class:`NoiseWatch` read, and ``null_ceiling`` in requests/s if measured.
             What is missing is not judged.
         warmup, seconds: the measured window; its end is the last scheduled start if not given.
         expected_errors: True, or the kinds of error that the claim expects.

@@ -154,7 +154,7 @@ def _read(name: str, label: str, source: Callable[[], float]) -> tuple[float, fl
 
     That is the share of the reading's own time that others took.
     """
-    with noise.Watch() as watch, timeline.under_load():
+    with noise.NoiseWatch() as watch, timeline.under_load():
         begun = procfs.waited([os.getpid()])
         value = float(source())
         waited = procfs.waited([os.getpid()]) - begun

@@ -39,7 +39,7 @@ _PR_SET_PDEATHSIG = 1
 _SPARE = 0.001
 
 
-class Server:
+class ReferenceServer:
     """What one mode does with a request, and what it did so far."""
 
     def __init__(self, given: argparse.Namespace) -> None:
@@ -58,7 +58,7 @@ class Server:
         self._random = random.Random(given.seed)  # noqa: S311 - repeatable on purpose
         self._mu = math.log(given.hold) - given.sigma**2 / 2 if given.sigma else 0.0
         self._sigma: float = given.sigma
-        status = b"500 Internal Server Error" if given.mode == "wrong" else b"200 OK"
+        status = b"500 Internal ReferenceServer Error" if given.mode == "wrong" else b"200 OK"
         body = b"" if given.mode == "empty" else b"ok\n"
         head = b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\n" % status
         end = b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -157,7 +157,7 @@ class Server:
 class Protocol(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ReferenceServer) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._path = b""
@@ -205,7 +205,7 @@ class Protocol(asyncio.Protocol):
 async def _serve(given: argparse.Namespace) -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = Server(given)
+    server = ReferenceServer(given)
     loop = asyncio.get_running_loop()
     running = await loop.create_server(lambda: Protocol(server), sock=listener, backlog=4096)
     print(listener.getsockname()[1], flush=True)

@@ -93,7 +93,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Rule:
+class TrialRule:
     """One rule.
 
     Attributes:
@@ -374,24 +374,24 @@ def _warm_up(seen: Seen) -> Iterable[Found]:
 
 
 #: Every rule, in the order in which its findings are given.
-RULES: tuple[Rule, ...] = (
-    Rule("sent", "generator", _sent),
-    Rule("client-bound", "generator", _client_bound),
-    Rule("ceiling", "generator", _ceiling),
-    Rule("samples", "generator", _thin_tail),
-    Rule("send lag", "disturbance", _send_lag),
-    Rule("run queue", "disturbance", _run_queue),
-    Rule("steal", "disturbance", _steal),
-    Rule("quota", "disturbance", _quota),
-    Rule("together", "disturbance", _together),
-    Rule("warm-up", "disturbance", _warm_up),
-    Rule("Little's law", "disturbance", _little),
-    Rule("errors", "wrong data", _errors),
-    Rule("workers", "wrong data", _workers),
-    Rule("time order", "wrong data", _order),
-    Rule("impossible latency", "wrong data", _too_fast),
-    Rule("throughput", "wrong data", _throughput),
-    Rule("slots", "wrong data", _slots),
+RULES: tuple[TrialRule, ...] = (
+    TrialRule("sent", "generator", _sent),
+    TrialRule("client-bound", "generator", _client_bound),
+    TrialRule("ceiling", "generator", _ceiling),
+    TrialRule("samples", "generator", _thin_tail),
+    TrialRule("send lag", "disturbance", _send_lag),
+    TrialRule("run queue", "disturbance", _run_queue),
+    TrialRule("steal", "disturbance", _steal),
+    TrialRule("quota", "disturbance", _quota),
+    TrialRule("together", "disturbance", _together),
+    TrialRule("warm-up", "disturbance", _warm_up),
+    TrialRule("Little's law", "disturbance", _little),
+    TrialRule("errors", "wrong data", _errors),
+    TrialRule("workers", "wrong data", _workers),
+    TrialRule("time order", "wrong data", _order),
+    TrialRule("impossible latency", "wrong data", _too_fast),
+    TrialRule("throughput", "wrong data", _throughput),
+    TrialRule("slots", "wrong data", _slots),
 )
 
 #: The rules whose measured number is itself a shift of the result, beside the modelled loss.

@@ -85,10 +85,12 @@ def decide(fresh: Evidence, old: Evidence | None, past: History, held: Evidence 
         for name, side in sides.items()
         if name not in confirmed
     )
-    noisy = doubts(fresh)
+    noisy = find_doubts(fresh)
     if not waiting and not noisy:
         return Decision("accepted", kept=True, far=far, confirmed=confirmed)
-    kept = not waiting and (old is None or (bool(lacking(old)) and stated(fresh) >= stated(old)))
+    kept = not waiting and (
+        old is None or (bool(find_undecided(old)) and find_decided(fresh) >= find_decided(old))
+    )
     return Decision("unstable", kept=kept, reasons=(*noisy, *waiting), far=far, confirmed=confirmed)
 
 
@@ -144,7 +146,7 @@ def wrong_claims(claims: Iterable[ClaimRecord]) -> tuple[Reason, ...]:
     return tuple(Reason(kind="wrong", text=text) for text in reasons)
 
 
-def doubts(found: Evidence) -> tuple[Reason, ...]:
+def find_doubts(found: Evidence) -> tuple[Reason, ...]:
     """Why a run is incomplete: one reason for all claims that share it."""
     shared: dict[str, list[str]] = {}
     for record in found.claims:
@@ -157,14 +159,14 @@ def doubts(found: Evidence) -> tuple[Reason, ...]:
     )
 
 
-def lacking(found: Evidence) -> frozenset[str]:
+def find_undecided(found: Evidence) -> frozenset[str]:
     """The claims that noise kept from being decided."""
     return frozenset(record.id for record in found.claims if _doubt(record))
 
 
-def stated(found: Evidence) -> frozenset[str]:
+def find_decided(found: Evidence) -> frozenset[str]:
     """The claims that have their number."""
-    return frozenset(record.id for record in found.claims if record.effect) - lacking(found)
+    return frozenset(record.id for record in found.claims if record.effect) - find_undecided(found)
 
 
 def _doubt(record: ClaimRecord) -> str:

@@ -32,7 +32,7 @@ from gatewaylab.publish.acceptance import Reason
 from gatewaylab.publish.book import Book, accepted, catalogue_of, same_code
 from gatewaylab.publish.execution import execute, expected_seconds
 from gatewaylab.publish.key import staleness_key
-from gatewaylab.publish.progress import Pace, Watch, clock
+from gatewaylab.publish.progress import Pace, ProgressWatch, clock
 from gatewaylab.publish.rendering import render
 from gatewaylab.publish.states import Attempt, StateRecord
 from gatewaylab.records import environment, evidence
@@ -87,7 +87,7 @@ def build(book: Book, options: Options, console: Console) -> Path:
         _preflight(table, options, console)
         rejected = {} if options.render_only else measure(book, options, table, console)
         for path in book.notebooks():
-            console.out(told(review(book, path, table, console)))
+            console.out(describe_state(review(book, path, table, console)))
         try:
             page = render(book, console)
         except BuildError as error:
@@ -170,7 +170,7 @@ def measure(
         )
         begun = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            with Watch(console, path.stem, Staging(book.staging(path.stem)), pace):
+            with ProgressWatch(console, path.stem, Staging(book.staging(path.stem)), pace):
                 fresh = observe(book, path, key, options.profile)
             decision = acceptance.settle(fresh, old, book, console)
         except (BuildError, ResultError) as error:
@@ -190,7 +190,9 @@ def measure(
                 failed = Attempt("unstable", decision.reasons, fresh.measured_at)
             else:
                 shutil.rmtree(book.staging(path.stem), ignore_errors=True)
-        console.out(f"    {told(review(book, path, table, console, failed=failed, ran=True))}")
+        console.out(
+            f"    {describe_state(review(book, path, table, console, failed=failed, ran=True))}"
+        )
     if spent:
         whole, loaded = map(sum, zip(*spent, strict=True))
         console.out(f"all measuring: {_told_time(whole, loaded)}")
@@ -241,7 +243,7 @@ def review(
     return states.write(file, last, record, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def told(record: StateRecord) -> str:
+def describe_state(record: StateRecord) -> str:
     """A notebook's state in one line of the console."""
     why = "; ".join(map(str, record.reasons))
     if record.state == "stale":

@@ -37,7 +37,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class Entry(_Record):
+class HistoryEntry(_Record):
     """One claim's number in one accepted run.
 
     Attributes:
@@ -59,7 +59,7 @@ class History(_Record):
 
     schema_version: Literal[1] = 1
     notebook: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[HistoryEntry, ...] = ()
 
     def earlier(self, claim: str, machine: str, profile: str) -> list[float]:
         """A claim's comparable earlier numbers: same kind of machine, same number of blocks."""
@@ -74,7 +74,7 @@ class History(_Record):
     def extended(self, fresh: Evidence, confirmed: Collection[str] = ()) -> History:
         """With the numbers of an accepted run, of which ``confirmed`` had been held before."""
         new = tuple(
-            Entry(
+            HistoryEntry(
                 claim=record.id,
                 at=fresh.measured_at,
                 machine=fresh.environment.kind,

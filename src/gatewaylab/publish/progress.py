@@ -82,7 +82,7 @@ class _Left(ProgressColumn):
         return Text(f"{clock(task.elapsed or 0)} passed, about {clock(task.fields['left'])} left")
 
 
-class Watch:
+class ProgressWatch:
     """Follows one notebook's execution through what it says of its position.
 
     Args:
@@ -96,7 +96,7 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ProgressWatch:
         self._began = time.monotonic()
         self._thread.start()
         return self

@@ -28,8 +28,14 @@ from gatewaylab.publish import build as publish
 from gatewaylab.publish import key
 from gatewaylab.publish.book import Book
 from gatewaylab.publish.progress import Pace, clock
-from gatewaylab.publish.stability import OUTCOME_MARKS, Rebuild, Seen, StabilityRecord, seen
-from gatewaylab.publish.tolerant import Chapter, Run, chapters
+from gatewaylab.publish.stability import (
+    OUTCOME_MARKS,
+    ClaimRun,
+    Rebuild,
+    StabilityRecord,
+    summarise,
+)
+from gatewaylab.publish.tolerant import Chapter, TolerantRun, chapters
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
 from gatewaylab.records.storage import load
@@ -234,7 +240,7 @@ def _sabotage(chapter: Chapter, pace: Pace, console: Console) -> list[Caught]:
     return list(found.values())
 
 
-def _judge(name: str, notebook: str, run: Run) -> Caught:
+def _judge(name: str, notebook: str, run: TolerantRun) -> Caught:
     record = run.records.get(name)
     if record is None:
         return Caught(name, notebook, "missing", why=run.why(name))
@@ -284,14 +290,14 @@ def _stored(
 
 def _rebuild(book: Book, profile: str, console: Console) -> Rebuild:
     begun, began = datetime.now(UTC), time.monotonic()
-    claims: dict[str, Seen] = {}
+    claims: dict[str, ClaimRun] = {}
     for chapter, run in run_each(chapters(book, profile), console):
         for name in chapter.declared:
             record = run.records.get(name)
             if record is None:
-                claims[name] = Seen(verdict="missing", error=run.why(name))
+                claims[name] = ClaimRun(verdict="missing", error=run.why(name))
             else:
-                claims[name] = seen(record)
+                claims[name] = summarise(record)
     return Rebuild(
         begun=begun.isoformat(timespec="seconds"),
         ended=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -300,7 +306,7 @@ def _rebuild(book: Book, profile: str, console: Console) -> Rebuild:
     )
 
 
-def run_each(every: Sequence[Chapter], console: Console) -> Iterator[tuple[Chapter, Run]]:
+def run_each(every: Sequence[Chapter], console: Console) -> Iterator[tuple[Chapter, TolerantRun]]:
     """Every chapter with its run, one after another."""
     once()
     pace = Pace([one.expected for one in every])

@@ -30,7 +30,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class Seen(_Record):
+class ClaimRun(_Record):
     """One claim in one rebuild.
 
     Attributes:
@@ -57,7 +57,7 @@ class Rebuild(_Record):
     begun: str
     ended: str
     seconds: Amount
-    claims: dict[str, Seen]
+    claims: dict[str, ClaimRun]
 
 
 class StabilityRecord(_Record):
@@ -91,14 +91,14 @@ class StabilityRecord(_Record):
         """The claims' ids."""
         return tuple(sorted({name for rebuild in self.rebuilds for name in rebuild.claims}))
 
-    def seen(self, identifier: str) -> tuple[Seen, ...]:
+    def runs_of(self, identifier: str) -> tuple[ClaimRun, ...]:
         """One claim in every rebuild, in their order."""
-        absent = Seen(verdict="missing")
+        absent = ClaimRun(verdict="missing")
         return tuple(rebuild.claims.get(identifier, absent) for rebuild in self.rebuilds)
 
     def verdicts(self, identifier: str) -> tuple[Outcome, ...]:
         """What each rebuild says of a claim."""
-        return tuple(seen.verdict for seen in self.seen(identifier))
+        return tuple(seen.verdict for seen in self.runs_of(identifier))
 
     def counts(self, identifier: str | None = None) -> Counter[str]:
         """How often each outcome came up, for one claim or for all."""
@@ -122,12 +122,12 @@ class StabilityRecord(_Record):
 
     def estimates(self, identifier: str) -> tuple[float, float] | None:
         """The lowest and the highest estimate; None when there is none."""
-        found = [s.estimate for s in self.seen(identifier) if s.estimate is not None]
+        found = [s.estimate for s in self.runs_of(identifier) if s.estimate is not None]
         return (min(found), max(found)) if found else None
 
     def unit(self, identifier: str) -> str:
         """The unit of a claim's estimates."""
-        return next((s.unit for s in self.seen(identifier) if s.estimate is not None), "")
+        return next((s.unit for s in self.runs_of(identifier) if s.estimate is not None), "")
 
     def spread(self, identifier: str) -> float | None:
         """Highest ÷ lowest estimate; None where that says nothing (no number, zero, infinity)."""
@@ -141,14 +141,14 @@ class StabilityRecord(_Record):
         write_atomically(path, self.model_dump_json(indent=1) + "\n")
 
 
-def seen(record: ClaimRecord) -> Seen:
+def summarise(record: ClaimRecord) -> ClaimRun:
     """What a rebuild keeps of a claim."""
     effect = record.effect
     sabotage = None if record.sabotage is None else record.sabotage.verdict
     if effect is None or effect.refused:
         refused = () if effect is None else tuple(map(str, effect.refused))
-        return Seen(verdict=record.verdict, refused=refused, sabotage=sabotage)
-    return Seen(
+        return ClaimRun(verdict=record.verdict, refused=refused, sabotage=sabotage)
+    return ClaimRun(
         verdict=record.verdict,
         estimate=effect.estimate,
         low=effect.low,

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from gatewaylab.publish.acceptance import Reason, doubts
+from gatewaylab.publish.acceptance import Reason, find_doubts
 from gatewaylab.records.evidence import Evidence
 from gatewaylab.records.storage import load, save
 
@@ -77,7 +77,7 @@ def derive(
     if failed is not None:
         state, reasons, at = failed.state, failed.reasons, failed.at
     elif stored is not None:
-        reasons, at = doubts(stored), stored.measured_at
+        reasons, at = find_doubts(stored), stored.measured_at
         state = "unstable" if reasons else "accepted" if current else "stale"
     return StateRecord(
         notebook=notebook,

@@ -14,13 +14,13 @@ from rich.console import Console
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.publish.book import Book, accepted, catalogue_of
 from gatewaylab.publish.execution import error_of, execute, expected_seconds
-from gatewaylab.publish.progress import Pace, Watch
+from gatewaylab.publish.progress import Pace, ProgressWatch
 from gatewaylab.records import staging
 from gatewaylab.records.evidence import ClaimRecord
 
 
 @dataclass(frozen=True)
-class Run:
+class TolerantRun:
     """The claims that one run stated, by id.
 
     Attributes:
@@ -62,7 +62,7 @@ class Chapter:
         """Remove what it staged."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, console: Console, pace: Pace, *, sabotage: bool = False) -> Run:
+    def run(self, console: Console, pace: Pace, *, sabotage: bool = False) -> TolerantRun:
         """Run every cell, also after one that raised.
 
         Args:
@@ -71,7 +71,7 @@ class Chapter:
         """
         stage = staging.Staging(self.folder)
         try:
-            with Watch(console, self.name, stage, pace):
+            with ProgressWatch(console, self.name, stage, pace):
                 done = execute(
                     self.path,
                     root=self.book.root,
@@ -83,9 +83,9 @@ class Chapter:
         except BuildError as error:  # what was stated before the kernel died still counts
             said = str(error).partition("\n")[0]
             records = {record.id: record for record in stage.claims()}
-            return Run(records, lambda _: said, (said,))
+            return TolerantRun(records, lambda _: said, (said,))
         records = {record.id: record for record in done.parts["claims"]}
-        return Run(
+        return TolerantRun(
             records,
             lambda identifier: _why_missing(done.notebook, identifier, records),
             tuple(said for said, _ in _broken(done.notebook, records)),

@@ -34,7 +34,7 @@ from gatewaylab.truth.arithmetic import (
     services_of,
     spread,
 )
-from gatewaylab.truth.line import Check, judged
+from gatewaylab.truth.line import Check, judge
 
 #: Critical value of the Anderson–Darling statistic at the 5 % level when the distribution is known
 #: down to its parameters (3.857 at 1 %). The stricter of the usual two: the plan's seed is fixed
@@ -67,7 +67,7 @@ def stall() -> Check:
     levels = {"p90": 0.9, "p99": 0.99, "max": 1.0}
     pairs = {n: (quantile(truth, p), quantile(samples.latency, p)) for n, p in levels.items()}
     errors = {n: percent(exact, seen) for n, (exact, seen) in pairs.items()}
-    return judged(
+    return judge(
         "stall",
         "p99 of 200 requests/s for 3 s when the server stops for 0.6 s (p90 and max are held to "
         "the same bound)",
@@ -106,7 +106,7 @@ def null_lag() -> Check:
             reports.append(report)
             faults += incomplete(samples, report)
     high, every = float(np.median(highs)), np.concatenate(lags)
-    return judged(
+    return judge(
         "null-lag",
         "p99 of how late a request is sent, at 2000 requests/s to a server that does nothing: the "
         "median of 3 runs",
@@ -139,7 +139,7 @@ def null_gaps() -> Check:
         )
     sent = np.sort(samples.sent_at[~np.isnan(samples.sent_at)])
     statistic = anderson_darling(rate * np.diff(sent))
-    return judged(
+    return judge(
         "null-gaps",
         "Anderson–Darling distance of the gaps between requests as sent from the exponential "
         "distribution of a Poisson plan; allowed is the 5 % point of the known distribution",
@@ -173,7 +173,7 @@ def delay() -> Check:
     faults = incomplete(samples, report)
     if bias < 0:
         faults += ("latency is below the time that the server took",)
-    return judged(
+    return judge(
         "delay",
         "median latency less the server's own account of its delay of 30 ms: nothing may be "
         "missing, and the instrument may add up to half a millisecond",
@@ -204,7 +204,7 @@ def lognormal() -> Check:
     pairs = {n: (quantile(truth, p), quantile(samples.latency, p)) for n, p in levels.items()}
     beyond = beyond_allowed({n: percent(exact, seen) for n, (exact, seen) in pairs.items()}, 5.0)
     means = {"mean": (float(truth.mean()), float(samples.latency.mean()))}
-    return judged(
+    return judge(
         "lognormal",
         "mean latency in one slot with log-normal service times of mean 10 ms (p50, p90 and p95 "
         "are held to the same bound)",
@@ -242,7 +242,7 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
     exact = float(kiefer_wolfowitz(samples.scheduled_at, held, slots).mean())
     seen = float((samples.latency - held).mean())
     word = "slot" if slots == 1 else "slots"
-    return judged(
+    return judge(
         name,
         f"mean wait for {slots} {word} held {1e3 * hold:g} ms at 70 % load, Poisson arrivals",
         unit="ms",
@@ -279,7 +279,7 @@ def overload() -> Check:
     begun, latency = samples.scheduled_at, samples.latency
     faults = incomplete(samples, report)
     slope = math.nan if faults else float(np.polyfit(begun, latency, 1)[0])
-    return judged(
+    return judge(
         "overload",
         "how fast latency grows when twice as much arrives as one slot can serve: λ/μ − 1 seconds "
         "a second, with μ from the server's account",
@@ -316,7 +316,7 @@ def mute() -> Check:
         faults += ("p50 is not finite, though 19 of 20 were answered",)
     if not math.isinf(quantile(samples.latency, 1.0)):
         faults += ("the slowest request has a latency, though it was never answered",)
-    return judged(
+    return judge(
         "mute",
         "requests reported as 'at least the deadline' when the server never answers one in 20: "
         "as many as it muted, and none dropped",
@@ -350,7 +350,7 @@ def saturated() -> Check:
     found = noise.of_kind(noise.findings(report, samples, {}, seconds=seconds), "generator")
     rules = [one.rule for one in found]
     bound = "client-bound" in rules
-    return judged(
+    return judge(
         "saturated",
         "a generator that is asked for one and a half times what it can send: its trial is "
         "refused because it was itself the limit; measured is the rule that says so",

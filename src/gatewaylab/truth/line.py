@@ -46,7 +46,7 @@ class Check:
         return {key: _plain(value) for key, value in asdict(self).items()}
 
 
-def judged(
+def judge(
     name: str,
     what: str,
     *,

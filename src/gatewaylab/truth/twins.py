@@ -260,7 +260,7 @@ def _trial(server: ReferenceServer, seed: int, seconds: float) -> tuple[float, t
         clients=0, think=0.0, duration=WARMUP + seconds, deadline=DEADLINE, trace=True, pin=None,
         parent=os.getpid(), lifeline=-1, connections=1, plan=array("d", plan.tobytes()),
     )  # fmt: skip
-    with noise.Watch(own=(server.pid,)) as watch:
+    with noise.NoiseWatch(own=(server.pid,)) as watch:
         columns, tally = raw.run(job)
     samples, report = load._results(columns.encode(tally), job, plan)
     found = noise.findings(

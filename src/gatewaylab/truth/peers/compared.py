@@ -17,7 +17,7 @@ from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.model.queueing import stall_latencies
 from gatewaylab.truth.peers.registry import PEERS, closed, reported
 from gatewaylab.truth.peers.reports import LEVELS, quantiles_of
-from gatewaylab.truth.peers.tools import Tally
+from gatewaylab.truth.peers.tools import LoadTotal
 
 #: Below this a true latency is nothing, and no error is stated relative to it.
 _NOTHING = 1e-3
@@ -144,7 +144,7 @@ def costs(rounds: int = 5, seconds: float = 1.0, connections: int = 8) -> dict[s
     if rounds < 1:
         raise InputError(f"rounds must be at least 1, not {rounds!r}")
     names = [name for name, peer in PEERS.items() if peer.available()]
-    tallies: dict[str, list[Tally]] = {name: [] for name in names}
+    tallies: dict[str, list[LoadTotal]] = {name: [] for name in names}
     cores = choose_cores()
     with reference_server("null", trace=False, pin=cores.server) as server:
         for turn in range(rounds):

@@ -20,7 +20,7 @@ from gatewaylab.load.request import address, split_url
 from gatewaylab.servers.commands import find_program
 from gatewaylab.servers.specs import INSTALL, INSTALL_SYSTEM
 from gatewaylab.truth.peers import tools
-from gatewaylab.truth.peers.tools import Ask, Report, Tally
+from gatewaylab.truth.peers.tools import Ask, LoadTotal, Report
 
 #: How many workers (tasks, users, connections) share a paced load; each asks at its part of it.
 WORKERS = 8
@@ -46,7 +46,7 @@ class Peer:
     drops_last: bool
     program: str | None
     distribution: str | None
-    tally: Callable[[Ask], Tally]
+    tally: Callable[[Ask], LoadTotal]
     report: Callable[[Ask], Report]
 
     def available(self) -> bool:
@@ -75,7 +75,7 @@ def closed(
     connections: int = 8,
     seconds: float = 1.0,
     pin: int | None = None,
-) -> Tally:
+) -> LoadTotal:
     """Let a tool ask as fast as it can, each connection again as soon as it is answered.
 
     The CPU time of wrk, h2load and hey is that of the whole process. Of the Python ones it is the

@@ -26,7 +26,7 @@ from gatewaylab.truth.peers.run import Finished, run_tool
 
 
 @dataclass(frozen=True)
-class Tally:
+class LoadTotal:
     """What a tool got out of a closed load, and what it spent.
 
     Attributes:
@@ -112,9 +112,9 @@ def _lean(ask: Ask, arrivals: Closed | ConstantRate) -> tuple[Samples, Generator
     return samples, used
 
 
-def lean_tally(ask: Ask) -> Tally:
+def lean_tally(ask: Ask) -> LoadTotal:
     samples, used = _lean(ask, Closed(ask.workers))
-    return Tally(len(samples), used.wall_seconds, used.cpu_seconds)
+    return LoadTotal(len(samples), used.wall_seconds, used.cpu_seconds)
 
 
 def lean_report(ask: Ask) -> Report:
@@ -140,9 +140,9 @@ def _httpx(ask: Ask) -> dict[str, Any]:
     return said
 
 
-def httpx_tally(ask: Ask) -> Tally:
+def httpx_tally(ask: Ask) -> LoadTotal:
     said = _httpx(ask)
-    return Tally(len(said["latencies"]), said["seconds"], said["cpu_seconds"])
+    return LoadTotal(len(said["latencies"]), said["seconds"], said["cpu_seconds"])
 
 
 def httpx_report(ask: Ask) -> Report:
@@ -174,9 +174,9 @@ def _locust(ask: Ask) -> tuple[reports.Printed, dict[str, float]]:
     )
 
 
-def locust_tally(ask: Ask) -> Tally:
+def locust_tally(ask: Ask) -> LoadTotal:
     said, used = _locust(ask)
-    return Tally(said.requests, used["seconds"], used["cpu_seconds"])
+    return LoadTotal(said.requests, used["seconds"], used["cpu_seconds"])
 
 
 def locust_report(ask: Ask) -> Report:
@@ -187,10 +187,10 @@ def locust_report(ask: Ask) -> Report:
 # hey, h2load and wrk.
 
 
-def hey_tally(ask: Ask) -> Tally:
+def hey_tally(ask: Ask) -> LoadTotal:
     done = _run("hey", ask, "hey", "-z", f"{ask.seconds:.6f}s", "-c", str(ask.workers), ask.url)
     said = reports.checked("hey", reports.hey(done.stdout))
-    return Tally(said.requests, said.seconds, done.cpu_seconds)
+    return LoadTotal(said.requests, said.seconds, done.cpu_seconds)
 
 
 def hey_report(ask: Ask) -> Report:
@@ -213,9 +213,9 @@ def _h2load(ask: Ask, *options: str) -> tuple[reports.Printed, Finished]:
     return reports.checked("h2load", reports.h2load(done.stdout)), done
 
 
-def h2load_tally(ask: Ask) -> Tally:
+def h2load_tally(ask: Ask) -> LoadTotal:
     said, done = _h2load(ask)
-    return Tally(said.requests, said.seconds, done.cpu_seconds)
+    return LoadTotal(said.requests, said.seconds, done.cpu_seconds)
 
 
 def h2load_report(ask: Ask) -> Report:
@@ -237,9 +237,9 @@ def _wrk(ask: Ask, connections: int) -> tuple[reports.Printed, Finished]:
     return reports.checked("wrk", reports.wrk(done.stdout)), done
 
 
-def wrk_tally(ask: Ask) -> Tally:
+def wrk_tally(ask: Ask) -> LoadTotal:
     said, done = _wrk(ask, ask.workers)
-    return Tally(said.requests, said.seconds, done.cpu_seconds)
+    return LoadTotal(said.requests, said.seconds, done.cpu_seconds)
 
 
 def wrk_report(ask: Ask) -> Report:
