@@ -350,7 +350,7 @@ def test_servers_that_answer_one_request_differently_are_not_compared(
     window = module._Window(
         seconds=1.0, warmup=0.0, deadline=1.0, transport="raw", margin=0.2, standing=servers
     )
-    monkeypatch.setattr(noise, "Watch", lambda **_: pytest.fail("this one is the first"))
+    monkeypatch.setattr(noise, "NoiseWatch", lambda **_: pytest.fail("this one is the first"))
     with pytest.raises(pytest.fail.Exception):
         module._trial("fast", LOOP, 0, 1, window)
     with pytest.raises(InvalidTrialError, match="b'', where the first server gave b'held 100 ms"):

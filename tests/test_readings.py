@@ -31,7 +31,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
         def __exit__(self, *_: object) -> None:
             self.health = script.pop(0) if script else QUIET
 
-    monkeypatch.setattr(noise, "Watch", Scripted)
+    monkeypatch.setattr(noise, "NoiseWatch", Scripted)
     monkeypatch.setattr(procfs, "waited", lambda _: 0.0)
     return script
 
