@@ -420,7 +420,8 @@ def test_a_tools_count_of_a_paced_load_is_the_servers(name: str) -> None:
     assert min(steps) >= -0.001 - 1e-9
     if said.latencies is not None:
         assert len(said.latencies) == said.requests
-        assert said.latencies.min() >= 0  # hey prints tenths of a millisecond
+        half_a_step = 0.00005 if name == "hey" else 0.0  # it prints tenths of a millisecond
+        assert said.latencies.min() + half_a_step > 0
     if name != "wrk":
         assert said.requests <= 80 * 0.5 + WORKERS
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import fcntl
 import io
 import json
@@ -163,7 +164,40 @@ def test_what_a_notebook_names_counts_for_it(book: Book, names: str, file: str) 
 def test_what_a_module_says_and_what_the_tables_list_is_not_what_it_does(
     before: str, after: str, same: bool
 ) -> None:
-    assert (key._code(before.encode()) == key._code(after.encode())) is same
+    codes = {key._code(text.encode(), served=False) for text in (before, after)}
+    assert (len(codes) == 1) is same
+
+
+def test_what_a_served_application_raises_is_read_by_its_visitors() -> None:
+    codes = {key._code(f"raise E('{said}')".encode(), served=True) for said in ("no", "never")}
+    assert len(codes) == 2
+
+
+@pytest.mark.parametrize(
+    "notebook", ["how-these-numbers-were-made", "why-benchmarks-disagree", "workers"]
+)
+def test_nothing_that_a_notebook_imports_is_missing_from_its_key(notebook: str) -> None:
+    root = project_root()
+    cells = execution.read_notebook(root / f"notebooks/{notebook}.md").cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    tree = compile(code, notebook, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    imports = [
+        ast.unparse(one) for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)
+    ]
+    tell = "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('gatewaylab.')))"
+    said = subprocess.run(
+        [sys.executable, "-c", "\n".join([*imports, "import sys", tell])],
+        capture_output=True, text=True, check=True, cwd=root,
+    ).stdout.split()  # fmt: skip
+    loaded = {path for path in map(Path, said) if path.name != "__init__.py"}
+    assert loaded
+    assert loaded <= set(sources.modules(root, code))
+
+
+def test_programs_that_are_started_by_their_name_are_in_the_key() -> None:
+    code = "from gatewaylab.truth.peers import compared as peers\nfrom gatewaylab import serve, run"
+    names = {path.name for path in sources.modules(project_root(), code)}
+    assert {"guard.py", "generator.py", "reference_process.py", "locust_file.py"} <= names
 
 
 def test_a_changed_entry_counts_where_it_is_chosen(

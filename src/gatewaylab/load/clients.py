@@ -234,7 +234,12 @@ def settled(server: Watched, *, within: float = 30.0) -> bool:
 def reach_all(
     server: Listening, workers: int, path: str = "/hello", *, within: float = 60.0
 ) -> set[int]:
-    """Ask, four times as many at once, until so many of its processes have answered; which ones.
+    """Ask again and again until so many of the server's processes have answered.
+
+    Each time four requests a worker are sent at once.
+
+    Returns:
+        The numbers of the processes that have answered, as they see themselves.
 
     Raises:
         ServerError: fewer have answered in that time.

@@ -39,7 +39,8 @@ def staleness_key(book: Book, path: Path, profile: str, table: Sequence[dict[str
         add("cell", cell)
     code = "\n".join(cells)
     for file in sources.modules(book.root, code):
-        add(file.relative_to(book.root).as_posix(), _code(file.read_bytes()))
+        name = file.relative_to(book.root).as_posix()
+        add(name, _code(file.read_bytes(), served=name.startswith("demo_apps/")))
     for file in sources.files(book.root, code):
         add(file.relative_to(book.root).as_posix(), file.read_bytes())
     for name, entry in (sources.chosen_apps(code) | sources.chosen_servers(code)).items():
@@ -100,17 +101,18 @@ _SPEAKING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
-def _code(source: bytes) -> str:
+def _code(source: bytes, *, served: bool) -> str:
     """What a module does, without what it only says, and without the tables of all systems.
 
-    It says comments, docstrings, and the sentences of the errors that it raises.
+    It says comments, docstrings, and the sentences of the errors that it raises. An application
+    that is served says those to its visitors, so there they count.
     """
     tree = ast.parse(source)
     tree.body = [node for node in tree.body if not _TABLES & {*_assigned(node)}]
     for node in ast.walk(tree):
         if isinstance(node, _SPEAKING) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        if not served and isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args = [one for one in node.exc.args if not _is_text(one)]
     return ast.dump(tree)
 

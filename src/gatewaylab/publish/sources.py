@@ -1,7 +1,8 @@
 """What a notebook's numbers rest on: the modules, demo applications and files that it can reach.
 
 It is read from its code cells. What they import from the instrument is followed from import to
-import, and to the programs that a module names in a string, since those are started as processes.
+import, and to the programs that a module names in a string (``"gatewaylab.load.generator"``, or
+``"locust_file.py"`` beside it), since those are started as processes.
 An application is known by its name in `APPS`, a server by its name in `SERVERS`; of a demo
 application all of its folder counts, because settings name modules in strings.
 """
@@ -21,6 +22,7 @@ from gatewaylab.servers.specs import SERVERS, ServerSpec
 #: Parts of the instrument that cannot change a measured number; editing them measures nothing.
 _NOT_MEASURING = ("gatewaylab.publish", "gatewaylab.cli", "gatewaylab.truth.twins")
 _MODULE = re.compile(r"\b(?:gatewaylab|demo_apps)(?:\.\w+)+")
+_SCRIPT = re.compile(r"\w+\.py")
 #: What a notebook asks for when it chooses a server and no application.
 _DEFAULT_APP = "django"
 
@@ -32,9 +34,10 @@ def modules(root: Path, code: str) -> list[Path]:
         code: the notebook's code cells, joined.
     """
     apps = [target for app in chosen_apps(code).values() for target in _targets(app)]
-    instrument = _reach(root / "src", [*_public(code), *_named(code, "gatewaylab")])
-    served = _reach(root, [*apps, *_named(code, "demo_apps")])
-    return sorted(instrument | served)
+    named = _leads_to(code)
+    return sorted(
+        _reach(root / "src", [*map(_home, named)]) | _reach(root, [*apps, *named])
+    )  # fmt: skip
 
 
 def files(root: Path, code: str) -> list[Path]:
@@ -56,7 +59,7 @@ def chosen_servers(code: str) -> dict[str, ServerSpec]:
 
 
 def _quoted(name: str, code: str) -> bool:
-    return f'"{name}"' in code
+    return f'"{name}"' in code or f"'{name}'" in code
 
 
 def _targets(app: App) -> Iterator[str]:
@@ -64,31 +67,25 @@ def _targets(app: App) -> Iterator[str]:
         yield name.partition(":")[0]
 
 
-def _public(code: str) -> Iterator[str]:
-    """The modules behind the names that are imported from the package itself."""
-    for names in re.findall(r"^from gatewaylab import (\([^)]*\)|.*)$", code, re.M):
-        for name in re.findall(r"\w+", names):
-            if name in gatewaylab._HOME:
-                yield f"gatewaylab.{gatewaylab._HOME[name]}"
-
-
-def _named(text: str, package: str) -> Iterator[str]:
-    return (name for name in _MODULE.findall(text) if name.startswith(package))
+def _home(name: str) -> str:
+    """The module behind a name that is imported from the package itself; others as they are."""
+    package, _, public = name.partition(".")
+    return f"{package}.{gatewaylab._HOME[public]}" if public in gatewaylab._HOME else name
 
 
 def _reach(base: Path, names: Iterable[str]) -> set[Path]:
-    """The files of these modules and of all that they lead to, within their own package."""
+    """The files below a folder of these modules, and of all that they lead to there."""
     found: set[Path] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name.startswith(_NOT_MEASURING):
-            continue
-        for file in _files(base, name):
+        for file in () if name.startswith(_NOT_MEASURING) else _files(base, name):
             if file not in found:
                 found.add(file)
-                package = name.partition(".")[0]
-                waiting += (one for one in _leads_to(file.read_bytes()) if one.startswith(package))
+                folder = ".".join(file.relative_to(base).parts[:-1])
+                for lead in _leads_to(file.read_bytes()):
+                    script = f"{folder}.{lead.removesuffix('.py')}"
+                    waiting.append(script if _SCRIPT.fullmatch(lead) else lead)
     return found
 
 
@@ -114,14 +111,23 @@ def _files(base: Path, name: str) -> list[Path]:
 
 
 @cache
-def _leads_to(source: bytes) -> tuple[str, ...]:
-    """What a module imports, and every module that it names in a string."""
+def _leads_to(source: bytes | str) -> tuple[str, ...]:
+    """What code imports, and every module and script that it names in a string.
+
+    Of a cell that is no Python, nothing: its notebook cannot be executed either.
+    """
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    try:
+        tree = compile(source, "code", "exec", flags=flags, dont_inherit=True)
+    except SyntaxError:
+        return ()
     found: list[str] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             found += (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found += _MODULE.findall(node.value)
+            found += filter(_SCRIPT.fullmatch, [node.value])
     return tuple(found)
