@@ -33,10 +33,11 @@ from gatewaylab.records.storage import write_atomically
 from gatewaylab.servers.registry import server
 from gatewaylab.servers.specs import SERVERS
 from gatewaylab.truth import selfcheck
+from tests import ROOT
 from tests.support import costs
 from tests.support.million import million
 
-RECORD = Path(__file__).parents[1] / "book" / "records" / "bench.json"
+RECORD = ROOT / "book" / "records" / "bench.json"
 ROUNDS = 5
 
 

@@ -22,7 +22,7 @@ ground truth           latency counted from sending, not from the plan
 =====================  ==========================================================================
 
 ``steal``, ``quota`` and ``together`` need a host that takes time, and ``samples`` only counts: they
-have their mutants among the made-up trials (``tests/test_mutants.py``).
+have their mutants among the made-up trials (``tests/measure/test_mutants.py``).
 """
 
 from __future__ import annotations

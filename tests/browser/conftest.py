@@ -13,7 +13,8 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 #: Another site can be tested by naming its folder here.
 SITE = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html"))
 CHROMIUM = Path("/usr/bin/chromium")

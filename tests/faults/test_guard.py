@@ -28,7 +28,8 @@ from gatewaylab.guard.serve import Running, serve, sweep
 from gatewaylab.measure.delay import until
 from gatewaylab.servers.registry import Server, server
 from gatewaylab.servers.specs import SERVERS, Interface
-from tests.support.owner import ROOT, Facts, owner, started, wait_until_gone
+from tests import ROOT
+from tests.support.owner import Facts, owner, started, wait_until_gone
 
 pytestmark = pytest.mark.live
 

@@ -13,7 +13,7 @@ from jupyter_client.manager import start_new_kernel
 from gatewaylab.guard import procfs
 from gatewaylab.measure.delay import until
 from gatewaylab.servers.specs import SERVERS
-from tests.support.owner import ROOT
+from tests import ROOT
 
 pytestmark = pytest.mark.live
 

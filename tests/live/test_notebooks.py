@@ -13,8 +13,7 @@ from gatewaylab.publish.book import Book
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.records import staging
 from gatewaylab.records.results import Trial
-from gatewaylab.servers.registry import project_root
-from tests import builders
+from tests import ROOT, builders
 
 pytestmark = pytest.mark.live
 
@@ -48,8 +47,8 @@ def test_noise_leaves_inconclusive_claims(
     monkeypatch.setattr("gatewaylab.claims.claim._startable", set)
     monkeypatch.setattr(readings, "_read", lambda *_: (1.0, math.inf))
     monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
-    monkeypatch.chdir(project_root())
-    book = Book(project_root())
+    monkeypatch.chdir(ROOT)
+    book = Book(ROOT)
     names: dict[str, object] = {}
     for cell in read_notebook(book.root / f"notebooks/{name}.md").cells:
         if cell.cell_type == "code":

@@ -83,8 +83,8 @@ def test_the_new_claim_is_decided_on_the_new_server_with_the_new_application(wal
 def test_no_other_place_had_to_be_told(walked: Path) -> None:
     """What enumerates servers, applications or claims passes, and so do the rules of style."""
     suites = [
-        "tests/test_servers.py", "tests/test_claims.py", "tests/test_public.py",
-        "tests/test_prose.py", "tests/test_figures.py",
+        "tests/servers", "tests/claims/test_claims.py", "tests/repository/test_public.py",
+        "tests/repository/test_prose.py", "tests/show/test_figures.py",
     ]  # fmt: skip
     run(walked, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites)
     changed = [SPECS, REGISTRY, "demo_apps/greeting.py"]

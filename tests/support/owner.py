@@ -16,14 +16,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gatewaylab.guard import ports, procfs, runs
 from gatewaylab.guard.serve import serve, sweep
 from gatewaylab.servers.registry import server
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 Process = tuple[int, int]  # pid and start time
 
 

@@ -22,9 +22,9 @@ from demo_apps import scopes
 from demo_apps.django_streams import task_views
 from gatewaylab.guard.services import missing_services, redis
 from gatewaylab.servers.fronts import nginx_files
+from tests import ROOT
 from tests.in_process import Talk, application, ask, ask_asgi, environ_of, http_scope
 
-ROOT = Path(__file__).parents[1]
 PLAIN, ASYNC = "/events/plain?n=3&ms=30", "/events/async?n=3&ms=30"
 
 

@@ -7,15 +7,11 @@ import math
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
-
 from bookext import calculator, myths, points, slotmodel, wording
 from bookext.comparison import read_rows
 from bookext.standings import NO_CLAIM, doubt
@@ -27,10 +23,8 @@ from gatewaylab.model.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.records.evidence import ClaimRecord, Evidence
 from gatewaylab.records.results import AGAIN, PREDICTED, Comparison, Expected, Readings, Trial
 from gatewaylab.records.storage import save
+from tests import ROOT, builders
 
-from . import builders
-
-ROOT = Path(__file__).resolve().parents[1]
 ENTRY = (
     '[{name}]\ntitle="people say {name}"\nstatement="the statement of {name}"\nkind="{kind}"\n'
     'common_verdict="{common}"\nnuance="nuance of {name}"\nnotebook="{notebook}"\n'

@@ -29,9 +29,9 @@ from gatewaylab.publish.key import staleness_key
 from gatewaylab.records.effects import Bounds
 from gatewaylab.records.evidence import Evidence, WorkRecord, accept, read
 from gatewaylab.records.staging import Staging
-from gatewaylab.servers.registry import APPS, project_root
+from gatewaylab.servers.registry import APPS
 from gatewaylab.truth.peers.registry import Peer
-from tests import builders
+from tests import ROOT, builders
 
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
 ENTRY = (
@@ -177,7 +177,7 @@ def test_what_a_served_application_raises_is_read_by_its_visitors() -> None:
     "notebook", ["how-these-numbers-were-made", "why-benchmarks-disagree", "workers"]
 )
 def test_nothing_that_a_notebook_imports_is_missing_from_its_key(notebook: str) -> None:
-    root = project_root()
+    root = ROOT
     cells = execution.read_notebook(root / f"notebooks/{notebook}.md").cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     tree = compile(code, notebook, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -196,7 +196,7 @@ def test_nothing_that_a_notebook_imports_is_missing_from_its_key(notebook: str) 
 
 def test_programs_that_are_started_by_their_name_are_in_the_key() -> None:
     code = "from gatewaylab.truth.peers import compared as peers\nfrom gatewaylab import serve, run"
-    names = {path.name for path in sources.modules(project_root(), code)}
+    names = {path.name for path in sources.modules(ROOT, code)}
     assert {"guard.py", "generator.py", "reference_process.py", "locust_file.py"} <= names
 
 
@@ -428,7 +428,7 @@ def test_a_rendering_that_was_interrupted_is_not_taken_for_a_whole_one(
 
 
 def test_every_notebook_of_the_book_can_be_read() -> None:
-    real = Book(project_root())
+    real = Book(ROOT)
     assert real.notebooks()
     for path in real.notebooks():
         notebook = execution.read_notebook(path)
@@ -806,7 +806,7 @@ def test_an_unusable_state_file_is_told_and_found_out_anew(book: Book, runs: Run
 
 
 def _as_site(book: Book) -> None:
-    extension = project_root() / "book" / "_ext"
+    extension = ROOT / "book" / "_ext"
     (book.root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
         f"sphinx:\n  local_extensions: {{bookext: {extension}}}\n"

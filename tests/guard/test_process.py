@@ -24,8 +24,9 @@ from gatewaylab.guard.readiness import log_tail
 from gatewaylab.guard.serve import serve
 from gatewaylab.measure.delay import until
 from gatewaylab.servers import installed
-from gatewaylab.servers.registry import project_root, server
+from gatewaylab.servers.registry import server
 from gatewaylab.servers.specs import NGINX, SERVERS, ServerSpec
+from tests import ROOT
 from tests.support.owner import started
 
 TINY = server("waitress", app="tests.support.tiny:application")
@@ -481,7 +482,7 @@ def test_a_site_of_which_nginx_can_make_nothing_is_a_failed_start(
 ) -> None:
     if not NGINX.available():
         pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
-    text = installed.read(project_root(), "deploy/nginx/gunicorn.conf")
+    text = installed.read(ROOT, "deploy/nginx/gunicorn.conf")
     monkeypatch.setattr(installed, "read", lambda _project, _name: f"{text}\nnonsense;\n")
     one = server("waitress", app=TINY.app, site="deploy/nginx/gunicorn.conf")
     with pytest.raises(ServerStartError, match=r"nginx ended(.|\n)*nonsense(.|\n)*site\.conf"):

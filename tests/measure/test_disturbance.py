@@ -25,8 +25,8 @@ from gatewaylab.measure.disturbance import (
 from gatewaylab.model import queueing
 from gatewaylab.records.results import Trial
 from tests.builders import trial
-from tests.test_noise import HOLD, generator
-from tests.test_noise import trial as quiet
+from tests.measure.test_noise import HOLD, generator
+from tests.measure.test_noise import trial as quiet
 
 Floats = NDArray[np.float64]
 

@@ -7,15 +7,11 @@ import hashlib
 import json
 import os
 import re
-import sys
 from html import unescape
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
-
 from bookext import claimed, icons, page, wording
 from bookext.roles import describe
 from bookext.shelf import Shelf, UnknownReferenceError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
 
 #: Stands for python3, and for .venv/bin/python: writes down what it is asked to do.
 PRETENDER = r"""#!/usr/bin/env bash

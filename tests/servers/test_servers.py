@@ -16,6 +16,7 @@ from gatewaylab.servers import fronts, installed, specs
 from gatewaylab.servers.commands import Launch, find_program
 from gatewaylab.servers.registry import APPS, Server, project_root, server, servers_table
 from gatewaylab.servers.specs import NGINX, SERVERS, ServerSpec
+from tests import ROOT
 
 TCP = Launch(
     app="m:application", host="127.1.2.3", port=9999, socket=None, slots=None, workers=1,
@@ -154,11 +155,10 @@ def test_every_app_name_leads_to_a_callable_of_the_right_interface() -> None:
     assert server("waitress").target == "demo_apps.django_app.wsgi:application"
     assert server("uvicorn").target == "demo_apps.django_app.asgi:application"
     assert Server("uvicorn", "mine:app").target == "mine:app"
-    root = project_root(Path(__file__))
     for app in APPS.values():
-        assert (root / (app.settings.replace(".", "/") + ".py")).is_file()
+        assert (ROOT / (app.settings.replace(".", "/") + ".py")).is_file()
         for target in app.targets.values():
-            assert (root / (target.partition(":")[0].replace(".", "/") + ".py")).is_file()
+            assert (ROOT / (target.partition(":")[0].replace(".", "/") + ".py")).is_file()
 
 
 def test_figures_can_tell_all_servers_apart() -> None:
@@ -219,7 +219,7 @@ def test_programs_are_looked_for_beside_the_interpreter_first(
 
 
 def test_the_project_is_found_from_below_and_not_elsewhere(tmp_path: Path) -> None:
-    assert project_root(Path(__file__).parent) == Path(__file__).parents[1]
+    assert project_root(Path(__file__).parent) == ROOT
     assert project_root(tmp_path) == tmp_path.resolve()
 
 
@@ -289,7 +289,7 @@ def run_site(text: str) -> dict[str, str]:
 
 
 def test_only_three_lines_of_a_site_are_replaced() -> None:
-    before = installed.read(project_root(Path(__file__)), SITE)
+    before = installed.read(ROOT, SITE)
     files = run_site(before)
     pairs = zip(before.splitlines(), files["site.conf"].splitlines(), strict=True)
     assert [new.strip() for old, new in pairs if old != new] == [
@@ -313,14 +313,14 @@ def test_only_three_lines_of_a_site_are_replaced() -> None:
 def test_a_place_that_is_missing_or_there_twice_is_refused(
     line: str, what: str, times: int
 ) -> None:
-    text = installed.read(project_root(Path(__file__)), SITE)
+    text = installed.read(ROOT, SITE)
     assert text.count(line) == 1
     with pytest.raises(InputError, match=f"exactly one .*{what}.* has {times}"):
         run_site(text.replace(line, "\n    ".join([line] * times)))
 
 
 def test_the_virtual_host_runs_this_project_with_this_interpreter() -> None:
-    text = installed.read(project_root(Path(__file__)), "deploy/apache/mod_wsgi.conf")
+    text = installed.read(ROOT, "deploy/apache/mod_wsgi.conf")
     launch = dataclasses.replace(TCP, app="a.wsgi:application")
     files = fronts.apache_site_files(launch, "mod_wsgi.conf", text, Path("/project/public"))
     site = files["site.conf"]

@@ -17,7 +17,7 @@ from gatewaylab.measure.readings import quantity
 from gatewaylab.model.stats import EQUIVALENCE
 from gatewaylab.records import staging
 from gatewaylab.records.effects import Bounds, Effect
-from gatewaylab.servers.registry import project_root
+from tests import ROOT
 from tests.builders import effect, finding
 
 RATIO = Rule("at least", 2.0)
@@ -426,7 +426,7 @@ def test_what_is_not_measured_is_little_and_has_a_source() -> None:
 
 
 def test_each_claim_is_declared_in_the_file_of_its_notebook() -> None:
-    folder = project_root() / "book" / "claims"
+    folder = ROOT / "book" / "claims"
     for path in folder.glob("*.toml"):
         named = {entry["notebook"] for entry in tomllib.loads(path.read_text("utf-8")).values()}
         assert named == {path.stem}

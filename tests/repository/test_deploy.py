@@ -29,8 +29,8 @@ from gatewaylab.servers import fronts, installed
 from gatewaylab.servers.commands import Launch, find_program
 from gatewaylab.servers.registry import Server, server
 from gatewaylab.servers.specs import NGINX, SERVERS
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
 
 NGINX_SITES = sorted((DEPLOY / "nginx").glob("*.conf"))

@@ -12,16 +12,15 @@ import threading
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from django.http import HttpRequest
 
+from tests import ROOT
 from tests.in_process import Talk, application, http_scope
 
-ROOT = Path(__file__).parents[1]
 BOTH = ["wsgi", "asgi"]
 
 

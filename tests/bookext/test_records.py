@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book" / "_ext"))
-
 from sphinx.testing.util import SphinxTestApp
 
 from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed

@@ -24,7 +24,7 @@ from gatewaylab.measure import noise
 from gatewaylab.measure.rules import RULES
 from gatewaylab.model.queueing import lindley
 from gatewaylab.records.results import Finding
-from tests.test_noise import HOLD, QUIET, generator, judged, trial
+from tests.measure.test_noise import HOLD, QUIET, generator, judged, trial
 
 Floats = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 import gatewaylab
-from gatewaylab.servers.registry import project_root
+from tests import ROOT
 
-NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.md"))
 
 
 @pytest.mark.parametrize("name", gatewaylab.__all__)

@@ -34,8 +34,7 @@ from gatewaylab.records import environment
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, accept
 from gatewaylab.records.storage import load
-from gatewaylab.servers.registry import project_root
-from tests import builders
+from tests import ROOT, builders
 
 HEAD = (
     "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n"
@@ -766,7 +765,7 @@ def test_the_ceiling_is_measured_once_for_all_notebooks_and_under_the_noise(
 
 # The book itself.
 
-REAL = Book(project_root())
+REAL = Book(ROOT)
 
 
 def _claim_calls(path: Path) -> list[tuple[ast.Module, ast.Call]]:

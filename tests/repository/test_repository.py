@@ -18,9 +18,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests import ROOT
 from tests.support import sizes
 
-ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").iterdir())
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")

@@ -19,6 +19,7 @@ from gatewaylab.measure.delay import until
 from gatewaylab.publish import machines
 from gatewaylab.publish.machines import NOISES
 from gatewaylab.servers.registry import server
+from tests import ROOT
 
 REAL_TIME = machines._may_be_real_time()
 WITH_PRIORITY = [kind for kind, (_, real_time) in machines._WORK.items() if real_time]
@@ -348,7 +349,7 @@ def test_only_the_application_is_imported_later() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300,
-        cwd=Path(__file__).resolve().parents[1],
+        cwd=ROOT,
     )  # fmt: skip
     assert done.stdout.split() == ["colorsys", "slept", "demo_apps", "scopes"]
 
