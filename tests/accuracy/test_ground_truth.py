@@ -22,6 +22,7 @@ from gatewaylab.model.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.model.queueing import stall_latencies
 from gatewaylab.truth import selfcheck
 from gatewaylab.truth.checks import CHECKS
+from tests import builders
 from tests.support.disturbed import unless_disturbed
 
 Floats = NDArray[np.float64]
@@ -71,11 +72,7 @@ def rules_of(
     **more: Any,
 ) -> set[str]:
     """The rules that find something about a trial."""
-    report = report or GeneratorReport(
-        transport="raw", planned=len(samples), sent=len(samples), connections=1, reconnects=0,
-        peak_in_flight=1, cpu_seconds=0.0, wall_seconds=1.0, run_queue_seconds=0.0,
-        monotonic_start=0.0,
-    )  # fmt: skip
+    report = report or builders.report(planned=len(samples), sent=len(samples), cpu_seconds=0.0)
     return {found.rule for found in findings(report, samples, health or {}, **more)}
 
 

@@ -15,7 +15,6 @@ import pytest
 from bookext import calculator, myths, points, slotmodel, wording
 from bookext.comparison import read_rows
 from bookext.standings import NO_CLAIM, doubt
-from sphinx.testing.util import SphinxTestApp
 
 from gatewaylab.errors import InputError
 from gatewaylab.model import queueing
@@ -24,6 +23,7 @@ from gatewaylab.records.evidence import ClaimRecord, Evidence
 from gatewaylab.records.results import AGAIN, PREDICTED, Comparison, Expected, Readings, Trial
 from gatewaylab.records.storage import save
 from tests import ROOT, builders
+from tests.bookext import site
 
 ENTRY = (
     '[{name}]\ntitle="people say {name}"\nstatement="the statement of {name}"\nkind="{kind}"\n'
@@ -64,14 +64,8 @@ def book(tmp_path: Path) -> Path:
         + ENTRY.format(name="C28", kind="ratio", common="false", notebook="some")
     )
     (tmp_path / "book" / "comparison.toml").write_text(TABLE)
-    for name, text in PAGES.items():
-        (tmp_path / f"{name}.md").write_text(text)
-    (tmp_path / "conf.py").write_text(
-        "extensions = ['myst_parser', 'bookext']\nroot_doc = 'book/index'\n"
-        "html_theme = 'basic'\nmyst_enable_extensions = ['colon_fence']\n"
-        "html_math_renderer = 'mathml'\nhtml_static_path = ['static']\n"
-        "exclude_patterns = ['_build', '.*']\nnitpicky = True\n"
-    )
+    conf = "myst_enable_extensions = ['colon_fence']\nhtml_static_path = ['static']\n"
+    site.write(tmp_path, PAGES, conf)
     static = tmp_path / "static"
     static.mkdir()
     for name in (calculator.SHEET, calculator.SCRIPT):
@@ -79,28 +73,18 @@ def book(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(book: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], str, set[str]]:
+def build(book: Path) -> tuple[dict[str, str], str, set[str]]:
     """The pages, the warnings, and the pages that were read."""
-    monkeypatch.setattr("bookext.site.cut_icons", lambda out, store: None)
-    app = SphinxTestApp("html", srcdir=book, freshenv=False)
-    read: set[str] = set()
-    app.connect("source-read", lambda app, name, source: read.add(name))
-    try:
-        app.build()
-        pages = {
-            name.removeprefix("book/"): Path(app.outdir, f"{name}.html").read_text("utf-8")
-            for name in PAGES
-            if name != "book/index"
-        }
-        return pages, app.warning.getvalue(), read
-    finally:
-        app.cleanup()
+    app, read = site.build(book)
+    pages = {name.removeprefix("book/"): name for name in PAGES if name != "book/index"}
+    html = {short: site.html(app, name) for short, name in pages.items()}
+    return html, app.warning.getvalue(), read
 
 
 def record(name: str, verdict: str = "supported", **more: Any) -> ClaimRecord:
     fields = {"title": f"people say {name}", "statement": f"the statement of {name}"}
     fields |= {"nuance": f"nuance of {name}", **more}
-    return builders.claim_record(name, verdict).model_copy(update=fields)
+    return builders.claim_record(name, verdict, **fields)
 
 
 def put(book: Path, *claims: ClaimRecord, **more: Any) -> None:
@@ -168,11 +152,9 @@ def test_a_cited_claim_stands_and_an_opinion_does_not() -> None:
 # The comparison
 
 
-def test_a_cell_answers_when_its_claim_is_supported(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_answers_when_its_claim_is_supported(book: Path) -> None:
     put(book, record("C16"), record("C28", common_verdict="false"))
-    pages, warnings, _ = build(book, monkeypatch)
+    pages, warnings, _ = build(book)
     assert warnings == ""
     page = pages["comparison"]
     assert "sync / async" in cell(page, 0, 0)
@@ -195,18 +177,18 @@ def test_a_cell_answers_when_its_claim_is_supported(
     ],
 )
 def test_a_cell_whose_claim_does_not_stand_says_so_and_answers_nothing(
-    book: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, words: str
+    book: Path, verdict: str, words: str
 ) -> None:
     put(book, record("C16", verdict), record("C28"))
-    page = build(book, monkeypatch)[0]["comparison"]
+    page = build(book)[0]["comparison"]
     assert words in cell(page, 0, 2)
     assert "one thread for many" not in page
     assert "nuance of C16" not in page
     assert "C16" in cell(page, 0, 2)
 
 
-def test_without_evidence_no_cell_answers(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pages, warnings, _ = build(book, monkeypatch)
+def test_without_evidence_no_cell_answers(book: Path) -> None:
+    pages, warnings, _ = build(book)
     assert warnings == ""
     for column in (0, 1, 2):
         assert "not measured on this machine" in cell(pages["comparison"], 0, column)
@@ -214,35 +196,31 @@ def test_without_evidence_no_cell_answers(book: Path, monkeypatch: pytest.Monkey
     assert "common-verdict" not in pages["comparison"]
 
 
-def test_a_claim_that_does_not_exist_is_a_warning_and_named_in_the_cell(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_that_does_not_exist_is_a_warning_and_named_in_the_cell(book: Path) -> None:
     (book / "book" / "comparison.toml").write_text(TABLE.replace("C16", "C99"))
     put(book, record("C28"))
-    pages, warnings, _ = build(book, monkeypatch)
+    pages, warnings, _ = build(book)
     assert "no claim 'C99'" in warnings
     assert NO_CLAIM in cell(pages["comparison"], 0, 2)
     assert "one thread for many" not in pages["comparison"]
 
 
-def test_a_broken_table_is_a_warning(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_table_is_a_warning(book: Path) -> None:
     (book / "book" / "comparison.toml").write_text(TABLE.replace("people", "folk"))
-    assert "comparison.toml" in build(book, monkeypatch)[1]
+    assert "comparison.toml" in build(book)[1]
     (book / "book" / "comparison.toml").unlink()
-    assert "comparison.toml" in build(book, monkeypatch)[1]
+    assert "comparison.toml" in build(book)[1]
 
 
-def test_the_comparison_follows_the_evidence_and_its_own_file(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build(book, monkeypatch)
-    assert build(book, monkeypatch)[2] == set()
+def test_the_comparison_follows_the_evidence_and_its_own_file(book: Path) -> None:
+    build(book)
+    assert build(book)[2] == set()
     put(book, record("C16"), record("C28"))
-    pages, _, read = build(book, monkeypatch)
+    pages, _, read = build(book)
     assert "book/comparison" in read
     assert "one thread for many" in pages["comparison"]
     (book / "book" / "comparison.toml").write_text(TABLE.replace("for many", "for all"))
-    pages, _, read = build(book, monkeypatch)
+    pages, _, read = build(book)
     assert read == {"book/comparison"}
     assert "one thread for all" in pages["comparison"]
 
@@ -254,23 +232,21 @@ def test_the_book_s_table_has_the_rows_of_the_explainer() -> None:
     ]  # fmt: skip
 
 
-def test_a_row_may_judge_what_people_say_apart_from_its_claim_s_own_statement(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_may_judge_what_people_say_apart_from_its_claim_s_own_statement(book: Path) -> None:
     judged = TABLE.replace('claim = "C28"', 'claim = "C28"\nverdict = "outdated"')
     (book / "book" / "comparison.toml").write_text(judged)
     put(book, record("C16"), record("C28", common_verdict="true"))
-    assert "common-outdated" in cell(build(book, monkeypatch)[0]["comparison"], 0, 0)
+    assert "common-outdated" in cell(build(book)[0]["comparison"], 0, 0)
     put(book, record("C16"), record("C28", "inconclusive"))
-    assert "common-outdated" not in build(book, monkeypatch)[0]["comparison"]
+    assert "common-outdated" not in build(book)[0]["comparison"]
 
 
 # Myths
 
 
-def test_a_myth_is_judged_by_its_claims(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_myth_is_judged_by_its_claims(book: Path) -> None:
     put(book, record("C16"), record("C28"))
-    pages, warnings, _ = build(book, monkeypatch)
+    pages, warnings, _ = build(book)
     assert warnings == ""
     page = pages["myths"]
     first, second = page.split('id="myth-wsgi-cant-stream"')[1].split('id="myth-asgi-is-faster"')
@@ -283,11 +259,9 @@ def test_a_myth_is_judged_by_its_claims(book: Path, monkeypatch: pytest.MonkeyPa
     assert "the statement of C16" in second
 
 
-def test_the_table_counts_the_myths_of_its_page(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_table_counts_the_myths_of_its_page(book: Path) -> None:
     put(book, record("C16", "inconclusive"), record("C28"))
-    page = build(book, monkeypatch)[0]["myths"]
+    page = build(book)[0]["myths"]
     assert "2 myths: 1 false, 1 not decided here." in page
     assert 'href="#myth-wsgi-cant-stream"' in cell(page, 0, 0)
     assert "common-false" in cell(page, 0, 1)
@@ -295,15 +269,13 @@ def test_the_table_counts_the_myths_of_its_page(
     assert "common-outdated" not in page
 
 
-def test_a_myth_with_an_unknown_verdict_or_claim_is_a_warning(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_myth_with_an_unknown_verdict_or_claim_is_a_warning(book: Path) -> None:
     text = PAGES["book/myths"]
     (book / "book" / "myths.md").write_text(text.replace("outdated", "nonsense"))
-    assert "nonsense" in build(book, monkeypatch)[1]
+    assert "nonsense" in build(book)[1]
     put(book, record("C28"))
     (book / "book" / "myths.md").write_text(text.replace("C28 C16", "C28 C99"))
-    pages, warnings, _ = build(book, monkeypatch)
+    pages, warnings, _ = build(book)
     assert "no claim 'C99'" in warnings
     assert NO_CLAIM in pages["myths"]
 
@@ -443,12 +415,10 @@ def test_the_figure_says_what_it_shows_to_those_who_do_not_see_it() -> None:
     assert slotmodel.draw(found).svg == picture.svg
 
 
-def test_the_page_shows_figure_rows_and_numbers(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_shows_figure_rows_and_numbers(book: Path) -> None:
     shown = measured(trial("a worker", [0.06] * 100, slots=8))
     put(book, record("C16"), record("C28"), comparisons=shown.comparisons)
-    pages, warnings, _ = build(book, monkeypatch)
+    pages, warnings, _ = build(book)
     assert warnings == ""
     assert 'href="#slot-model"' in pages["model"]
     assert "20\u00a0%" in pages["model"].split("<figure")[0]
@@ -457,24 +427,20 @@ def test_the_page_shows_figure_rows_and_numbers(
     assert "+20\u00a0%" in cell(pages["model"], 0, 5)
 
 
-def test_without_a_point_the_page_says_what_is_missing(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pages, warnings, _ = build(book, monkeypatch)
+def test_without_a_point_the_page_says_what_is_missing(book: Path) -> None:
+    pages, warnings, _ = build(book)
     assert warnings == ""
     assert slotmodel.NO_POINT in pages["model"]
     assert "<svg" not in pages["model"]
     assert wording.NOT_MEASURED in pages["model"]
     put(book, record("C16"), comparisons=measured(trial("x", cpu_bound=True)).comparisons)
-    page = build(book, monkeypatch)[0]["model"]
+    page = build(book)[0]["model"]
     assert "Set-ups left out: 1 limited by the processor." in page
 
 
-def test_an_unknown_number_of_the_model_is_a_warning(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_number_of_the_model_is_a_warning(book: Path) -> None:
     (book / "book" / "model.md").write_text(PAGES["book/model"].replace("points", "luck"))
-    assert "no number 'luck'" in build(book, monkeypatch)[1]
+    assert "no number 'luck'" in build(book)[1]
 
 
 # The calculator
@@ -494,10 +460,8 @@ def test_a_share_outside_of_its_range_is_refused(share: float) -> None:
         calculator.slots_needed(1.0, share)
 
 
-def test_the_calculator_is_a_table_until_its_script_runs(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pages, warnings, _ = build(book, monkeypatch)
+def test_the_calculator_is_a_table_until_its_script_runs(book: Path) -> None:
+    pages, warnings, _ = build(book)
     assert warnings == ""
     form = re.search(r"<form[^>]*>", pages["which"])
     assert form is not None
@@ -507,20 +471,16 @@ def test_the_calculator_is_a_table_until_its_script_runs(
     assert pages["which"].count("<td data-rate") == len(calculator.HOLDS) * len(calculator.RATES)
 
 
-def test_only_pages_with_the_parts_load_their_files(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pages = build(book, monkeypatch)[0]
+def test_only_pages_with_the_parts_load_their_files(book: Path) -> None:
+    pages = build(book)[0]
     assert [name for name, page in pages.items() if calculator.SCRIPT in page] == ["which"]
     styled = [name for name, page in pages.items() if calculator.SHEET in page]
     assert styled == ["comparison", "myths", "model", "which"]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-def test_the_script_computes_what_the_table_says(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = build(book, monkeypatch)[0]["which"]
+def test_the_script_computes_what_the_table_says(book: Path) -> None:
+    page = build(book)[0]["which"]
     cells = re.findall(r'data-rate="([^"]+)" data-hold="([^"]+)" data-slots="([^"]+)"', page)
     asked = [[float(rate) * float(hold), calculator.SHARE] for rate, hold, _ in cells]
     asked += [[offered, share] for offered in (0, 0.3, 7.5, 250.1) for share in (0.1, 0.01)]

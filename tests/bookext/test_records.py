@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sphinx.testing.util import SphinxTestApp
 
 from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord
 from gatewaylab.records.storage import save
 from gatewaylab.truth.twins import AARecord, Ratio
+from tests.bookext import site
 
 CLAIM = (
     '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="true"\nnuance="n"\n'
@@ -31,28 +31,14 @@ PAGES = {
 def book(tmp_path: Path) -> Path:
     (tmp_path / "book" / "claims").mkdir(parents=True)
     (tmp_path / "book" / "claims" / "some.toml").write_text(CLAIM)
-    for name, text in PAGES.items():
-        (tmp_path / f"{name}.md").write_text(text)
-    (tmp_path / "conf.py").write_text(
-        "extensions = ['myst_parser', 'bookext']\nroot_doc = 'book/index'\n"
-        "html_theme = 'basic'\nhtml_math_renderer = 'mathml'\n"
-        "exclude_patterns = ['_build', '.*']\nnitpicky = True\n"
-    )
+    site.write(tmp_path, PAGES)
     return tmp_path
 
 
-def build(book: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, set[str]]:
+def build(book: Path) -> tuple[str, str, set[str]]:
     """The page with the record, the warnings, and the pages that were read."""
-    monkeypatch.setattr("bookext.site.cut_icons", lambda out, store: None)
-    app = SphinxTestApp("html", srcdir=book, freshenv=False)
-    read: set[str] = set()
-    app.connect("source-read", lambda app, name, source: read.add(name))
-    try:
-        app.build()
-        page = Path(app.outdir, "book", "steady.html").read_text(encoding="utf-8")
-        return page, app.warning.getvalue(), read
-    finally:
-        app.cleanup()
+    app, read = site.build(book)
+    return site.html(app, "book/steady"), app.warning.getvalue(), read
 
 
 def steady(*verdicts: str, claim: str = "C05", commit: str | None = "abc123") -> StabilityRecord:
@@ -80,11 +66,9 @@ def put(book: Path, record: StabilityRecord) -> Path:
     return path
 
 
-def test_a_record_is_printed_with_its_conditions_and_links_to_the_ledger(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_is_printed_with_its_conditions_and_links_to_the_ledger(book: Path) -> None:
     put(book, steady("supported", "refuted", "inconclusive"))
-    page, warnings, _ = build(book, monkeypatch)
+    page, warnings, _ = build(book)
     assert warnings == ""
     assert "In 3 rebuilds, 1 claim flipped 1 time between supported and refuted." in page
     assert "Recorded 22 November 2026 on a processor × 2, commit abc123, profile quick, 36 " in page
@@ -95,49 +79,45 @@ def test_a_record_is_printed_with_its_conditions_and_links_to_the_ledger(
     assert "1.17" in page
 
 
-def test_a_claim_that_is_no_longer_declared_is_printed_without_a_link(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_that_is_no_longer_declared_is_printed_without_a_link(book: Path) -> None:
     put(book, steady("supported", claim="C99", commit=None))
-    page, warnings, _ = build(book, monkeypatch)
+    page, warnings, _ = build(book)
     assert warnings == ""
     assert "C99" in page
     assert "c99" not in page
     assert "no checkout" in page
 
 
-def test_without_a_record_nothing_is_claimed(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page, warnings, _ = build(book, monkeypatch)
+def test_without_a_record_nothing_is_claimed(book: Path) -> None:
+    page, warnings, _ = build(book)
     assert warnings == ""
     assert page.count("Not recorded yet") == 3
     assert "flipped" not in page
 
 
-def test_a_damaged_record_is_a_warning(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_record_is_a_warning(book: Path) -> None:
     path = put(book, steady("supported"))
     path.write_text(path.read_text().replace('"machine"', '"surprise"'))
-    page, warnings, _ = build(book, monkeypatch)
+    page, warnings, _ = build(book)
     assert "stability-record" in warnings
     assert "not a valid StabilityRecord" in warnings
     assert "flipped" not in page
 
 
-def test_exactly_the_page_of_a_record_follows_it(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build(book, monkeypatch)
-    assert build(book, monkeypatch)[2] == set()
+def test_exactly_the_page_of_a_record_follows_it(book: Path) -> None:
+    build(book)
+    assert build(book)[2] == set()
     path = put(book, steady("supported"))
-    page, _, read = build(book, monkeypatch)
+    page, _, read = build(book)
     assert read == {"book/steady"}
     assert "In 1 rebuild, 1 claim flipped 0 times" in page
     put(book, steady("supported", "supported"))
-    page, _, read = build(book, monkeypatch)
+    page, _, read = build(book)
     assert read == {"book/steady"}
     assert "In 2 rebuilds" in page
-    assert build(book, monkeypatch)[2] == set()
+    assert build(book)[2] == set()
     path.unlink()
-    page, _, read = build(book, monkeypatch)
+    page, _, read = build(book)
     assert read == {"book/steady"}
     assert page.count("Not recorded yet") == 3
 
@@ -167,11 +147,9 @@ def twins(*lows: float) -> AARecord:
     )
 
 
-def test_false_positives_are_printed_with_what_they_are_counted_among(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_false_positives_are_printed_with_what_they_are_counted_among(book: Path) -> None:
     save(twins(0.9, 1.01, 0.95), book / "book" / "records" / "aa.json")
-    page, warnings, _ = build(book, monkeypatch)
+    page, warnings, _ = build(book)
     assert warnings == ""
     assert "in 4 comparisons of 6 blocks (72 trials); noise left 1 comparison without" in page
     assert "Recorded 22 November 2026 on a processor × 2, commit abc123, 1.5 minutes" in page
@@ -180,11 +158,9 @@ def test_false_positives_are_printed_with_what_they_are_counted_among(
         assert f"<p>{text}</p>" in cells
 
 
-def test_without_any_number_no_share_is_printed(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_any_number_no_share_is_printed(book: Path) -> None:
     save(twins(), book / "book" / "records" / "aa.json")
-    page, warnings, _ = build(book, monkeypatch)
+    page, warnings, _ = build(book)
     assert warnings == ""
     assert "0 of 0" in page
     assert "nan" not in page.lower()
@@ -210,16 +186,14 @@ def rows_of(page: str, style: str) -> list[list[str]]:
     ]
 
 
-def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(
-    book: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(book: Path) -> None:
     bad = under(
         what="w", claims={"C05": "refuted"}, sabotages={"C05": "supported"}, seconds=60,
         at="2026-11-23T08:00:00+00:00",
     )  # fmt: skip
     path = book / "book" / "records" / "noise.json"
     NoiseRecord(machine="a processor × 2", profile="quick", noises={"slow": under()}).write(path)
-    page, warnings, _ = build(book, monkeypatch)
+    page, warnings, _ = build(book)
     assert warnings == ""
     assert "measured once under each on a processor × 2, profile quick." in page
     slow = ["slow : half of the machine’s time is taken away", "1", "1", "0", "1", "1 / 1 / 0"]
@@ -227,10 +201,10 @@ def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(
     assert rows_of(page.replace("’", "'"), "noise-table") == [slow]
     both = {"slow": under(), "bursts": bad}
     NoiseRecord(machine="a processor × 2", profile="quick", noises=both).write(path)
-    page, _, read = build(book, monkeypatch)
+    page, _, read = build(book)
     assert read == {"book/steady"}
     assert rows_of(page, "noise-table")[1] == [
         "bursts : w", "0", "0", "1", "0", "0 / 0 / 1", "1", "23 November 2026",
     ]  # fmt: skip
     path.write_text(path.read_text().replace('"machine"', '"surprise"'))
-    assert "not a valid NoiseRecord" in build(book, monkeypatch)[1]
+    assert "not a valid NoiseRecord" in build(book)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -30,6 +31,7 @@ from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
 from gatewaylab.measure.delay import until
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.model.arrivals import Arrivals, Closed, ConstantRate, Poisson
+from tests import builders
 
 pytestmark = pytest.mark.slow
 
@@ -817,20 +819,9 @@ def test_a_stream_that_fails_raises() -> None:
 
 
 def test_the_summary_states_what_the_samples_can_carry() -> None:
-    n = 200
-    scheduled = np.arange(n) / 100
-    finished = scheduled + 0.01
-    finished[180:] = np.nan
-    samples = Samples(
-        scheduled_at=scheduled, sent_at=scheduled + 0.0002, first_byte_at=finished,
-        finished_at=finished, status=np.where(np.isnan(finished), 0, 200).astype(np.int32),
-        error=np.where(np.isnan(finished), 1, 0).astype(np.int32), service=np.full(n, np.nan),
-        started_at=np.full(n, np.nan), worker=np.full(n, -1, dtype=np.int32),
-    )  # fmt: skip
-    report = GeneratorReport(
-        transport="raw", planned=n, sent=n, connections=21, reconnects=0, peak_in_flight=20,
-        cpu_seconds=0.1, wall_seconds=3.0, run_queue_seconds=0.0, monotonic_start=1.0,
-    )  # fmt: skip
+    samples = builders.samples([0.01] * 180 + [math.inf] * 20)
+    samples = samples.model_copy(update={"sent_at": samples.scheduled_at + 0.0002})
+    report = builders.report(planned=200, sent=200, connections=21)
     table = summary(samples, report, 1.0, warmup=1.0, deadline=2.0)
     assert table["planned"] == 100
     assert table["sent_rate"] == 100.0

@@ -101,10 +101,11 @@ def console(said: io.StringIO) -> Console:
 # Notebooks that are only pretended to run.
 
 Stated = Callable[[str, bool], Sequence[ClaimRecord]]
+Pretend = Callable[[Stated], list[str]]
 
 
 @pytest.fixture
-def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stated], list[str]]:
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
     """In place of a kernel: a function from notebook and mode to claims; returns what was run."""
 
     def install(stated: Stated) -> list[str]:
@@ -198,7 +199,7 @@ def test_what_was_stated_before_the_kernel_died_still_counts(book: Book, console
 
 
 def test_a_claim_that_its_sabotage_did_not_replace_is_not_caught(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]]
+    book: Book, console: Console, pretend: Pretend
 ) -> None:
     """A kernel that never heard of the sabotage states its own, supported claim."""
     plain = builders.claim_record("C01", "supported")
@@ -210,7 +211,7 @@ def test_a_claim_that_its_sabotage_did_not_replace_is_not_caught(
 
 
 def test_noise_is_given_a_second_run_and_what_was_caught_stays_caught(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]]
+    book: Book, console: Console, pretend: Pretend
 ) -> None:
     _declare(book, some=["C01", "C02"])
     noisy = [
@@ -297,7 +298,7 @@ def test_that_nothing_was_there_to_catch_proves_nothing() -> None:
 
 
 def test_a_rehearsal_and_a_build_exclude_each_other(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]]
+    book: Book, console: Console, pretend: Pretend
 ) -> None:
     ran = pretend(lambda name, sabotaged: [])
     with publish.exclusive(book):
@@ -337,7 +338,7 @@ def test_nothing_is_drawn_from_nothing() -> None:
 
 
 def test_minutes_and_seed_choose_among_the_notebooks_that_state_claims(
-    book: Book, console: Console, said: io.StringIO, pretend: Callable[[Stated], list[str]]
+    book: Book, console: Console, said: io.StringIO, pretend: Pretend
 ) -> None:
     _declare(book, some=["C01"], other=["C02"], third=["C03"], silent=[])
     for name in ("other", "third", "silent"):
@@ -355,7 +356,7 @@ def test_minutes_and_seed_choose_among_the_notebooks_that_state_claims(
 
 
 def test_the_day_is_the_default_seed(
-    book: Book, console: Console, said: io.StringIO, pretend: Callable[[Stated], list[str]]
+    book: Book, console: Console, said: io.StringIO, pretend: Pretend
 ) -> None:
     pretend(lambda name, sabotaged: [_record()])
     before = datetime.now(UTC).toordinal()
@@ -372,9 +373,7 @@ def test_the_last_build_tells_how_long_a_notebook_takes(book: Book) -> None:
     assert tolerant.chapters(book, "quick")[0].expected == 60
 
 
-def test_only_names_a_notebook_of_the_book(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]]
-) -> None:
+def test_only_names_a_notebook_of_the_book(book: Book, console: Console, pretend: Pretend) -> None:
     _declare(book, some=["C01"], other=["C02"])
     _write(book, "other")
     ran = pretend(lambda name, sabotaged: [_record("C02")])
@@ -483,7 +482,7 @@ def test_a_record_survives_its_file_and_a_damaged_one_does_not(tmp_path: Path) -
 
 
 def test_an_interrupt_loses_one_rebuild_and_the_next_run_goes_on(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]]
+    book: Book, console: Console, pretend: Pretend
 ) -> None:
     def stated(name: str, sabotaged: bool) -> Sequence[ClaimRecord]:
         assert not sabotaged
@@ -507,7 +506,7 @@ def test_an_interrupt_loses_one_rebuild_and_the_next_run_goes_on(
 
 @pytest.mark.parametrize("change", ["code", "profile", "damage"])
 def test_a_record_of_something_else_is_begun_anew(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]], change: str
+    book: Book, console: Console, pretend: Pretend, change: str
 ) -> None:
     pretend(lambda name, sabotaged: [builders.claim_record("C01")])
     out = book.root / "r.json"
@@ -610,11 +609,7 @@ def _noise_file(book: Book) -> Path:
 
 
 def test_every_run_is_made_under_the_noise_and_the_record_says_what_came_of_it(
-    book: Book,
-    console: Console,
-    said: io.StringIO,
-    pretend: Callable[[Stated], list[str]],
-    noises: list[str],
+    book: Book, console: Console, said: io.StringIO, pretend: Pretend, noises: list[str]
 ) -> None:
     accept(builders.evidence(key="old"), book.evidence)
     before = (book.evidence / "some.json").read_bytes()
@@ -643,7 +638,7 @@ def test_every_run_is_made_under_the_noise_and_the_record_says_what_came_of_it(
 
 
 def test_the_noise_ends_with_a_rehearsal_that_is_interrupted_and_no_record_is_touched(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]], noises: list[str]
+    book: Book, console: Console, pretend: Pretend, noises: list[str]
 ) -> None:
     def interrupted(name: str, sabotaged: bool) -> Sequence[ClaimRecord]:
         raise KeyboardInterrupt
@@ -657,7 +652,7 @@ def test_the_noise_ends_with_a_rehearsal_that_is_interrupted_and_no_record_is_to
 
 @pytest.mark.parametrize("name", ["hammer", "", "Burner"])
 def test_an_unknown_noise_is_refused_with_a_list(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]], name: str
+    book: Book, console: Console, pretend: Pretend, name: str
 ) -> None:
     ran = pretend(lambda name, sabotaged: [])
     with pytest.raises(InputError) as refused:
@@ -667,7 +662,7 @@ def test_an_unknown_noise_is_refused_with_a_list(
 
 
 def test_only_a_rehearsal_of_the_whole_book_is_recorded(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]], noises: list[str]
+    book: Book, console: Console, pretend: Pretend, noises: list[str]
 ) -> None:
     _declare(book, some=["C01"], other=["C02"])
     _write(book, "other")
@@ -681,7 +676,7 @@ def test_only_a_rehearsal_of_the_whole_book_is_recorded(
 
 
 def test_a_noise_replaces_its_own_part_of_the_record_and_leaves_the_others(
-    book: Book, console: Console, pretend: Callable[[Stated], list[str]], noises: list[str]
+    book: Book, console: Console, pretend: Pretend, noises: list[str]
 ) -> None:
     verdicts = ["supported", "supported", "inconclusive"]
     ran = pretend(lambda name, sabotaged: [builders.claim_record("C01", verdicts[len(ran) - 1])])
@@ -698,7 +693,7 @@ def test_a_noise_record_of_something_else_is_begun_anew(
     book: Book,
     console: Console,
     said: io.StringIO,
-    pretend: Callable[[Stated], list[str]],
+    pretend: Pretend,
     noises: list[str],
     monkeypatch: pytest.MonkeyPatch,
     change: str,
@@ -743,7 +738,7 @@ def test_a_cell_that_breaks_off_under_noise_is_told_and_makes_it_wrong(
 def test_the_ceiling_is_measured_once_for_all_notebooks_and_under_the_noise(
     book: Book,
     console: Console,
-    pretend: Callable[[Stated], list[str]],
+    pretend: Pretend,
     noises: list[str],
     monkeypatch: pytest.MonkeyPatch,
     act: Callable[..., object],

@@ -26,17 +26,9 @@ from tests import builders
 
 def _holding(started: list[float], service: float, worker: list[int]) -> Samples:
     begin = np.asarray(started)
-    return Samples(
-        scheduled_at=np.zeros(len(begin)),
-        sent_at=np.zeros(len(begin)),
-        first_byte_at=np.nan_to_num(begin) + service,
-        finished_at=np.nan_to_num(begin) + service,
-        status=np.full(len(begin), 200),
-        error=np.zeros(len(begin), dtype=np.int32),
-        service=np.full(len(begin), service),
-        started_at=begin,
-        worker=np.asarray(worker),
-        workers=("1/1", "1/2"),
+    made = builders.samples([service] * len(begin), spacing=0.0, service=service)
+    return made.model_copy(
+        update={"started_at": begin, "worker": np.asarray(worker), "workers": ("1/1", "1/2")}
     )
 
 

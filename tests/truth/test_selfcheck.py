@@ -29,6 +29,7 @@ from gatewaylab.truth.arithmetic import anderson_darling, quantile
 from gatewaylab.truth.checks import CHECKS
 from gatewaylab.truth.line import Check, judge
 from gatewaylab.truth.selfcheck import ATTEMPTS, run
+from tests import builders
 
 Floats = NDArray[np.float64]
 Fake = Callable[..., tuple[Samples, GeneratorReport]]
@@ -94,11 +95,10 @@ class World:
             started_at=np.full(len(plan), np.nan),
             worker=np.full(len(plan), -1),
         )
-        report = GeneratorReport(
-            transport="raw", planned=len(plan), sent=len(plan), connections=1, reconnects=0,
-            peak_in_flight=1, cpu_seconds=0.98 if arrivals.rate > 10_000 else 0.1,
-            wall_seconds=1.0, run_queue_seconds=0.0, monotonic_start=ZERO,
-        )  # fmt: skip
+        busy = 0.98 if arrivals.rate > 10_000 else 0.1
+        report = builders.report(
+            planned=len(plan), sent=len(plan), cpu_seconds=busy, monotonic_start=ZERO
+        )
         return samples, report
 
 
