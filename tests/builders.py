@@ -49,6 +49,11 @@ REPORT = GeneratorReport(
 )
 
 
+def report(**changes: object) -> GeneratorReport:
+    """What a generator of one request says of itself."""
+    return GeneratorReport.model_validate({**REPORT.model_dump(), **changes})
+
+
 def finding(
     rule: str = "steal",
     kind: Literal["wrong data", "generator", "disturbance"] = "disturbance",
@@ -60,25 +65,24 @@ def finding(
     return Finding(rule=rule, kind=kind, measured=9.0, allowed=1.0, message=told)
 
 
-def trial(
-    label: str, block: int, latencies: Sequence[float], *, findings: tuple[Finding, ...] = ()
-) -> Trial:
+def trial(label: str, block: int, latencies: Sequence[float], **changes: object) -> Trial:
     """A trial without warm-up."""
-    return Trial(
-        label=label,
-        block=block,
-        setup={},
-        arrivals={"kind": "constant", "rate": 100.0},
-        seed=block,
-        warmup=0.0,
-        seconds=1.0,
-        deadline=10.0,
-        started="2026-01-01T00:00:00+00:00",
-        samples=samples(latencies),
-        generator=REPORT,
-        health={},
-        findings=findings,
-    )
+    fields: dict[str, object] = {
+        "label": label,
+        "block": block,
+        "setup": {},
+        "arrivals": {"kind": "constant", "rate": 100.0},
+        "seed": block,
+        "warmup": 0.0,
+        "seconds": 1.0,
+        "deadline": 10.0,
+        "started": "2026-01-01T00:00:00+00:00",
+        "samples": samples(latencies),
+        "generator": REPORT,
+        "health": {},
+        "findings": (),
+    }
+    return Trial.model_validate({**fields, **changes})
 
 
 def comparison(name: str, trials: Sequence[Trial], *, labels: Sequence[str]) -> Comparison:
@@ -93,55 +97,47 @@ def comparison(name: str, trials: Sequence[Trial], *, labels: Sequence[str]) -> 
     )
 
 
-def effect(
-    estimate: float,
-    low: float,
-    high: float,
-    *,
-    floor: float = 1.0,
-    refused: tuple[Finding, ...] = (),
-) -> Effect:
+def effect(estimate: float, low: float, high: float, **changes: object) -> Effect:
     """A ratio whose 90 % interval is its 95 % interval."""
-    return Effect(
-        kind="ratio",
-        what="median latency, a ÷ b",
-        estimate=estimate,
-        low=low,
-        high=high,
-        low90=low,
-        high90=high,
-        floor=floor,
-        n=100,
-        blocks=6,
-        seed=1,
-        values=(estimate,) * 6,
-        comparison="c",
-        refused=refused,
-    )
+    fields: dict[str, object] = {
+        "kind": "ratio",
+        "what": "median latency, a ÷ b",
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+        "low90": low,
+        "high90": high,
+        "floor": 1.0,
+        "n": 100,
+        "blocks": 6,
+        "seed": 1,
+        "values": (estimate,) * 6,
+        "comparison": "c",
+    }
+    return Effect.model_validate({**fields, **changes})
 
 
-def claim_record(identifier: str = "C05", verdict: str = "supported") -> ClaimRecord:
+def claim_record(
+    identifier: str = "C05", verdict: str = "supported", **changes: object
+) -> ClaimRecord:
     """A measured ratio claim."""
-    return ClaimRecord.model_validate(
-        {
-            "id": identifier,
-            "title": "people say",
-            "statement": "the book says",
-            "kind": "ratio",
-            "verdict": verdict,
-            "common_verdict": "false",
-            "nuance": "why",
-            "effect": effect(6.0, 5.0, 7.0),
-            "threshold": 2.0,
-            "theory": 4.0,
-            "rule": "at least 2",
-            "sabotage": SabotageRecord(
-                what="b ÷ b", effect=effect(1.0, 0.9, 1.1), verdict="refuted"
-            ),
-            "sources": (),
-            "notebook": "some",
-        }
-    )
+    fields: dict[str, object] = {
+        "id": identifier,
+        "title": "people say",
+        "statement": "the book says",
+        "kind": "ratio",
+        "verdict": verdict,
+        "common_verdict": "false",
+        "nuance": "why",
+        "effect": effect(6.0, 5.0, 7.0),
+        "threshold": 2.0,
+        "theory": 4.0,
+        "rule": "at least 2",
+        "sabotage": SabotageRecord(what="b ÷ b", effect=effect(1.0, 0.9, 1.1), verdict="refuted"),
+        "sources": (),
+        "notebook": "some",
+    }
+    return ClaimRecord.model_validate({**fields, **changes})
 
 
 ENVIRONMENT = Environment(

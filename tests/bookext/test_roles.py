@@ -22,7 +22,6 @@ from sphinx.testing.util import SphinxTestApp
 
 from gatewaylab.publish.states import StateRecord
 from gatewaylab.records.effects import Bounds, Effect
-from gatewaylab.records.environment import Environment
 from gatewaylab.records.evidence import (
     ClaimRecord,
     Evidence,
@@ -31,6 +30,7 @@ from gatewaylab.records.evidence import (
     SystemRecord,
     ValueRecord,
 )
+from tests import builders
 from tests.bookext.site import build, html, write
 from tests.builders import comparison, finding, trial
 
@@ -65,32 +65,14 @@ sources = []
 
 
 def effect(estimate: float = 6.1, low: float = 5.8, high: float = 6.4, **more: Any) -> Effect:
-    fields: dict[str, Any] = {
-        "kind": "ratio",
-        "what": "median latency, one slot to eight",
-        "estimate": estimate,
-        "low": low,
-        "high": high,
-        "low90": low,
-        "high90": high,
-        "floor": 1.02,
-        "n": 432,
-        "blocks": 6,
-        "seed": 1,
-        "values": (estimate,) * 6,
-        "comparison": "waiting",
-    }
-    return Effect(**{**fields, **more})
+    fields = {"what": "median latency, one slot to eight", "floor": 1.02, "n": 432}
+    return builders.effect(estimate, low, high, **{**fields, "comparison": "waiting", **more})
 
 
 def claim(**more: Any) -> ClaimRecord:
     fields: dict[str, Any] = {
-        "id": "C05",
         "title": "WSGI handles one request per worker at a time.",
         "statement": "A worker handles as many requests at once as it has `slots`.",
-        "kind": "ratio",
-        "verdict": "supported",
-        "common_verdict": "false",
         "nuance": "It has as many as it has slots.",
         "effect": effect(),
         "threshold": 2.4,
@@ -102,14 +84,11 @@ def claim(**more: Any) -> ClaimRecord:
         "sources": (Source(label="PEP 3333", url="https://peps.python.org/pep-3333/"),),
         "notebook": "slots",
     }
-    return ClaimRecord(**{**fields, **more})
+    return builders.claim_record(**{**fields, **more})
 
 
 def evidence(**more: Any) -> Evidence:
     fields: dict[str, Any] = {
-        "notebook": "slots",
-        "key": "k",
-        "profile": "quick",
         "measured_at": "2026-11-22T08:00:00+00:00",
         "finished_at": "2026-11-22T08:03:00+00:00",
         "claims": (claim(),),
@@ -125,25 +104,12 @@ def evidence(**more: Any) -> Evidence:
                 hint="apt-get install libapache2-mod-wsgi-py3",
             ),
         ),
-        "comparisons": (),
-        "environment": Environment(
-            cpu="A Processor",
-            cores=2,
-            memory_gib=4.0,
-            kernel="6.1",
-            system="Linux",
-            kind="A Processor × 2",
-            container="none found",
-            ci=False,
-            python="CPython 3.11",
-            gil=True,
-            packages={"django": "5.2"},
-            lock="abc",
-            commit=None,
+        "environment": builders.ENVIRONMENT.model_copy(
+            update={"cpu": "A Processor", "kind": "A Processor × 2", "packages": {"django": "5.2"}}
         ),
         "executed": {},
     }
-    return Evidence(**{**fields, **more})
+    return builders.evidence(**{"notebook": "slots", **fields, **more})
 
 
 def put(root: Path, record: Evidence) -> None:
@@ -491,7 +457,7 @@ def banners(app: SphinxTestApp, name: str) -> list[tuple[str, str]]:
     return [(state, " ".join(text.split())) for state, text in plain]
 
 
-OLD = "22 November 2026 on A Processor with CPython 3.11 (all versions)."
+OLD = "22 November 2026 on A Processor with CPython 3.11.7 (all versions)."
 SHOWN = f"The numbers shown are those of {OLD}"
 CHANGED = "The code, a version or the machine has changed since."
 LEFT_OUT = "Figures and other outputs are left out, because the code beside them has changed."

@@ -23,6 +23,7 @@ from gatewaylab.measure.disturbance import MARGIN
 from gatewaylab.measure.noise import NoiseWatch, drift, findings, of_kind, tree_cpu
 from gatewaylab.model.queueing import lindley
 from gatewaylab.records.results import Finding
+from tests import builders
 
 HOLD = 0.05
 
@@ -46,19 +47,9 @@ def trial(n: int = 400, rate: float = 100.0, **changed: Any) -> Samples:
 
 
 def generator(**changed: Any) -> GeneratorReport:
-    values: dict[str, Any] = {
-        "transport": "raw",
-        "planned": 400,
-        "sent": 400,
-        "connections": 8,
-        "reconnects": 0,
-        "peak_in_flight": 6,
-        "cpu_seconds": 0.1,
-        "wall_seconds": 4.0,
-        "run_queue_seconds": 0.01,
-        "monotonic_start": 100.0,
-    }
-    return GeneratorReport(**(values | changed))
+    quiet = {"planned": 400, "sent": 400, "connections": 8, "peak_in_flight": 6, "cpu_seconds": 0.1}
+    quiet |= {"wall_seconds": 4.0, "run_queue_seconds": 0.01, "monotonic_start": 100.0}
+    return builders.report(**(quiet | changed))
 
 
 #: A hundredth of all computing was others', and a tenth of a millisecond was lost.

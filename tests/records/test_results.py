@@ -61,37 +61,21 @@ def make_samples(
 
 
 def make_report(**changes: Any) -> GeneratorReport:
-    fields: dict[str, Any] = {
-        "transport": "raw",
-        "planned": 8,
-        "sent": 8,
-        "connections": 2,
-        "reconnects": 0,
-        "peak_in_flight": 1,
-        "cpu_seconds": 0.01,
-        "wall_seconds": 0.1,
-        "run_queue_seconds": 0.0,
-        "monotonic_start": 1234.5,
-    }
-    return GeneratorReport(**{**fields, **changes})
+    more = {"planned": 8, "sent": 8, "connections": 2, "wall_seconds": 0.1}
+    return builders.report(**{**more, "monotonic_start": 1234.5, **changes})
 
 
 def make_trial(label: str = "a", samples: Samples | None = None, **changes: Any) -> Trial:
     fields: dict[str, Any] = {
-        "label": label,
-        "block": 0,
         "setup": {"server": "gunicorn-sync", "slots": 1, "nested": {"unix": False, "env": None}},
         "arrivals": {"kind": "poisson", "rate": 12.0},
-        "seed": 42,
         "warmup": 0.02,
         "seconds": 0.06,
-        "deadline": 10.0,
-        "started": "2025-01-02T03:04:05+00:00",
         "samples": samples or make_samples(late=1),
         "generator": make_report(),
         "health": {"psi": 0.5, "steal": NAN},
     }
-    return Trial(**{**fields, **changes})
+    return builders.trial(label, changes.pop("block", 0), [], **{**fields, **changes})
 
 
 def make_comparison() -> Comparison:
@@ -107,21 +91,8 @@ def make_comparison() -> Comparison:
 
 
 def make_effect(**changes: Any) -> Effect:
-    fields: dict[str, Any] = {
-        "kind": "ratio",
-        "what": "p50 of a over p50 of b",
-        "estimate": 2.0,
-        "low": 1.5,
-        "high": 3.0,
-        "low90": 1.6,
-        "high90": 2.8,
-        "n": 100,
-        "blocks": 6,
-        "seed": 1,
-        "values": (1.5, 2.0, 3.0),
-        "comparison": "blocking",
-    }
-    return Effect(**{**fields, **changes})
+    more = {"low90": 1.6, "high90": 2.8, "values": (1.5, 2.0, 3.0)}
+    return builders.effect(**{"estimate": 2.0, "low": 1.5, "high": 3.0, **more, **changes})
 
 
 def make_record() -> LoadRecord:

@@ -6,7 +6,6 @@ import ast
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,29 +133,11 @@ def test_a_script_is_thin_and_strict(script: Path) -> None:
     assert max(len(line) for line in lines) <= 100
 
 
-def test_the_scripts_are_clean_for_shellcheck() -> None:
-    linter = Path(sys.executable).with_name("shellcheck")
-    done = subprocess.run(
-        [linter, *SCRIPTS, ROOT / ".ci" / "run"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_continuous_integration_only_calls_scripts() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[3:]
-    loop = re.compile(r"for \w+ in [\w ]+; do|done")
-    plain = (line.split("#")[0].strip() for line in lines)
-    commands = [line.split() for line in plain if not loop.fullmatch(line)]
-    assert [command[0] for command in commands] == [
-        "scripts/check",
-        "scripts/test",
-        "scripts/build",
-        "scripts/test",
-        "scripts/lab",
-        "scripts/lab",
-        "scripts/bench",
-    ]
-    assert ["scripts/build", "--system", "--profile", "quick", "--require-all"] in commands
+    assert all(re.match(r"\s*scripts/|for |done$", line) for line in lines)
+    build = "scripts/build --system --profile quick --require-all"
+    assert any(line.startswith(build) for line in lines)
 
 
 def test_the_scripts_look_for_the_supported_pythons() -> None:

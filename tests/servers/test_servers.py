@@ -15,7 +15,7 @@ from gatewaylab.errors import InputError
 from gatewaylab.servers import fronts, installed, specs
 from gatewaylab.servers.commands import Launch, find_program
 from gatewaylab.servers.registry import APPS, Server, project_root, server, servers_table
-from gatewaylab.servers.specs import NGINX, SERVERS, ServerSpec
+from gatewaylab.servers.specs import NGINX, SERVERS
 from tests import ROOT
 
 TCP = Launch(
@@ -234,12 +234,6 @@ def test_nginx_listens_on_loopback_and_keeps_its_files_in_the_runs_folder() -> N
     assert len(paths) == 6
     assert all(path.startswith("/run/x/") for path in paths)
     assert NGINX.install_hint() == "scripts/install --system"
-
-
-def test_a_spec_is_frozen() -> None:
-    spec: ServerSpec = SERVERS["uvicorn"]
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        spec.name = "other"  # type: ignore[misc]
 
 
 # Configurations as a user installs them
