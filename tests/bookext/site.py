@@ -13,7 +13,7 @@ def write(root: Path, pages: Mapping[str, str], conf: str = "") -> None:
     for name, text in pages.items():
         (root / f"{name}.md").write_text(text)
     (root / "conf.py").write_text(
-        "extensions = ['myst_parser', 'bookext']\nroot_doc = 'book/index'\n"
+        "extensions = ['myst_parser', 'bookext']\n"
         "html_theme = 'basic'\nhtml_math_renderer = 'mathml'\n"
         f"exclude_patterns = ['_build', '.*']\nnitpicky = True\n{conf}"
     )

@@ -38,7 +38,8 @@ wsgi = { people = "sync", answer = "one `thread` a call" }
 asgi = { people = "async", answer = "one thread for many", claim = "C16" }
 """
 PAGES = {
-    "book/index": "# Front\n\n```{toctree}\nclaims\nmethod\ncomparison\nmyths\nmodel\nwhich\n```\n",
+    "index": "# Front\n\n```{toctree}\nbook/claims\nbook/method\nbook/comparison\nbook/myths\n"
+    "book/model\nbook/which\n```\n",
     "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n\n"
     "```{trials-table}\n```\n",
     "book/method": "# Method\n\nWords.\n",
@@ -76,7 +77,7 @@ def book(tmp_path: Path) -> Path:
 def build(book: Path) -> tuple[dict[str, str], str, set[str]]:
     """The pages, the warnings, and the pages that were read."""
     app, read = site.build(book)
-    pages = {name.removeprefix("book/"): name for name in PAGES if name != "book/index"}
+    pages = {name.removeprefix("book/"): name for name in PAGES if name != "index"}
     html = {short: site.html(app, name) for short, name in pages.items()}
     return html, app.warning.getvalue(), read
 

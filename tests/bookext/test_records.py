@@ -19,7 +19,7 @@ CLAIM = (
     'notebook="slots"\nsources=[]\n'
 )
 PAGES = {
-    "book/index": "# Front\n\n```{toctree}\nclaims\nsteady\nmethod\n```\n",
+    "index": "# Front\n\n```{toctree}\nbook/claims\nbook/steady\nbook/method\n```\n",
     "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
     "book/steady": "# Steady\n\n```{stability-record}\n```\n\n```{aa-record}\n```\n\n"
     "```{noise-record}\n```\n",

@@ -332,7 +332,7 @@ def test_font_is_cut_to_the_code_points_and_kept(tmp_path: Path) -> None:
 # Whole builds
 
 PAGES = {
-    "book/index": "# Front\n\n{claim}`C05` and {measured}`C05.effect`; see [](claims.md).\n",
+    "index": "# Front\n\n{claim}`C05` and {measured}`C05.effect`; see [](book/claims.md).\n",
     "book/claims": "# Ledger\n\n## All\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
     "book/method": "# Method\n\nWords and $x^2$.\n\n$$\ny = x\n$$\n",
     "book/how": (
@@ -345,12 +345,12 @@ PAGES = {
     ),
     "notebooks/later": "# Later\n\n```{measured-stamp}\n```\n\n{measured}`C13.effect`\n",
 }
-TREE = "\n```{toctree}\nclaims\nmethod\nhow\n../notebooks/slots\n../notebooks/later\n```\n"
+TREE = "\n```{toctree}\nbook/claims\nbook/method\nbook/how\nnotebooks/slots\nnotebooks/later\n```\n"
 
 
 @pytest.fixture
 def book(root: Path) -> Path:
-    pages = {**PAGES, "book/index": PAGES["book/index"] + TREE}
+    pages = {**PAGES, "index": PAGES["index"] + TREE}
     write(root, pages, "myst_enable_extensions = ['dollarmath']\nbookext_measured = 'book/how'\n")
     return root
 
@@ -362,7 +362,6 @@ def test_pages_print_evidence_and_link_to_its_method(book: Path) -> None:
     assert "6.1\u00a0× (5.8–6.4)" in front
     assert 'href="book/claims.html#c05"' in front
     assert "C05 · supported" in front
-    assert not Path(app.outdir, "book", "index.html").exists()
     ledger = html(app, "book/claims")
     assert '<section id="c05">' in ledger
     assert "3 claims: " in ledger
@@ -400,7 +399,7 @@ def test_changed_evidence_rebuilds_exactly_the_pages_that_use_it(book: Path) -> 
     later = (book / "_build" / "evidence" / "slots.json").stat().st_mtime_ns + 10**10
     os.utime(book / "_build" / "evidence" / "slots.json", ns=(later, later))
     app, read = build(book)
-    assert read == {"book/index", "book/claims", "book/how", "notebooks/slots"}
+    assert read == {"index", "book/claims", "book/how", "notebooks/slots"}
     assert "7\u00a0× (6.5–7.5)" in html(app, "index")
 
 
@@ -668,8 +667,8 @@ def test_notebooks_that_are_alike_share_a_sentence(book: Path) -> None:
 
 def test_a_claim_of_a_notebook_that_is_not_written_yet_is_not_measured(book: Path) -> None:
     (book / "notebooks" / "later.md").unlink()
-    (book / "book" / "index.md").write_text(
-        "# Front\n\n{claim}`C13`\n" + TREE.replace("../notebooks/later\n", "")
+    (book / "index.md").write_text(
+        "# Front\n\n{claim}`C13`\n" + TREE.replace("notebooks/later\n", "")
     )
     app, _ = build(book)
     assert app.warning.getvalue() == ""
@@ -704,7 +703,7 @@ def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(book
     build(book)
     put_state(book, "stale", current=False)
     app, read = build(book)
-    assert read == {"book/index", "book/claims", "book/how", "notebooks/slots"}
+    assert read == {"index", "book/claims", "book/how", "notebooks/slots"}
     assert len(banners(app, "index")) == 1
     _, read = build(book)
     assert read == set()
@@ -713,7 +712,7 @@ def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(book
     later = path.stat().st_mtime_ns + 10**10
     os.utime(path, ns=(later, later))
     app, read = build(book)
-    assert read == {"book/index", "book/claims", "book/how", "notebooks/slots"}
+    assert read == {"index", "book/claims", "book/how", "notebooks/slots"}
     assert banners(app, "index") == []
 
 
@@ -724,17 +723,6 @@ def test_evidence_speaks_for_itself_where_its_state_file_does_not(
     shelf.states.mkdir()
     shelf.state_path("slots").write_text(text)
     assert shelf.state("slots").state == "accepted"
-
-
-def test_search_index_knows_the_front_page_by_its_new_name_also_after_a_rebuild(book: Path) -> None:
-    build(book)
-    (book / "book" / "method.md").write_text("# Method\n\nOther words.\n")
-    app, read = build(book)
-    assert "book/index" not in read
-    text = Path(app.outdir, "searchindex.js").read_text(encoding="utf-8")
-    names = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))["docnames"]
-    assert "index" in names
-    assert "book/index" not in names
 
 
 def test_addresses_come_from_the_environment(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:

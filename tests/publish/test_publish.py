@@ -65,7 +65,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("django==5.2\n")
     (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
+        "format: jb-book\nroot: index\nchapters:\n- file: notebooks/some\n"
     )
     (tmp_path / "demo_apps/django_app/wsgi.py").write_text("X = 'demo_apps.common'\n")
     for name in ("common", "raw_wsgi", "other"):
@@ -356,7 +356,7 @@ def test_a_warning_of_the_renderer_removes_the_half_made_site(
     console, _ = _console()
     measure(book, Options(), TABLE, console)
     (book.root / "_config.yml").write_text("title: t\nexecute: {execute_notebooks: 'off'}\n")
-    (book.root / "i.md").write_text("# Front\n\n[dead](nowhere.md)\n")
+    (book.root / "index.md").write_text("# Front\n\n[dead](nowhere.md)\n")
     with pytest.raises(BuildError, match="nowhere"):
         rendering.render(book, console)
     assert not (book.html / "index.html").exists()
@@ -756,7 +756,7 @@ def test_another_code_makes_evidence_stale_and_another_profile_does_not(
 def two(book: Book) -> Book:
     """A second notebook, after the first."""
     (book.root / "_toc.yml").write_text(
-        "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n- file: notebooks/other\n"
+        "format: jb-book\nroot: index\nchapters:\n- file: notebooks/some\n- file: notebooks/other\n"
     )
     other = CLAIM.replace("C01", "C02")
     (book.root / "notebooks/other.md").write_text(_notebook(other).replace("# Some", "# Other"))
@@ -810,11 +810,13 @@ def _as_site(book: Book) -> None:
     (book.root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
         f"sphinx:\n  local_extensions: {{bookext: {extension}}}\n"
-        "  config: {nb_execution_raise_on_error: true, bookext_method: i}\n"
+        "  config: {nb_execution_raise_on_error: true, bookext_method: index}\n"
     )
     front = "# Front\n\n{claim}`C01` {claim}`C02`\n\n```{states-table}\n```\n"
     cards = "```{claim-card} C01\n```\n\n```{claim-card} C02\n```\n\n```{trials-table}\n```\n"
-    (book.root / "i.md").write_text(f"{front}\n{cards}\n## Ledger\n\n```{{claim-entries}}\n```\n")
+    (book.root / "index.md").write_text(
+        f"{front}\n{cards}\n## Ledger\n\n```{{claim-entries}}\n```\n"
+    )
 
 
 def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(

@@ -63,7 +63,7 @@ def _write(book: Book, name: str, *cells: str) -> None:
 def _declare(book: Book, **notebooks: Sequence[str]) -> None:
     """Declare claims and list the notebooks in the table of contents."""
     chapters = "".join(f"- file: notebooks/{name}\n" for name in notebooks)
-    (book.root / "_toc.yml").write_text(f"format: jb-book\nroot: i\nchapters:\n{chapters}")
+    (book.root / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters:\n{chapters}")
     (book.root / "book" / "claims" / "all.toml").write_text(
         "".join(
             ENTRY.format(id=name, kind="behaviour", notebook=notebook)

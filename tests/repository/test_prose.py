@@ -16,8 +16,7 @@ from tests import ROOT
 
 PAGES = sorted(
     path
-    for folder in ("book", "notebooks")
-    for path in (ROOT / folder).glob("*.md")
+    for path in (ROOT / "index.md", *ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.md"))
     if path.name not in {"glossary.md", "claims.md"}
 )
 

@@ -20,7 +20,6 @@
     calculator {slot-calculator}
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
-    rooted     the HTML builder that writes the toc's root page as index.html
     page       the last touch to each page's HTML, with its content policy
     mathml     equations without a script
     icons      the icon fonts and their style sheet, cut to what the site shows
@@ -47,7 +46,6 @@ from bookext import (
     records,
     rehearsed,
     roles,
-    rooted,
     site,
     slotmodel,
     standing,
@@ -65,7 +63,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
-        calculator, banner, mathml, rooted, site,
+        calculator, banner, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
