@@ -1,6 +1,6 @@
 """What each load tool prints, as numbers. Pure functions of text; times in seconds.
 
-The layouts are those of wrk 4.1, h2load 1.52, hey 0.1.4 and Locust 2.47.
+The layouts are those of wrk 4.1, h2load 1.52 and hey 0.1.4.
 """
 
 from __future__ import annotations
@@ -144,26 +144,6 @@ def hey_csv(text: str) -> NDArray[np.float64]:
         raise LoadError(f"hey's table cannot be read: {error}") from error
     _require("hey", len(rows), wrong)
     return took
-
-
-def locust(text: str) -> Printed:
-    """The two tables that ``locust --headless`` writes at its end.
-
-    Its times are whole milliseconds. It rounds the quantiles, above 100 ms to two digits, but cuts
-    the fraction off the maximum, so its p99 can be a little more than its maximum.
-
-    Raises:
-        LoadError: they are not there.
-    """
-    counts = _find(
-        "Locust", r"Aggregated +(\d+) +(\d+)\([\d.]+%\) \| +(\d+) +(\d+) +(\d+) +(\d+) \|", text
-    )
-    requests, failed, mean, _, largest, _ = (int(cell) for cell in counts.groups())
-    heads = _find("Locust", r"^Type +Name +((?:[\d.]+% +)+)# reqs", text)[1].split()
-    cells = _find("Locust", rf"Aggregated((?: +\d+){{{len(heads) + 1}}}) *$", text)[1].split()
-    shown = zip(heads, cells[:-1], strict=True)
-    quantiles = {float(head[:-1]) / 100: int(cell) / 1000 for head, cell in shown}
-    return Printed(requests - failed, failed, float("nan"), mean / 1000, largest / 1000, quantiles)
 
 
 def checked(title: str, said: Printed) -> Printed:

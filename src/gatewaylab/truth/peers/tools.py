@@ -157,31 +157,32 @@ def httpx_report(ask: Ask) -> Report:
 # Locust.
 
 
-def _locust(ask: Ask) -> tuple[reports.Printed, dict[str, float]]:
-    locustfile, usage = ask.folder / "locustfile.py", ask.folder / "usage.json"
+def _locust(ask: Ask) -> tuple[reports.Printed, float]:
+    """What it said of itself, and its CPU seconds."""
+    locustfile, report = ask.folder / "locustfile.py", ask.folder / "report.json"
     shutil.copyfile(Path(__file__).with_name("locust_file.py"), locustfile)
     target, request = split_url(ask.url)
-    done = _run(
+    _run(
         "Locust", ask, sys.executable, "-P", "-m", "locust", "--locustfile", str(locustfile),
         "--headless", "--only-summary", "--host", target,
         "--users", str(ask.workers), "--spawn-rate", str(ask.workers),
         PEER_PATH=request.path, PEER_RATE=str(ask.each), PEER_SECONDS=str(ask.seconds),
-        PEER_USAGE=str(usage),
+        PEER_REPORT=str(report),
     )  # fmt: skip
-    return (
-        reports.checked("Locust", reports.locust(done.stdout + done.stderr)),
-        json.loads(usage.read_text(encoding="utf-8")),
-    )
+    told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    cpu_seconds: float = told.pop("cpu_seconds")
+    said = reports.Printed(**told | {"quantiles": dict(told["quantiles"])})
+    return reports.checked("Locust", said), cpu_seconds
 
 
 def locust_tally(ask: Ask) -> LoadTotal:
-    said, used = _locust(ask)
-    return LoadTotal(said.requests, used["seconds"], used["cpu_seconds"])
+    said, cpu_seconds = _locust(ask)
+    return LoadTotal(said.requests, said.seconds, cpu_seconds)
 
 
 def locust_report(ask: Ask) -> Report:
     said, _ = _locust(ask)
-    return _of_printed(said, "its table of percentiles, approximated by its own word")
+    return _of_printed(said, "its percentiles, of latencies that it rounds")
 
 
 # hey, h2load and wrk.
