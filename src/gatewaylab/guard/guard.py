@@ -16,7 +16,7 @@ masters but not their workers, and a single supervisor can be killed itself.
 """
 
 # pathlib and contextlib would double the start-up time.
-# ruff: noqa: PTH105,PTH108,PTH118,PTH119,PTH123,PTH208,SIM105,S606
+# ruff: noqa: PTH105,PTH118,PTH119,PTH123,PTH208,SIM105,S606
 from __future__ import annotations
 
 import ctypes
@@ -29,6 +29,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing itself takes longer to import than all of the above
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -52,9 +53,8 @@ class Orders:
         self.leases: list[int] = values["leases"]  # held only: while open, the ports are taken
         self.folder: str = values["folder"]
         self.entry: str = values["entry"]  # the registry's file about this run
-        self.commands: list[dict[str, Any]] = values[
-            "commands"
-        ]  # [{argv, env, cwd}], the server first
+        # [{argv, env, cwd}], the server first
+        self.commands: list[dict[str, Any]] = values["commands"]
         self.deadline: float = time.monotonic() + values["ttl"]
         self.grace: float = values["grace"]
         self.pin: list[int] = values["pin"]
@@ -63,12 +63,17 @@ class Orders:
             os.set_inheritable(fd, False)  # a server that inherited them would keep them open
 
 
-def tell(orders: Orders, **event: object) -> None:
-    """One line of JSON to the owner, who may be gone."""
+def attempt(call: Callable[..., object], *arguments: object) -> None:
+    """Call for something that may have gone meanwhile."""
     try:
-        os.write(orders.status, json.dumps(event).encode() + b"\n")
+        call(*arguments)
     except OSError:
         pass
+
+
+def tell(orders: Orders, **event: object) -> None:
+    """One line of JSON to the owner, who may be gone."""
+    attempt(os.write, orders.status, json.dumps(event).encode() + b"\n")
 
 
 def prctl(option: int, value: int) -> None:
@@ -94,20 +99,10 @@ def descendants(root: int) -> list[int]:
             fields = stat_fields(name)
             if fields and fields[0] not in "ZX":
                 children.setdefault(fields[1], []).append(int(name))
-    found: list[int] = []
-    todo = [root]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += below
-    return found
-
-
-def send(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except OSError:
-        pass
+    found = [root]
+    for pid in found:  # which grows meanwhile
+        found += children.get(pid, [])
+    return found[1:]
 
 
 def reap() -> tuple[list[tuple[int, int]], bool]:
@@ -125,22 +120,21 @@ def reap() -> tuple[list[tuple[int, int]], bool]:
 
 def kill_all_descendants() -> None:
     """SIGKILL everything below until nothing is left; new forks are met on the next pass."""
-    while True:
+    while not reap()[1]:
         for pid in descendants(os.getpid()):
-            send(pid, signal.SIGKILL)
-        if reap()[1]:
-            return
+            attempt(os.kill, pid, signal.SIGKILL)
         time.sleep(0.005)
 
 
 class Watch:
     """The things whose end means that the servers must end, and the children's SIGCHLD."""
 
-    def __init__(self, orders: Orders, others: dict[int, str]) -> None:
+    def __init__(self, orders: Orders, others: dict[int | None, str]) -> None:
         self.deadline = orders.deadline
         self.parent = os.getppid()
         self.poll = select.poll()
-        self.endings = {orders.lifeline: "lifeline", **others}
+        endings = {orders.lifeline: "lifeline", **others}  # no pidfd is None
+        self.endings = {fd: what for fd, what in endings.items() if fd is not None}
         for fd in self.endings:
             self.poll.register(fd, select.POLLIN)
         self.wake, wake_write = os.pipe()
@@ -157,18 +151,13 @@ class Watch:
             limit = min(limit, time.monotonic() + STALE_CHECK)
         ready = {fd for fd, _ in self.poll.poll(max(0, limit - time.monotonic()) * 1000 + 1)}
         if self.wake in ready:
-            try:
-                os.read(self.wake, 4096)
-            except BlockingIOError:
-                pass
+            os.read(self.wake, 4096)
         for fd, what in self.endings.items():
             if fd in ready:
                 return what, ready
         if time.monotonic() >= self.deadline:
             return "time to live", ready
-        if os.getppid() != self.parent:
-            return "parent", ready
-        return None, ready
+        return ("parent" if os.getppid() != self.parent else None), ready
 
     def forget_endings(self) -> None:
         """Their end is known; polling them on would only spin."""
@@ -193,8 +182,7 @@ def start(command: dict[str, Any], log: int) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD,
                        signal.SIGPIPE, signal.SIGXFSZ):  # fmt: skip
             signal.signal(number, signal.SIG_DFL)
-        empty = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(empty, 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(command["cwd"])
@@ -211,15 +199,13 @@ def inner(orders: Orders, outer_fd: int | None, owner_fd: int | None, log: int) 
     prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
     if orders.pin and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, orders.pin)
-    others = {fd: name for fd, name in ((outer_fd, "guard"), (owner_fd, "owner")) if fd is not None}
-    watch = Watch(orders, others)
+    watch = Watch(orders, {outer_fd: "guard", owner_fd: "owner"})
     servers = {start(command, log): index for index, command in enumerate(orders.commands)}
     os.close(log)
     why: str | None = None
     while why is None:
         why, _ = watch.wait()
-        ended, _ = reap()
-        for pid, code in ended:
+        for pid, code in reap()[0]:
             if pid in servers:
                 tell(orders, event="exit", index=servers[pid], code=code)
                 why = why or "exit"
@@ -246,9 +232,9 @@ def end_all(watch: Watch, grace: float) -> None:
             fields = stat_fields(pid)
             if fields and fields[1] == me and pid not in told:
                 told.add(pid)
-                send(pid, signal.SIGTERM)
+                attempt(os.kill, pid, signal.SIGTERM)
         for pid in below:  # a stopped process acts on no signal but these
-            send(pid, signal.SIGCONT)
+            attempt(os.kill, pid, signal.SIGCONT)
         watch.wait(until)
 
 
@@ -292,9 +278,8 @@ def enter_namespace() -> None:
         return
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
-    for name, text in (
-        ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"),
-    ):  # fmt: skip
+    maps = {"setgroups": "deny", "uid_map": f"{uid} {uid} 1", "gid_map": f"{gid} {gid} 1"}
+    for name, text in maps.items():
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
 
@@ -312,8 +297,6 @@ def mount_proc() -> None:
 
 def namespace_works() -> bool:
     """Try it in a throw-away child: a half-made namespace could not be left again."""
-    if not LINUX:
-        return False
     pid = os.fork()
     if pid == 0:
         try:
@@ -343,7 +326,7 @@ def outer(orders: Orders) -> None:
         fields = stat_fields(orders.owner)
         if fields is None or fields[2] != orders.owner_started:
             return
-    namespace = orders.namespace and namespace_works()
+    namespace = LINUX and orders.namespace and namespace_works()
     log_read, log_write = os.pipe()
     os.set_blocking(log_read, False)
     log = Log(orders.folder)
@@ -362,8 +345,7 @@ def outer(orders: Orders) -> None:
             os._exit(1)
     os.close(log_write)
     tell(orders, event="started", inner=child, namespace=namespace)
-    others = {} if owner_fd is None else {owner_fd: "owner"}
-    watch = Watch(orders, others)
+    watch = Watch(orders, {owner_fd: "owner"})
     watch.poll.register(log_read, select.POLLIN)
     why: str | None = None
     until: float | None = None
@@ -379,7 +361,7 @@ def outer(orders: Orders) -> None:
         if ending and why is None:
             why = ending
             watch.forget_endings()
-            send(child, signal.SIGCONT)
+            attempt(os.kill, child, signal.SIGCONT)
             until = time.monotonic() + orders.grace + OUTER_PATIENCE
         if alone or (until and time.monotonic() >= until):
             kill_all_descendants()
@@ -411,10 +393,7 @@ def tidy(orders: Orders) -> None:
 
     if os.path.basename(orders.folder) == orders.run:
         shutil.rmtree(orders.folder, ignore_errors=True)
-        try:
-            os.unlink(orders.entry)
-        except OSError:
-            pass
+        attempt(os.unlink, orders.entry)
 
 
 if __name__ == "__main__":
