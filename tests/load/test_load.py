@@ -15,6 +15,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ import pytest
 from gatewaylab.errors import InputError, LoadError
 from gatewaylab.load import run as load
 from gatewaylab.load import wire
+from gatewaylab.load.clients import ask, open_connection
+from gatewaylab.load.crowds import echoes, websockets
 from gatewaylab.load.http1 import Answer, ProtocolError
-from gatewaylab.load.request import Request, get, post, split_url
+from gatewaylab.load.request import Endpoint, Request, get, post, split_url
 from gatewaylab.load.run import run, stream, summary
 from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
 from gatewaylab.measure.delay import until
@@ -43,10 +46,11 @@ Script = Callable[[socket.socket, bytes], bool]
 
 
 @contextlib.contextmanager
-def scripted(script: Script, path: Path | None = None) -> Iterator[str]:
+def scripted(script: Script, path: Path | None = None, *, ipv6: bool = False) -> Iterator[str]:
     """A server that answers by ``script``, one thread a connection, as a target."""
-    listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-    listener.bind(str(path) if path else ("127.0.0.1", 0))
+    host, family = ("::1", socket.AF_INET6) if ipv6 else ("127.0.0.1", socket.AF_INET)
+    listener = socket.socket(socket.AF_UNIX if path else family)
+    listener.bind(str(path) if path else (host, 0))
     listener.listen(64)
     open_ones: list[socket.socket] = []
 
@@ -77,7 +81,8 @@ def scripted(script: Script, path: Path | None = None) -> Iterator[str]:
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     try:
-        yield f"unix:{path}" if path else f"http://127.0.0.1:{listener.getsockname()[1]}"
+        name = f"[{host}]" if ipv6 else host
+        yield f"unix:{path}" if path else f"http://{name}:{listener.getsockname()[1]}"
     finally:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
@@ -427,27 +432,65 @@ def test_unix_sockets_are_targets(tmp_path: Path) -> None:
     assert report.sent == 10
 
 
-def test_ipv6_loopback_is_a_target() -> None:
-    if not socket.has_ipv6:
-        pytest.skip("no IPv6 in this Python")
-    with socket.socket(socket.AF_INET6) as listener:
-        try:
-            listener.bind(("::1", 0))
-        except OSError:
-            pytest.skip("no IPv6 loopback on this machine")
-        listener.listen()
+@pytest.fixture
+def ipv6() -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as unused:
+            unused.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 loopback on this machine")
 
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1000)
-                connection.sendall(CLOSING)
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        samples, _ = short(f"http://[::1]:{listener.getsockname()[1]}", seconds=0.01)
-        thread.join()
-    assert errors_of(samples) == {""}
+@dataclass(frozen=True)
+class Listening:
+    target: str
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_ipv6_loopback_is_a_target_for_every_client() -> None:
+    heads: list[bytes] = []
+
+    def script(connection: socket.socket, request: bytes) -> bool:
+        heads.append(request)
+        connection.sendall(OK)
+        return True
+
+    with scripted(script, ipv6=True) as target:
+        for transport in ("raw", "httpx"):
+            samples, _ = short(target, seconds=0.1, transport=transport)
+            assert errors_of(samples) == {""}
+        assert ask(Listening(target), "/x").body == b"ok\n"
+        assert stream(target, get("/x"))
+        open_connection(Listening(target)).close()
+    authority = target.removeprefix("http://").encode()
+    assert authority.startswith(b"[::1]:")
+    assert len(heads) == 5 + 5 + 1 + 1
+    assert all(b"host: %s\r\n" % authority in head.lower() for head in heads)
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_ipv6_loopback_is_a_target_for_websockets() -> None:
+    with echoing("::1") as port:
+        target = f"http://[::1]:{port}"
+        samples, _ = short(target, post("/", b"hello"), transport="websocket", connections=2)
+        assert errors_of(samples) == {""}
+        with websockets(Listening(target), 1, "/", within=60.0) as (connection,):
+            assert echoes(connection, "hello", timeout=60.0)
+
+
+@pytest.mark.parametrize(
+    ("target", "endpoint", "authority"),
+    [
+        ("http://127.0.0.1:8000", Endpoint("127.0.0.1", 8000), "127.0.0.1:8000"),
+        ("http://localhost:80", Endpoint("127.0.0.1", 80), "127.0.0.1:80"),
+        ("ws://[::1]:8000/", Endpoint("::1", 8000), "[::1]:8000"),
+        ("unix:/a/b", Endpoint("/a/b", 0), "localhost"),
+    ],
+)
+def test_a_target_names_an_endpoint(target: str, endpoint: Endpoint, authority: str) -> None:
+    assert Endpoint.parse(target) == endpoint
+    assert endpoint.authority == authority
+    assert endpoint.path == (None if endpoint.port else "/a/b")
 
 
 def test_a_full_unix_backlog_delays_requests_and_loses_none(tmp_path: Path) -> None:
@@ -601,21 +644,29 @@ async def echo(socket):
             continue
         await socket.send(message)
 async def main():
-    async with serve(echo, "127.0.0.1", 0) as server:
+    async with serve(echo, sys.argv[1], 0) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().create_future()
 asyncio.run(main())
 """
 
 
-@pytest.fixture(scope="module")
-def echo() -> Iterator[str]:
+@contextlib.contextmanager
+def echoing(host: str) -> Iterator[int]:
     with subprocess.Popen(
-        [sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ECHO, host], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.kill()
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[str]:
+    with echoing("127.0.0.1") as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_websocket_messages_are_echoed_over_connections_opened_before(echo: str) -> None:
@@ -666,7 +717,7 @@ def test_a_generator_that_fails_raises_with_its_own_words(monkeypatch: pytest.Mo
     [
         "http://10.0.0.1:80", "http://example.org:80", "https://127.0.0.1:443", "127.0.0.1:80",
         "http://127.0.0.1", "http://127.0.0.1:80/path", "http://0.0.0.0:80", "unix:relative", "",
-        "http://127.0.0.1:99999",
+        "http://127.0.0.1:99999", "http://[::1]", "http://[::1", "http://[::2]:80",
     ],
 )  # fmt: skip
 def test_anything_but_a_loopback_address_is_refused(target: str) -> None:
@@ -703,8 +754,10 @@ def test_a_request_cannot_break_out_of_its_head(parts: dict[str, Any]) -> None:
 def test_a_url_is_split_into_target_and_request() -> None:
     assert split_url("http://127.0.0.1:8000/a?b=c") == ("http://127.0.0.1:8000", get("/a?b=c"))
     assert split_url("http://localhost:8000") == ("http://localhost:8000", get("/"))
-    with pytest.raises(InputError):
-        split_url("http://example.org/")
+    assert split_url("http://[::1]:8000/a") == ("http://[::1]:8000", get("/a"))
+    for elsewhere in ("http://example.org/", "http://[::1"):
+        with pytest.raises(InputError, match="this machine only"):
+            split_url(elsewhere)
 
 
 def test_a_request_is_recorded_as_json() -> None:

@@ -24,7 +24,7 @@ from gatewaylab import timeline
 from gatewaylab.errors import InputError, ServerError
 from gatewaylab.guard import procfs
 from gatewaylab.load import http1
-from gatewaylab.load.request import Request, Target, address, get
+from gatewaylab.load.request import Endpoint, Request, Target, get
 
 Result = TypeVar("Result")
 
@@ -126,7 +126,7 @@ def together(
         apart: seconds between one request and the next.
     """
     whole = [get(one) if isinstance(one, str) else one for one in requests]
-    host, port = address(server.target)
+    endpoint = Endpoint.parse(server.target)
 
     async def run() -> list[Reply]:
         transport = httpx.AsyncHTTPTransport(
@@ -135,13 +135,13 @@ def together(
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             http1=not http2,
             http2=http2,
-            uds=None if port else host,
+            uds=endpoint.path,
             limits=httpx.Limits(
                 max_connections=1 if http2 else None,
                 max_keepalive_connections=1 if http2 else 0,
             ),
         )
-        base = f"http://{host}:{port}" if port else "http://localhost"
+        base = f"http://{endpoint.authority}"
         async with httpx.AsyncClient(
             transport=transport, base_url=base, timeout=timeout, trust_env=False
         ) as client:
@@ -263,15 +263,15 @@ def encode(request: Request | str) -> bytes:
 
 
 def open_connection(server: Listening, *, timeout: float = 10.0) -> socket.socket:
-    host, port = address(server.target)
-    if port:
-        return socket.create_connection((host, port), timeout)
+    endpoint = Endpoint.parse(server.target)
+    if endpoint.path is None:
+        return socket.create_connection((endpoint.host, endpoint.port), timeout)
     if not hasattr(socket, "AF_UNIX"):
         raise InputError("this system has no unix sockets; let the server listen on TCP")
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(timeout)
-        sock.connect(host)
+        sock.connect(endpoint.path)
     except BaseException:
         sock.close()
         raise

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect, unix_connect
 
 from gatewaylab import timeline
 from gatewaylab.load.clients import Listening, Watched, encode, open_connection, settled
-from gatewaylab.load.request import Request, address
+from gatewaylab.load.request import Endpoint, Request
 
 
 def leave(server: Listening, request: Request | str, *, after: float) -> None:
@@ -166,19 +166,16 @@ def websockets(
     Yields:
         The open connections, fewer than ``clients`` where the server took no more.
     """
-    host, port = address(server.target)
+    endpoint = Endpoint.parse(server.target)
+    url = f"ws://{endpoint.authority}{path}"
     connections: list[ClientConnection] = []
 
     def open_one(_: int) -> None:
         with contextlib.suppress(OSError, WebSocketException):
-            if port:
-                made = connect(
-                    f"ws://{host}:{port}{path}", open_timeout=within, close_timeout=1, proxy=None
-                )
+            if endpoint.path is None:
+                made = connect(url, open_timeout=within, close_timeout=1, proxy=None)
             else:
-                made = unix_connect(
-                    host, f"ws://localhost{path}", open_timeout=within, close_timeout=1
-                )
+                made = unix_connect(endpoint.path, url, open_timeout=within, close_timeout=1)
             connections.append(made.__enter__())  # left below, each in a thread of its own
 
     with timeline.under_load(), ThreadPoolExecutor(max(clients, 1)) as pool:

@@ -14,6 +14,7 @@ import httpx
 import uvloop
 
 from gatewaylab.load.loops import columns_for, drive
+from gatewaylab.load.request import Endpoint
 from gatewaylab.load.wire import BODY, CONNECT, PROTOCOL, RESET, STATUS, Columns, Job, Tally
 
 
@@ -24,12 +25,12 @@ def run(job: Job) -> tuple[Columns, Tally]:
 
 
 async def _run(job: Job) -> tuple[Columns, Tally]:
+    endpoint = Endpoint(job.host, job.port)
     transport = httpx.AsyncHTTPTransport(
-        uds=None if job.port else job.host,
+        uds=endpoint.path,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
     )
-    host = f"[{job.host}]" if ":" in job.host else job.host
-    base = f"http://{host}:{job.port}" if job.port else "http://localhost"
+    base = f"http://{endpoint.authority}"
     tally = Tally()
     async with httpx.AsyncClient(transport=transport, base_url=base, timeout=None) as client:  # noqa: S113 - the plan's deadline cancels
         columns, zero = columns_for(job)

@@ -7,13 +7,60 @@ import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Self
+from urllib.parse import SplitResult, urlsplit
 
 from gatewaylab.errors import InputError
 
-#: A loopback address: ``http://127.0.0.1:8000`` or ``unix:/path/of/socket``.
+#: A loopback address: ``http://127.0.0.1:8000``, ``http://[::1]:8000`` or ``unix:/path/of/socket``.
 Target = str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a target listens.
+
+    Attributes:
+        host, port: the loopback address; port 0 means that ``host`` is a unix socket's path.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, target: Target) -> Self:
+        """The endpoint that a target names.
+
+        Raises:
+            InputError: not a loopback address with a port, nor a unix socket's path.
+        """
+        if target.startswith("unix:"):
+            path = target.removeprefix("unix:")
+            if not path.startswith("/"):
+                raise InputError(f"a unix target is unix: and an absolute path, not {target!r}")
+            return cls(path, 0)
+        parts = _split(target)
+        if parts.path not in ("", "/") or parts.query:
+            raise InputError(f"the path belongs in the request, not in the target {target!r}")
+        port = None
+        with contextlib.suppress(ValueError):  # not a number, or beyond 65535
+            port = parts.port
+        if parts.scheme not in ("http", "ws") or not port:
+            raise InputError(f"a target is http://127.0.0.1:PORT or unix:/path, not {target!r}")
+        host = str(parts.hostname)
+        return cls("127.0.0.1" if host == "localhost" else host, port)
+
+    @property
+    def path(self) -> str | None:
+        """The unix socket's path; None over TCP."""
+        return None if self.port else self.host
+
+    @property
+    def authority(self) -> str:
+        """What a URL and the ``Host`` header call it; "localhost" for a unix socket."""
+        if not self.port:
+            return "localhost"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -83,41 +130,19 @@ def split_url(url: str) -> tuple[Target, Request]:
     """
     if url.startswith("unix:"):
         return url, Request()
-    parts = urlsplit(url)
-    _loopback(parts.hostname, url)
-    path = parts.path or "/"
-    return f"{parts.scheme}://{parts.netloc}", get(
-        path + (f"?{parts.query}" if parts.query else "")
-    )
+    parts = _split(url)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}", get((parts.path or "/") + query)
 
 
-def address(target: Target) -> tuple[str, int]:
-    """Host and port, or a unix socket's path and 0."""
-    if target.startswith("unix:"):
-        path = target.removeprefix("unix:")
-        if not path.startswith("/"):
-            raise InputError(f"a unix target is unix: and an absolute path, not {target!r}")
-        return path, 0
-    parts = urlsplit(target)
-    if parts.path not in ("", "/") or parts.query:
-        raise InputError(f"the path belongs in the request, not in the target {target!r}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if parts.scheme not in ("http", "ws") or not port:
-        raise InputError(f"a target is http://127.0.0.1:PORT or unix:/path, not {target!r}")
-    return _loopback(parts.hostname, target), port
-
-
-def _loopback(host: str | None, given: str) -> str:
-    if host == "localhost":
-        return "127.0.0.1"
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host or "").is_loopback:
-            return str(host)
+def _split(given: str) -> SplitResult:
+    """The parts of an address on loopback; any other is refused."""
+    with contextlib.suppress(ValueError):  # no address, or "[" without "]"
+        parts = urlsplit(given)
+        if parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback:
+            return parts
     raise InputError(
-        f"load is sent to this machine only, so the address must be 127.x.y.z, ::1, localhost "
+        f"load is sent to this machine only, so the address must be 127.x.y.z, [::1], localhost "
         f"or unix:/path, not {given!r}"
     )
 

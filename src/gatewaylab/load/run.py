@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gatewaylab import timeline
 from gatewaylab.errors import InputError, LoadError, RefusedError
 from gatewaylab.load import http1, standby
-from gatewaylab.load.request import Request, Target, address
+from gatewaylab.load.request import Endpoint, Request, Target
 from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
 from gatewaylab.load.wire import DEADLINE, FLOAT_COLUMNS, Job, decode
 from gatewaylab.model.arrivals import Arrivals, Closed
@@ -78,7 +78,7 @@ def run(
         InputError: an argument makes no sense, or the target is not on loopback.
         LoadError: the generator failed, or no connection was ever made.
     """
-    host, port = address(target)
+    endpoint = Endpoint.parse(target)
     _check(arrivals, seconds, warmup, deadline, transport, pin, connections)
     plan: NDArray[np.float64] = np.empty(0)
     clients, think = 0, 0.0
@@ -88,14 +88,12 @@ def run(
         plan = arrivals.plan(warmup + seconds, seed)
         if len(plan) == 0:
             raise InputError("the plan is empty: measure longer or raise the rate")
-    name = f"[{host}]" if ":" in host else host
-    authority = f"{name}:{port}" if port else "localhost"
     job = Job(
         transport=transport,
-        host=host,
-        port=port,
+        host=endpoint.host,
+        port=endpoint.port,
         request=http1.encode(
-            request.method, authority, request.path, request.headers, request.body
+            request.method, endpoint.authority, request.path, request.headers, request.body
         ),
         method=request.method,
         path=request.path,
@@ -246,14 +244,14 @@ def constant_body(
 
 def _client(target: Target, timeout: float) -> httpx.Client:
     """A client for looking at single answers."""
-    host, port = address(target)
-    name = f"[{host}]" if ":" in host else host
-    base = f"http://{name}:{port}" if port else "http://localhost"
+    endpoint = Endpoint.parse(target)
     # Without TLS there are no certificates to read, which takes longer than a request.
     transport = httpx.HTTPTransport(
-        uds=None if port else host, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        uds=endpoint.path, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     )
-    return httpx.Client(transport=transport, base_url=base, timeout=timeout)
+    return httpx.Client(
+        transport=transport, base_url=f"http://{endpoint.authority}", timeout=timeout
+    )
 
 
 def summary(

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from gatewaylab.errors import LoadError
 from gatewaylab.load.loops import columns_for, drive
+from gatewaylab.load.request import Endpoint
 from gatewaylab.load.wire import BODY, CONNECT, RESET, Columns, Job, Tally
 
 _SWITCHING = 101
@@ -73,21 +74,22 @@ async def _run(job: Job) -> tuple[Columns, Tally]:
 
 
 async def _open(job: Job) -> ClientConnection | None:
-    host = f"[{job.host}]" if ":" in job.host else job.host
+    endpoint = Endpoint(job.host, job.port)
+    url = f"ws://{endpoint.authority}{job.path}"
     # No compression and no pings: nothing travels but the messages of the plan.
     try:
         async with asyncio.timeout(job.deadline):
-            if job.port:
+            if endpoint.path is None:
                 return await connect(
-                    f"ws://{host}:{job.port}{job.path}",
+                    url,
                     additional_headers=job.headers,
                     compression=None,
                     ping_interval=None,
                     proxy=None,
                 )
             return await unix_connect(
-                job.host,
-                f"ws://localhost{job.path}",
+                endpoint.path,
+                url,
                 additional_headers=job.headers,
                 compression=None,
                 ping_interval=None,

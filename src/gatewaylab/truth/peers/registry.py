@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from gatewaylab.errors import InputError, LoadError
-from gatewaylab.load.request import address, split_url
+from gatewaylab.load.request import Endpoint, split_url
 from gatewaylab.servers.commands import find_program
 from gatewaylab.servers.specs import INSTALL, INSTALL_SYSTEM
 from gatewaylab.truth.peers import tools
@@ -129,15 +129,14 @@ def _peer(peer: str | Peer) -> Peer:
 
 def _ask(url: str, workers: int, rate: float, seconds: float, pin: int | None, folder: str) -> Ask:
     target, request = split_url(url)
-    host, port = address(target)
+    authority = Endpoint.parse(target).authority
     if not target.startswith("http://"):
         raise InputError(f"the tools have only plain HTTP over TCP in common, so not {url!r}")
     if not 0 < seconds < math.inf:
         raise InputError(f"seconds must be finite and more than 0, not {seconds!r}")
     if pin is not None and pin not in os.sched_getaffinity(0):
         raise InputError(f"core {pin} is not one that this process may use")
-    name = f"[{host}]" if ":" in host else host
-    return Ask(f"http://{name}:{port}{request.path}", workers, rate, seconds, pin, Path(folder))
+    return Ask(f"http://{authority}{request.path}", workers, rate, seconds, pin, Path(folder))
 
 
 @cache
