@@ -48,6 +48,8 @@ def catalogue(folder: Path | None = None) -> dict[str, Entry]:
         except (tomllib.TOMLDecodeError, ValidationError) as error:
             raise ClaimError(f"{path}: {error}") from error
         if twice := sorted(found.keys() & entries.keys()):
-            raise ClaimError(f"{path} declares {', '.join(twice)} a second time")
+            raise ClaimError(
+                f"{path} declares {', '.join(twice)} a second time; give each claim its own id"
+            )
         found |= entries
     return dict(sorted(found.items()))

@@ -160,7 +160,9 @@ def claim(
     tried: SabotageRecord | None = None
     if effect is not None:
         if sabotage is None:
-            raise ClaimError(f"{identifier} has no sabotage: a claim must be able to fail")
+            raise ClaimError(
+                f"{identifier} has no sabotage: a claim must be able to fail; give one"
+            )
         tried = SabotageRecord(what=sabotage.what, effect=sabotage, verdict=rule.decide(sabotage))
         if effect.kind != sabotage.kind or effect.kind not in EFFECTS[entry.kind]:
             raise ClaimError(

@@ -151,7 +151,10 @@ def rule_for(
     if kind == "equivalence":
         return Rule("equivalent")
     if kind not in EFFECTS:
-        raise ClaimError(f"{identifier}: a claim of kind {kind} is not stated by a measurement")
+        raise ClaimError(
+            f"{identifier}: a claim of kind {kind} is not stated by a measurement; "
+            "declare another kind"
+        )
     if at_most is not None and at_least is None and theory is None:
         return Rule("at most", at_most)
     if at_most is not None or kind == "bound":
@@ -161,7 +164,8 @@ def rule_for(
             return Rule("at least", math.inf)  # no trial to predict: the effect is refused, too
         if theory <= 1:
             raise ClaimError(
-                f"{identifier}: the model predicts {theory:.3g}, so there is no effect"
+                f"{identifier}: the model predicts {theory:.3g}, so there is no effect; "
+                "choose a load that has one"
             )
         half = math.sqrt(theory)
         if at_least is not None and at_least > half:

@@ -125,7 +125,9 @@ def lease(folder: Path, host: str, port: int | None = None) -> Lease:
         found = _try(folder, host, secrets.choice(usable))
         if found is not None:
             return found
-    raise ServerError(f"no free port outside the range {low} to {high} after {_TRIES} tries")
+    raise ServerError(
+        f"no free port outside the range {low} to {high} after {_TRIES} tries; end other servers"
+    )
 
 
 def _try(folder: Path, host: str, port: int) -> Lease | None:

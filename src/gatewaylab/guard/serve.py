@@ -144,14 +144,16 @@ class Running:
         for address in self._addresses():
             owned, others = owners_of(tree, address)
             if others:
-                raise ServerError(f"{address} is shared with {describe(others)}")
+                raise ServerError(f"{address} is shared with {describe(others)}; end that process")
             if not owned:
-                raise ServerError(f"{self.server.label} no longer listens at {address}")
+                raise ServerError(
+                    f"{self.server.label} no longer listens at {address}; see its log"
+                )
         reachable = beyond_loopback(tree)
         if reachable:
             raise ServerError(
                 f"{self.server.label} listens on {reachable.host}:{reachable.port}, "
-                "which is not a loopback address"
+                "which other machines can reach; leave out the option that makes it do so"
             )
 
     def _addresses(self) -> list[Address]:
@@ -287,7 +289,9 @@ class Running:
             while not ports.bindable(self.host, port):
                 if time.monotonic() > until:
                     who = describe(ports.owners(self.host, port)) or "nobody that can be seen"
-                    raise ServerError(f"port {port} is still taken after the stop, by {who}")
+                    raise ServerError(
+                        f"port {port} is still taken after the stop, by {who}; end it or wait"
+                    )
                 time.sleep(POLL)
 
 

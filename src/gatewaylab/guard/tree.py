@@ -21,7 +21,7 @@ def first_process(running: Running) -> psutil.Process:
     for process in roots:
         if process.name() != "nginx":
             return process
-    raise ServerError(f"{running.server.label} has no process; has it ended?")
+    raise ServerError(f"{running.server.label} has no process: it has ended; start it again")
 
 
 def workers_of(first: psutil.Process) -> list[psutil.Process]:

@@ -127,7 +127,10 @@ def _generate(job: Job, limit: float) -> bytes:
             with timeline.under_load():
                 answer, complaint = process.communicate(job.encode(), timeout=limit)
         except subprocess.TimeoutExpired as error:
-            raise LoadError(f"the load generator did not finish in {limit:.0f} s") from error
+            raise LoadError(
+                f"the load generator did not finish in {limit:.0f} s; "
+                "lower the rate or measure for less time"
+            ) from error
         finally:
             process.kill()  # does nothing to one that has ended
     if process.returncode:
@@ -197,9 +200,7 @@ def stream(target: Target, request: Request, *, timeout: float = 30.0) -> list[f
                 headers=list(request.headers),
                 content=request.body or None,
             ) as response:
-                good = request.expected or range(200, 300)
-                if response.status_code not in good:
-                    raise LoadError(f"{request.path} answered with {response.status_code}")
+                _check_status(response.status_code, request)
                 by_event = "text/event-stream" in response.headers.get("content-type", "")
                 for piece in response.iter_raw():
                     now = time.monotonic() - begin
@@ -236,8 +237,7 @@ def constant_body(
                 )
             except httpx.HTTPError as error:
                 raise LoadError(f"asking for {request.path} failed: {error!r}") from error
-            if response.status_code not in (request.expected or range(200, 300)):
-                raise LoadError(f"{request.path} answered with {response.status_code}")
+            _check_status(response.status_code, request)
             bodies.add(response.content)
     return bodies.pop() if len(bodies) == 1 else None
 
@@ -302,6 +302,21 @@ def summary(
     return table
 
 
+def check_core(pin: int | None) -> None:
+    """Refuse a core that this process may not use, with an InputError."""
+    cores = sorted(os.sched_getaffinity(0))
+    if pin is not None and pin not in cores:
+        raise InputError(f"core {pin} is not one that this process may use; choose one of {cores}")
+
+
+def _check_status(status: int, request: Request) -> None:
+    if status not in (request.expected or range(200, 300)):
+        raise LoadError(
+            f"{request.path} answered with {status}; ask for a path that answers with "
+            f"{' or '.join(map(str, request.expected)) or '2xx'}, or name {status} as expected"
+        )
+
+
 def _check(
     arrivals: Arrivals,
     seconds: float,
@@ -321,8 +336,7 @@ def _check(
         raise InputError(f"unknown transport {transport!r}; choose one of {', '.join(TRANSPORTS)}")
     if connections < 1:
         raise InputError(f"connections must be at least 1, not {connections!r}")
-    if pin is not None and pin not in os.sched_getaffinity(0):
-        raise InputError(f"core {pin} is not one that this process may use")
+    check_core(pin)
     if transport == "httpx":
         if isinstance(arrivals, Closed):
             rate = arrivals.clients / arrivals.think if arrivals.think else np.inf

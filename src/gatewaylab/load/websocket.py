@@ -95,7 +95,9 @@ async def _open(job: Job) -> ClientConnection | None:
                 ping_interval=None,
             )
     except InvalidHandshake as error:
-        raise LoadError(f"{job.path} is no WebSocket endpoint: {error}") from error
+        raise LoadError(
+            f"{job.path} is no WebSocket endpoint, choose a path that is one: {error}"
+        ) from error
     except (OSError, TimeoutError):
         return None
 

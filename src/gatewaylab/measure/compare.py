@@ -213,7 +213,7 @@ def _steady(one: Setup) -> bool:
 
 
 @contextlib.contextmanager
-def progress(name: str, total: int) -> Iterator[Callable[[bool], None]]:
+def progress(name: str, total: int) -> Iterator[Callable[[bool], object]]:
     """Where the comparison is: a line in the staging folder, or a bar for a reader.
 
     Yields:
@@ -232,9 +232,6 @@ def progress(name: str, total: int) -> Iterator[Callable[[bool], None]]:
         tell(name, 0, total, 0)
         yield step
         return
+    # rich draws no bar in a notebook without ipywidgets.
     with tqdm(total=total, desc=name, unit="trial") as bar:
-
-        def advance(counts: bool) -> None:
-            bar.update(counts)
-
-        yield advance
+        yield bar.update

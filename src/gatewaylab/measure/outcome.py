@@ -191,7 +191,7 @@ def predict(one: Setup, comparison: Comparison, slots: int | None, p: float = 0.
 def _model(one: Setup, trial: Trial, slots: int | None) -> NDArray[np.float64]:
     """The model's latency of each request of the measured window of ``trial``'s plan."""
     if isinstance(one.arrivals, Closed) or one.hold is None:
-        raise InputError("the model needs planned arrivals and a hold time")
+        raise InputError("the model needs planned arrivals and a hold time; give setup() both")
     plan = one.arrivals.plan(trial.warmup + trial.seconds, trial.seed)
     return queueing.slot_model(plan, one.hold, slots)[plan >= trial.warmup]
 

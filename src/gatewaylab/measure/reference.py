@@ -78,7 +78,9 @@ class ReferenceServer:
         try:
             did: dict[str, Any] = httpx.get(f"{self.url}/report", trust_env=False).json()
         except (httpx.HTTPError, ValueError) as error:
-            raise ServerError(f"the reference server gives no account: {error!r}") from error
+            raise ServerError(
+                f"the reference server gives no account, has it ended? {error!r}"
+            ) from error
         return did
 
 
@@ -132,8 +134,7 @@ def reference_server(
         raise InputError(f"slots must be at least 1, not {slots!r}")
     if services is not None and mode != "slots":
         raise InputError(f"only the mode 'slots' draws service times, not {mode!r}")
-    if pin is not None and pin not in os.sched_getaffinity(0):
-        raise InputError(f"core {pin} is not one that this process may use")
+    load.check_core(pin)
     command = [
         sys.executable, "-m", "gatewaylab.measure.reference_process", mode,
         f"--parent={os.getpid()}",

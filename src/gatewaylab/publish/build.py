@@ -128,7 +128,7 @@ def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Conso
             console.out(f"  not measured on this machine: {peer.title} ({peer.install_hint})")
             absent.append(name)
     if absent and options.require_all:
-        raise BuildError(f"--require-all: {', '.join(absent)} missing")
+        raise BuildError(f"--require-all: {', '.join(absent)} missing; install them as told above")
 
 
 def measure(

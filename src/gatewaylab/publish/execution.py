@@ -127,7 +127,9 @@ def execute(
     except CellExecutionError as error:
         raise BuildError(f"{path.stem} failed:\n{error}") from error
     except CellTimeoutError as error:
-        raise BuildError(f"{path.stem}: a cell ran longer than {CELL_TIMEOUT} s") from error
+        raise BuildError(
+            f"{path.stem}: a cell ran longer than {CELL_TIMEOUT} s; make it shorter"
+        ) from error
     except (DeadKernelError, RuntimeError) as error:
         raise BuildError(
             f"{path.stem}: its kernel died or never came up ({error}); run the build again to go on"
@@ -182,7 +184,9 @@ def _outputs(notebook: nbformat.NotebookNode) -> list[Any]:
 def _no_stderr(name: str, notebook: nbformat.NotebookNode) -> None:
     for output in _outputs(notebook):
         if output.get("output_type") == "stream" and output.get("name") == "stderr":
-            raise BuildError(f"{name} wrote to stderr:\n{output['text'][:2000]}")
+            raise BuildError(
+                f"{name} wrote to stderr, which a notebook must not do:\n{output['text'][:2000]}"
+            )
 
 
 def _errors(notebook: nbformat.NotebookNode) -> list[str]:

@@ -176,7 +176,7 @@ def read(path: Path, notebook: str) -> History:
         return History(notebook=notebook)
     found = load(History, path)
     if found.notebook != notebook:
-        raise ResultError(f"{path} holds the history of {found.notebook}")
+        raise ResultError(f"{path} holds the history of {found.notebook}; remove it")
     return found
 
 

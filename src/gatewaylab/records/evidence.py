@@ -198,7 +198,8 @@ class Evidence(_Record):
         for record in self.claims:
             if record.id == identifier:
                 return record
-        raise ResultError(f"{self.notebook} has no claim {identifier}")
+        known = ", ".join(record.id for record in self.claims) or "none"
+        raise ResultError(f"{self.notebook} has no claim {identifier}; it has: {known}")
 
 
 def read(path: Path) -> Evidence:
@@ -210,7 +211,7 @@ def read(path: Path) -> Evidence:
     try:
         stat = path.stat()
     except FileNotFoundError as error:
-        raise ResultError(f"{path} does not exist") from error
+        raise ResultError(f"{path} does not exist; measure first: scripts/build") from error
     return _read(path, stat.st_mtime_ns, stat.st_size)
 
 
@@ -218,7 +219,7 @@ def read(path: Path) -> Evidence:
 def _read(path: Path, changed: int, size: int) -> Evidence:
     evidence = load(Evidence, path)
     if evidence.notebook != path.stem:
-        raise ResultError(f"{path} holds the evidence of {evidence.notebook}")
+        raise ResultError(f"{path} holds the evidence of {evidence.notebook}; measure it again")
     return evidence
 
 

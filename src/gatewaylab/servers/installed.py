@@ -120,5 +120,5 @@ def read(project: Path, file: str) -> str:
     """
     path = (project / file).resolve()
     if not path.is_relative_to(project) or not path.is_file():
-        raise InputError(f"no site file {file!r} in {project}")
+        raise InputError(f"no site file {file!r} in {project}; give its path from there")
     return path.read_text(encoding="utf-8")

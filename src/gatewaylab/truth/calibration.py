@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,8 +135,8 @@ def looks(
     Raises:
         InputError: an argument makes no sense. RefusedError: fewer than 6 blocks.
     """
-    if policy not in ("fixed", "replace", "repeat", "extend"):
-        raise InputError(f"unknown policy {policy!r}")
+    if policy not in get_args(Policy):
+        raise InputError(f"unknown policy {policy!r}; choose one of {', '.join(get_args(Policy))}")
     if most < 1 or not 0 <= refused < 1:
         raise InputError(
             f"most must be at least 1 and refused a probability, not {most}, {refused}"
@@ -156,7 +156,9 @@ def looks(
     else:
         found = [any(map(_shows, d)) for d in data.reshape(simulations, rounds, n)]
     if not found:
-        raise InputError(f"with {refused:.0%} of trials refused, no comparison is ever complete")
+        raise InputError(
+            f"with {refused:.0%} of trials refused, no comparison is ever complete; refuse fewer"
+        )
     return sum(found) / len(found)
 
 
@@ -237,7 +239,7 @@ def _noise(kind: Noise, shape: tuple[int, int], seed: int) -> Floats:
         return difference
     if kind == "skewed":
         return random.exponential(size=shape) - _EXPONENTIAL_CENTRE
-    raise InputError(f"unknown kind of noise {kind!r}")
+    raise InputError(f"unknown kind of noise {kind!r}; choose one of {', '.join(get_args(Noise))}")
 
 
 def _count(simulations: int) -> int:

@@ -111,7 +111,7 @@ def stall_reports(
             said = reported(peer, server.url, rate, seconds, cores.generator)
             did = server.report()
         if not did["stalls"]:
-            raise LoadError(f"the server never stalled while {peer.title} asked it")
+            raise LoadError(f"the server never stalled while {peer.title} asked it; measure again")
         begin, end = did["stalls"][0]
         start = at if said.began is None else begin - said.began
         truth = quantiles_of(stall_latencies(plan, start, end - begin, 0.0, None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from typing import Literal
 
 from gatewaylab.errors import InputError, LoadError
 from gatewaylab.load.request import Endpoint, split_url
+from gatewaylab.load.run import check_core
 from gatewaylab.servers.commands import find_program
 from gatewaylab.servers.specs import INSTALL, INSTALL_SYSTEM
 from gatewaylab.truth.peers import tools
@@ -131,11 +131,13 @@ def _ask(url: str, workers: int, rate: float, seconds: float, pin: int | None, f
     target, request = split_url(url)
     authority = Endpoint.parse(target).authority
     if not target.startswith("http://"):
-        raise InputError(f"the tools have only plain HTTP over TCP in common, so not {url!r}")
+        raise InputError(
+            f"the tools have only plain HTTP over TCP in common; give http://127.0.0.1:PORT, "
+            f"not {url!r}"
+        )
     if not 0 < seconds < math.inf:
         raise InputError(f"seconds must be finite and more than 0, not {seconds!r}")
-    if pin is not None and pin not in os.sched_getaffinity(0):
-        raise InputError(f"core {pin} is not one that this process may use")
+    check_core(pin)
     return Ask(f"http://{authority}{request.path}", workers, rate, seconds, pin, Path(folder))
 
 
