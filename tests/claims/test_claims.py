@@ -3,13 +3,14 @@ from __future__ import annotations
 import math
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gatewaylab import timeline
 from gatewaylab.claims import catalogue as catalogues
 from gatewaylab.claims import rule
-from gatewaylab.claims.catalogue import catalogue
+from gatewaylab.claims.catalogue import TOPICS, catalogue, startable
 from gatewaylab.claims.claim import behaviour, claim
 from gatewaylab.claims.rule import Rule
 from gatewaylab.errors import ClaimError, InputError
@@ -399,13 +400,6 @@ def test_the_line_in_a_notebook_is_escaped(declared: Path) -> None:
 STATED = {f"C{n:02}" for n in range(1, 49)}
 ADDED = {f"A{n:02}" for n in (*range(1, 9), *range(11, 18), 20, 21, 29, 30)}
 
-#: What must be at work in at least one claim that a measurement decides.
-AT_WORK = {
-    "nginx", "apache", "gunicorn", "uwsgi", "mod_wsgi", "waitress", "uvicorn", "daphne",
-    "hypercorn", "granian", "django", "drf", "adrf", "channels", "flask", "fastapi", "redis",
-    "postgresql", "websockets", "http2", "sse", "streaming", "background-tasks", "async-views",
-}  # fmt: skip
-
 
 def test_the_catalogue_of_the_book_is_well_formed() -> None:
     entries = catalogue()
@@ -415,8 +409,8 @@ def test_the_catalogue_of_the_book_is_well_formed() -> None:
 
 def test_every_system_of_the_book_is_at_work_in_a_measured_claim() -> None:
     measured = [e for e in catalogue().values() if e.kind not in {"cited", "opinion"}]
-    assert sorted(AT_WORK - {name for entry in measured for name in entry.systems}) == []
-    assert sorted({name for entry in measured for name in entry.systems} - AT_WORK) == []
+    named = {name for entry in measured for name in entry.systems}
+    assert sorted((startable() | TOPICS) - named) == []
 
 
 def test_what_is_not_measured_is_little_and_has_a_source() -> None:
@@ -440,6 +434,29 @@ def test_a_broken_catalogue_names_the_file(tmp_path: Path) -> None:
     (folder / "some.toml").write_text("[C01]\ntitle = 3")
     with pytest.raises(ClaimError, match=r"some\.toml"):
         catalogue(folder)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ('kind="behaviour"', 'kind="behavior"', "B: kind: Input should be 'ratio'"),
+        ("[B]\n", '[B]\nsystems = ["waitres"]\n', "B: no system is called waitres; there are adrf"),
+    ],
+)
+def test_an_entry_with_a_wrong_word_is_refused_with_those_that_are_right(
+    declared: Path, before: str, after: str, says: str
+) -> None:
+    file = declared / "book" / "claims" / "some.toml"
+    head, found, tail = file.read_text().partition("[B]\n")
+    file.write_text(head + (found + tail).replace(before, after, 1))
+    with pytest.raises(ClaimError, match=f"some.toml, {says}"):
+        catalogue()
+
+
+@pytest.mark.parametrize("held", [[2, 2, 2], 2, "yes", [1.0]])
+def test_a_behaviour_is_not_a_count(held: Any) -> None:
+    with pytest.raises(ClaimError, match="give True, False or None for each repetition"):
+        behaviour("x", held, probe="p")
 
 
 def test_an_id_that_is_declared_twice_is_refused(declared: Path) -> None:

@@ -44,7 +44,7 @@ def test_noise_leaves_inconclusive_claims(
         return trial.model_copy(update={"health": {"stolen": 1e6}})
 
     monkeypatch.setattr(compare, "_trial", noisy)
-    monkeypatch.setattr("gatewaylab.claims.claim._startable", set)
+    monkeypatch.setattr("gatewaylab.claims.claim.startable", set)
     monkeypatch.setattr(readings, "_read", lambda *_: (1.0, math.inf))
     monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
     monkeypatch.chdir(ROOT)

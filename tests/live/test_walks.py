@@ -19,11 +19,11 @@ pytestmark = pytest.mark.live
 
 
 def steps(heading: str) -> list[str]:
-    """The blocks of code under a heading of CONTRIBUTING."""
+    """What a heading of CONTRIBUTING has one write."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     _, _, section = text.partition(f"\n## {heading}\n")
     section, _, _ = section.partition("\n## ")
-    return re.findall(r"^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(?:python|toml)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gatewaylab.errors import ClaimError
+from gatewaylab.guard.services import SERVICES
 from gatewaylab.records.evidence import CommonVerdict, Kind, Source
-from gatewaylab.servers.registry import project_root
+from gatewaylab.servers.registry import APPS, project_root
+from gatewaylab.servers.specs import NGINX, SERVERS
+
+#: What a claim can be about besides what is started here: parts of a framework, and protocols.
+TOPICS = frozenset(
+    {
+        "adrf", "async-views", "background-tasks", "channels", "drf", "http2", "sse", "streaming",
+        "websockets",
+    }
+)  # fmt: skip
+
+
+@cache
+def startable() -> frozenset[str]:
+    """The systems that are started here, so that a run can vouch for them."""
+    of_servers = (spec.systems for spec in SERVERS.values())
+    of_apps = (app.systems for app in APPS.values())
+    return frozenset({NGINX.name, *SERVICES}.union(*of_servers, *of_apps))
 
 
 class Entry(BaseModel):
@@ -44,12 +63,26 @@ def catalogue(folder: Path | None = None) -> dict[str, Entry]:
     for path in sorted(folder.glob("*.toml")):
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
-            entries = {identifier: Entry.model_validate(entry) for identifier, entry in raw.items()}
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
+        except tomllib.TOMLDecodeError as error:
             raise ClaimError(f"{path}: {error}") from error
+        entries = {identifier: _entry(path, identifier, entry) for identifier, entry in raw.items()}
         if twice := sorted(found.keys() & entries.keys()):
             raise ClaimError(
                 f"{path} declares {', '.join(twice)} a second time; give each claim its own id"
             )
         found |= entries
     return dict(sorted(found.items()))
+
+
+def _entry(path: Path, identifier: str, raw: object) -> Entry:
+    try:
+        entry = Entry.model_validate(raw)
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ClaimError(f"{path}, {identifier}: {'; '.join(wrong)}") from error
+    if unknown := sorted({*entry.systems} - startable() - TOPICS):
+        raise ClaimError(
+            f"{path}, {identifier}: no system is called {' or '.join(unknown)}; "
+            f"there are {', '.join(sorted(startable() | TOPICS))}"
+        )
+    return entry

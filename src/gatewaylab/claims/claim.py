@@ -12,21 +12,20 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+
+import numpy as np
 
 from gatewaylab import timeline
-from gatewaylab.claims.catalogue import catalogue
+from gatewaylab.claims.catalogue import catalogue, startable
 from gatewaylab.claims.rule import EFFECTS, FEWEST_REPETITIONS, Rule, describe, rule_for
 from gatewaylab.errors import ClaimError
-from gatewaylab.guard.services import SERVICES
 from gatewaylab.measure.delay import Held
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, Verdict
 from gatewaylab.records.results import Finding
 from gatewaylab.records.staging import SABOTAGE_VARIABLE, staging
-from gatewaylab.servers.registry import APPS
-from gatewaylab.servers.specs import NGINX, SERVERS
 
+_HELD = {bool, np.bool_, type(None)}
 MARKS: dict[str, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
 
 
@@ -38,7 +37,12 @@ def behaviour(what: str, held: Sequence[Held], *, probe: str, seed: int = 0) -> 
         held: one entry a repetition; ``None`` for one that noise can explain
             (:mod:`gatewaylab.measure.delay`). None decided at all is a refused effect.
         probe: name of the experiment, as for a comparison.
+
+    Raises:
+        ClaimError: an entry is neither of these, for example a count.
     """
+    if isinstance(held, str) or not isinstance(held, Sequence) or not {*map(type, held)} <= _HELD:
+        raise ClaimError(f"give True, False or None for each repetition, not {held!r:.80}")
     values = tuple(float(h) for h in held if h is not None)
     share = sum(values) / len(values) if values else math.nan
     undecided = len(held) - len(values)
@@ -147,7 +151,7 @@ def claim(
     if effect is not None and not isinstance(effect, Effect):
         effect = behaviour("repetitions", effect, probe=identifier.lower())
     rule = rule_for(identifier, entry.kind, at_least, at_most, theory)
-    idle = {*entry.systems} & _startable() - timeline.systems()
+    idle = {*entry.systems} & startable() - timeline.systems()
     if idle and not missing and not (effect is not None and effect.refused):
         raise ClaimError(
             f"{identifier} names {', '.join(sorted(idle))} among its systems, and nothing in this "
@@ -207,17 +211,6 @@ def claim(
     if tried is not None and tried.verdict == "supported":
         raise ClaimError(f"the sabotage of {identifier} went unnoticed:\n{stated}")
     return stated
-
-
-@cache
-def _startable() -> set[str]:
-    """The systems that are started here, so that the run can vouch for them.
-
-    Others (a framework's parts, a protocol) are named by a claim's author alone.
-    """
-    systems = {system for spec in SERVERS.values() for system in spec.systems}
-    systems |= {system for app in APPS.values() for system in app.systems}
-    return systems | {NGINX.name} | SERVICES.keys()
 
 
 def _why(verdict: Verdict, rule: Rule, effect: Effect | None, tried: SabotageRecord | None) -> str:

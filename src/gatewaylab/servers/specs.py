@@ -12,6 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from gatewaylab.servers.commands import Launch, Template, as_ordinary_user, find_program
 from gatewaylab.servers.fronts import (
@@ -32,19 +33,22 @@ class Interface(StrEnum):
     ASGI = "asgi"
 
 
+SlotKind = Literal["process", "thread", "greenlet", "coroutine"]
+
+
 @dataclass(frozen=True)
 class ServerSpec:
     """What is known about one kind of server.
 
     Attributes:
-        slot_kind: ``process``, ``thread``, ``greenlet`` or ``coroutine``.
+        slot_kind: what holds a request while it is under way.
         default_slots: slots of one worker when the bare command is run; None = no fixed bound.
         program: the executable's name. `distribution` is its name on PyPI, `plugin` a second
             one that it needs, `debian` the system's packages that it needs instead.
         call: its command line. binds: options that would move the listening socket; they are
             refused in `extra`.
         keep_alive: after how long it closes an idle connection by default, in words.
-        color, marker, dashed: how every figure in the book draws it.
+        color, marker: how every figure in the book draws it; a marker belongs to one server.
         systems: the programs it consists of, by the names that claims use; its own when empty.
         workers: whether it can run more than one worker.
         files: what it is started with, by name. site_files: the same for a site of its own, if its
@@ -55,7 +59,7 @@ class ServerSpec:
     name: str
     title: str
     interface: Interface
-    slot_kind: str
+    slot_kind: SlotKind
     default_slots: int | None
     program: str
     distribution: str | None
@@ -64,7 +68,6 @@ class ServerSpec:
     marker: str
     call: Template
     binds: str
-    dashed: bool = False
     plugin: str | None = None
     debian: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
@@ -166,7 +169,7 @@ _SPECS = (
     ),
     ServerSpec(
         "uwsgi", "uWSGI", _W, "thread", 1, "uwsgi", "pyuwsgi",
-        keep_alive="closes after each response", color="#EE6677", marker="v", dashed=True,
+        keep_alive="closes after each response", color="#EE6677", marker="v",
         call=Template(
             "--http-socket {where} --module {app} --processes {workers} {slots} --enable-threads "
             "--master --die-on-term --need-app --disable-logging --chdir {project} {extra}",
@@ -208,7 +211,7 @@ _SPECS = (
     ),
     ServerSpec(
         "hypercorn", "hypercorn", _A, "coroutine", None, "hypercorn", "hypercorn",
-        keep_alive="5 s", color="#228833", marker=">", dashed=True,
+        keep_alive="5 s", color="#228833", marker=">",
         call=Template(
             "--bind {where} --worker-class asyncio --workers {workers} {extra} {app}",
             tcp="{host}:{port}", unix="unix:{socket}",
@@ -217,7 +220,7 @@ _SPECS = (
     ),
     ServerSpec(
         "daphne", "daphne", _A, "coroutine", None, "daphne", "daphne",
-        keep_alive="60 s", color="#AA3377", marker="p", dashed=True, workers=False,
+        keep_alive="60 s", color="#AA3377", marker="p", workers=False,
         call=Template(
             "{where} --access-log /dev/null {extra} {app}",
             tcp="-b {host} -p {port}", unix="-u {socket}",
@@ -226,20 +229,20 @@ _SPECS = (
     ),
     ServerSpec(
         "granian-asgi", "granian ASGI", _A, "coroutine", 1024, "granian", "granian",
-        keep_alive="30 s", color="#66CCEE", marker="h", dashed=True,
+        keep_alive="30 s", color="#66CCEE", marker="h",
         call=_granian("asginl --loop asyncio"),  # `asginl` is ASGI without the lifespan protocol
         binds="--host --port --uds",
     ),
     ServerSpec(
         "gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",
-        keep_alive="2 s", color="#CCBB44", marker="*", dashed=True,
+        keep_alive="2 s", color="#CCBB44", marker="*",
         call=_gunicorn("--worker-class asgi --asgi-loop asyncio --asgi-lifespan off"),
         binds="-b --bind --control-socket",
     ),
     ServerSpec(
         "gunicorn-uvicorn-worker", "gunicorn with uvicorn workers", _A, "coroutine", None,
         "gunicorn", "gunicorn", plugin="uvicorn-worker", systems=("gunicorn", "uvicorn"),
-        keep_alive="2 s", color="#4477AA", marker="d", dashed=True,
+        keep_alive="2 s", color="#4477AA", marker="d",
         call=_gunicorn("--worker-class gatewaylab.servers.uvicorn_worker.AsyncioUvicornWorker"),
         binds="-b --bind --control-socket",
     ),
