@@ -7,12 +7,9 @@ import pytest
 from gatewaylab import timeline
 
 
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeline, "_names", set())
-    monkeypatch.setattr(timeline, "_spans", [])
-    monkeypatch.setattr(timeline, "_open", {})
-    monkeypatch.setattr(timeline, "_loads", [])
+@pytest.fixture
+def session() -> timeline.Session:
+    return timeline.Session()
 
 
 class Clock:
@@ -29,55 +26,57 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def test_names_stay_known_after_the_end() -> None:
-    with timeline.at_work("nginx", "uvicorn"):
+def test_names_stay_known_after_the_end(session: timeline.Session) -> None:
+    with session.at_work("nginx", "uvicorn"):
         pass
-    assert timeline.systems() == {"nginx", "uvicorn"}
+    assert session.systems() == {"nginx", "uvicorn"}
 
 
-def test_systems_side_by_side_count_once(clock: Clock) -> None:
-    with timeline.at_work("redis"):
+def test_systems_side_by_side_count_once(session: timeline.Session, clock: Clock) -> None:
+    with session.at_work("redis"):
         clock.now += 1
-        with timeline.at_work("uvicorn"):
+        with session.at_work("uvicorn"):
             clock.now += 2
         clock.now += 3
     clock.now += 10
-    with timeline.at_work("uvicorn"):
+    with session.at_work("uvicorn"):
         clock.now += 4
-    assert timeline.seconds() == pytest.approx(10)
+    assert session.seconds() == pytest.approx(10)
 
 
-def test_one_that_is_still_up_counts_until_now(clock: Clock) -> None:
-    with timeline.at_work("uvicorn"):
+def test_one_that_is_still_up_counts_until_now(session: timeline.Session, clock: Clock) -> None:
+    with session.at_work("uvicorn"):
         clock.now += 2
-        assert timeline.seconds() == pytest.approx(2)
+        assert session.seconds() == pytest.approx(2)
 
 
-def test_time_counts_although_the_block_failed(clock: Clock) -> None:
+def test_time_counts_although_the_block_failed(session: timeline.Session, clock: Clock) -> None:
     def failing() -> None:
-        with timeline.at_work("uvicorn"):
+        with session.at_work("uvicorn"):
             clock.now += 5
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         failing()
-    assert timeline.seconds() == pytest.approx(5)
+    assert session.seconds() == pytest.approx(5)
 
 
-def test_what_is_measured_counts_once_and_apart_from_what_is_up(clock: Clock) -> None:
-    with timeline.at_work("uvicorn"):
+def test_what_is_measured_counts_once_and_apart_from_what_is_up(
+    session: timeline.Session, clock: Clock
+) -> None:
+    with session.at_work("uvicorn"):
         clock.now += 1
-        with timeline.under_load():
+        with session.under_load():
             clock.now += 2
-            with timeline.under_load():
+            with session.under_load():
                 clock.now += 3
         clock.now += 4
-    assert timeline.loaded() == pytest.approx(5)
-    assert timeline.seconds() == pytest.approx(10)
+    assert session.loaded() == pytest.approx(5)
+    assert session.seconds() == pytest.approx(10)
 
 
-def test_a_measurement_that_failed_was_one(clock: Clock) -> None:
-    with contextlib.suppress(ZeroDivisionError), timeline.under_load():
+def test_a_measurement_that_failed_was_one(session: timeline.Session, clock: Clock) -> None:
+    with contextlib.suppress(ZeroDivisionError), session.under_load():
         clock.now += 3
         raise ZeroDivisionError
-    assert timeline.loaded() == pytest.approx(3)
+    assert session.loaded() == pytest.approx(3)

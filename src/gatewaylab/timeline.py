@@ -1,4 +1,4 @@
-"""Which systems were at work in this process, and for how long altogether.
+"""Which systems were at work in a session, and for how long altogether.
 
 The claims check their declared systems against it, and the build prints which share of a
 notebook's time was spent on running systems and not on starting kernels or drawing.
@@ -10,49 +10,49 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_names: set[str] = set()
-_spans: list[tuple[float, float]] = []
-_loads: list[tuple[float, float]] = []
-_open: dict[object, float] = {}
 
+class Session:
+    """What one process, such as a notebook's kernel, has had at work so far."""
 
-@contextmanager
-def at_work(*names: str) -> Iterator[None]:
-    """Note that the named systems are up, and being started and stopped, for this block."""
-    key = object()
-    _names.update(names)
-    _open[key] = time.monotonic()
-    try:
-        yield
-    finally:
-        _spans.append((_open.pop(key), time.monotonic()))
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._spans: list[tuple[float, float]] = []
+        self._loads: list[tuple[float, float]] = []
+        self._open: dict[object, float] = {}
 
+    @contextmanager
+    def at_work(self, *names: str) -> Iterator[None]:
+        """Note that the named systems are up, and being started and stopped, for this block."""
+        key = object()
+        self._names.update(names)
+        self._open[key] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spans.append((self._open.pop(key), time.monotonic()))
 
-def systems() -> frozenset[str]:
-    """Every system that has been started so far."""
-    return frozenset(_names)
+    @contextmanager
+    def under_load(self) -> Iterator[None]:
+        """Note that requests are under way, or something else is measured, for this block."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._loads.append((begun, time.monotonic()))
 
+    def systems(self) -> frozenset[str]:
+        """Every system that has been started so far."""
+        return frozenset(self._names)
 
-@contextmanager
-def under_load() -> Iterator[None]:
-    """Note that requests are under way, or something else that is measured, for this block."""
-    begun = time.monotonic()
-    try:
-        yield
-    finally:
-        _loads.append((begun, time.monotonic()))
+    def seconds(self) -> float:
+        """Seconds in which at least one system was up; simultaneous ones count once."""
+        now = time.monotonic()
+        # A copy first: another thread may start or end a system meanwhile.
+        return _union([*self._spans, *((begun, now) for begun in [*self._open.values()])])
 
-
-def seconds() -> float:
-    """Seconds in which at least one system was up; simultaneous ones count once."""
-    now = time.monotonic()
-    # A copy first: another thread may start or end a system meanwhile.
-    return _union([*_spans, *((begun, now) for begun in [*_open.values()])])
-
-
-def loaded() -> float:
-    """Seconds in which something was measured; what happens at the same time counts once."""
-    return _union([*_loads])
+    def loaded(self) -> float:
+        """Seconds in which something was measured; what happens at the same time counts once."""
+        return _union([*self._loads])
 
 
 def _union(spans: list[tuple[float, float]]) -> float:
@@ -61,3 +61,7 @@ def _union(spans: list[tuple[float, float]]) -> float:
         total += max(0.0, ended - max(begun, last))
         last = max(last, ended)
     return total
+
+
+#: The session of this process. What is staged takes it along (`records.staging`).
+session = Session()

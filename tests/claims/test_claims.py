@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from gatewaylab import timeline
 from gatewaylab.claims import catalogue as catalogues
 from gatewaylab.claims import rule
 from gatewaylab.claims.catalogue import TOPICS, catalogue, startable
@@ -18,6 +17,7 @@ from gatewaylab.measure.readings import quantity
 from gatewaylab.model.stats import EQUIVALENCE
 from gatewaylab.records import staging
 from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.timeline import session
 from tests import ROOT
 from tests.builders import effect, finding
 
@@ -473,11 +473,11 @@ def test_a_claim_about_a_system_that_nobody_started_is_refused(
     text = file.read_text().replace("[B]\n", '[B]\nsystems = ["nginx", "websockets"]\n')
     file.write_text(text)
     held, failed = (behaviour("w", [value] * 5, probe="p") for value in (True, False))
-    monkeypatch.setattr(timeline, "systems", lambda: frozenset({"uvicorn"}))
+    monkeypatch.setattr(session, "systems", lambda: frozenset({"uvicorn"}))
     with pytest.raises(ClaimError, match="B names nginx among its systems"):
         claim("B", held, sabotage=failed)
     assert claim("B", None, sabotage=None, missing=["nginx: scripts/install --system"])
     # a fresh folder: a claim is stated once
     monkeypatch.setenv(staging.STAGING_VARIABLE, str(declared / "again"))
-    monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx"}))
+    monkeypatch.setattr(session, "systems", lambda: frozenset({"nginx"}))
     assert claim("B", held, sabotage=failed).record.systems == ("nginx", "websockets")

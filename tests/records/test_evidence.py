@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError, ResultError
 from gatewaylab.records import evidence, staging
 from gatewaylab.records.effects import Bounds
 from gatewaylab.records.evidence import Position, ValueRecord, accept, read
 from gatewaylab.records.results import Readings
 from gatewaylab.records.staging import Staging, cite
+from gatewaylab.timeline import Session
 from tests import builders
 
 
@@ -162,10 +162,11 @@ def test_the_schema_names_every_field() -> None:
 def test_what_was_at_work_is_staged_with_every_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx", "django"}))
-    monkeypatch.setattr(timeline, "seconds", lambda: 12.5)
-    monkeypatch.setattr(timeline, "loaded", lambda: 7.5)
-    stage = Staging(tmp_path)
+    session = Session()
+    monkeypatch.setattr(session, "systems", lambda: frozenset({"nginx", "django"}))
+    monkeypatch.setattr(session, "seconds", lambda: 12.5)
+    monkeypatch.setattr(session, "loaded", lambda: 7.5)
+    stage = Staging(tmp_path, session)
     assert stage.parts()["work"].seconds == 0
     stage.value("some-key", ValueRecord(value=1.0, unit="", format=".0f"))
     assert stage.parts()["work"] == evidence.WorkRecord(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gatewaylab import timeline
 from gatewaylab.claims.catalogue import catalogue, startable
 from gatewaylab.claims.rule import EFFECTS, FEWEST_REPETITIONS, Rule, describe, rule_for
 from gatewaylab.errors import ClaimError
@@ -24,6 +23,7 @@ from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, Verdict
 from gatewaylab.records.results import Finding
 from gatewaylab.records.staging import SABOTAGE_VARIABLE, staging
+from gatewaylab.timeline import session
 
 _HELD = {bool, np.bool_, type(None)}
 MARKS: dict[str, str] = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not measured": "–"}
@@ -151,7 +151,7 @@ def claim(
     if effect is not None and not isinstance(effect, Effect):
         effect = behaviour("repetitions", effect, probe=identifier.lower())
     rule = rule_for(identifier, entry.kind, at_least, at_most, theory)
-    idle = {*entry.systems} & startable() - timeline.systems()
+    idle = {*entry.systems} & startable() - session.systems()
     if idle and not missing and not (effect is not None and effect.refused):
         raise ClaimError(
             f"{identifier} names {', '.join(sorted(idle))} among its systems, and nothing in this "

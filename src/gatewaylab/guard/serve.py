@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError, ServerError, ServerMissingError, ServerStartError
 from gatewaylab.guard import ports, procfs, runs
 from gatewaylab.guard.owner import Guarded, passed_on
@@ -30,6 +29,7 @@ from gatewaylab.servers import fronts, installed
 from gatewaylab.servers.commands import Launch, find_program
 from gatewaylab.servers.registry import Server, project_root
 from gatewaylab.servers.specs import NGINX
+from gatewaylab.timeline import session
 
 #: Set by a rehearsal that slows imports: a folder searched before the project's.
 SITE_VARIABLE = "GATEWAYLAB_SITE"
@@ -331,7 +331,7 @@ def serve(
     for part in (server.spec, NGINX) if server.nginx else (server.spec,):
         if not part.available():
             raise ServerMissingError(part.name, part.install_hint())
-    with timeline.at_work(*server.systems), _run(
+    with session.at_work(*server.systems), _run(
         server, host, port=port, ready_timeout=ready_timeout, ttl=ttl, pin=pin, grace=grace
     ) as running:  # fmt: skip
         yield running

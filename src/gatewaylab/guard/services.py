@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from gatewaylab import timeline
 from gatewaylab.errors import ServerMissingError, ServerStartError
 from gatewaylab.guard import runs
 from gatewaylab.guard.owner import Guarded, passed_on
 from gatewaylab.servers.commands import as_ordinary_user, find_program
 from gatewaylab.servers.specs import INSTALL_SYSTEM
+from gatewaylab.timeline import session
 
 _GRACE = 3.0
 _POLL = 0.02
@@ -163,7 +163,7 @@ def postgres(*, max_connections: int = 100, ttl: float = 600.0) -> Iterator[Serv
         asked = [str(tools / "pg_isready"), "-q", "-h", str(folder), "-p", PORT, "-U", DATABASE]
         return subprocess.run(asked, timeout=10, check=False).returncode == 0
 
-    with timeline.at_work("postgresql"), _serve("postgresql", prepare, ready, ttl) as service:
+    with session.at_work("postgresql"), _serve("postgresql", prepare, ready, ttl) as service:
         yield service
 
 
@@ -195,7 +195,7 @@ def redis(*, ttl: float = 600.0) -> Iterator[Service]:
             except OSError:
                 return False
 
-    with timeline.at_work("redis"), _serve("redis", prepare, ready, ttl) as service:
+    with session.at_work("redis"), _serve("redis", prepare, ready, ttl) as service:
         yield service
 
 

@@ -20,11 +20,11 @@ from typing import Protocol, TypeVar
 
 import httpx
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError, ServerError
 from gatewaylab.guard import procfs
 from gatewaylab.load import http1
 from gatewaylab.load.request import Endpoint, Request, Target, get
+from gatewaylab.timeline import session
 
 Result = TypeVar("Result")
 
@@ -213,7 +213,7 @@ def _elsewhere(work: Callable[[], Awaitable[Result]]) -> Result:
     async def whole() -> Result:
         return await work()
 
-    with timeline.under_load(), ThreadPoolExecutor(1) as pool:
+    with session.under_load(), ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, whole()).result()
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
-from gatewaylab import timeline
 from gatewaylab.load.clients import Listening, Watched, encode, open_connection, settled
 from gatewaylab.load.request import Endpoint, Request
+from gatewaylab.timeline import session
 
 
 def leave(server: Listening, request: Request | str, *, after: float) -> None:
     """Send a request and hang up ``after`` seconds later, with or without an answer."""
-    with timeline.under_load(), open_connection(server) as sock:
+    with session.under_load(), open_connection(server) as sock:
         sock.sendall(encode(request))
         time.sleep(after)
 
@@ -33,7 +33,7 @@ def slow_heads(server: Watched, clients: int) -> Iterator[None]:
     They stay for the length of the ``with`` block, which begins when the server has noticed them
     (`settled`).
     """
-    with timeline.under_load(), contextlib.ExitStack() as stack:
+    with session.under_load(), contextlib.ExitStack() as stack:
         for _ in range(clients):
             sock = stack.enter_context(open_connection(server))
             sock.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
@@ -69,7 +69,7 @@ def slow_bodies(
             answers.append(sock.recv(65_536))
 
     go_on = threading.Event()
-    with timeline.under_load(), contextlib.ExitStack() as stack:
+    with session.under_load(), contextlib.ExitStack() as stack:
         socks = [
             stack.enter_context(open_connection(server, timeout=timeout)) for _ in range(clients)
         ]
@@ -121,7 +121,7 @@ def streams(
     all_served = threading.Event()
     sent = encode(request)
     with (
-        timeline.under_load(),
+        session.under_load(),
         contextlib.ExitStack() as stack,
         selectors.DefaultSelector() as selector,
     ):
@@ -178,7 +178,7 @@ def websockets(
                 made = unix_connect(endpoint.path, url, open_timeout=within, close_timeout=1)
             connections.append(made.__enter__())  # left below, each in a thread of its own
 
-    with timeline.under_load(), ThreadPoolExecutor(max(clients, 1)) as pool:
+    with session.under_load(), ThreadPoolExecutor(max(clients, 1)) as pool:
         try:
             list(pool.map(open_one, range(clients)))
             yield connections

@@ -19,7 +19,6 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError, LoadError, RefusedError
 from gatewaylab.load import http1, standby
 from gatewaylab.load.request import Endpoint, Request, Target
@@ -27,6 +26,7 @@ from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
 from gatewaylab.load.wire import DEADLINE, FLOAT_COLUMNS, Job, decode
 from gatewaylab.model.arrivals import Arrivals, Closed
 from gatewaylab.model.quantiles import quantile_of
+from gatewaylab.timeline import session
 
 TRANSPORTS = ("raw", "httpx", "websocket")
 
@@ -124,7 +124,7 @@ def _generate(job: Job, limit: float) -> bytes:
     process, job = generator.process, dataclasses.replace(job, lifeline=generator.lifeline)
     with generator, process:
         try:
-            with timeline.under_load():
+            with session.under_load():
                 answer, complaint = process.communicate(job.encode(), timeout=limit)
         except subprocess.TimeoutExpired as error:
             raise LoadError(

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError, RefusedError
 from gatewaylab.guard import procfs
 from gatewaylab.measure import noise
@@ -23,6 +22,7 @@ from gatewaylab.model import stats
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.results import AGAIN, PREDICTED, Expected, Finding, Readings, Touched
 from gatewaylab.records.staging import staging
+from gatewaylab.timeline import session
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def readings(
     values: dict[str, dict[int, float]] = {label: {} for label in plan.labels}
     shifts: dict[str, dict[int, float]] = {label: {} for label in plan.labels}
     repeated = 0
-    with timeline.at_work(*systems), progress(name, len(plan.labels) * plan.blocks) as step:
+    with session.at_work(*systems), progress(name, len(plan.labels) * plan.blocks) as step:
 
         def measure(label: str, block: int, last: bool) -> Came:
             nonlocal repeated
@@ -154,7 +154,7 @@ def _read(name: str, label: str, source: Callable[[], float]) -> tuple[float, fl
 
     That is the share of the reading's own time that others took.
     """
-    with noise.NoiseWatch() as watch, timeline.under_load():
+    with noise.NoiseWatch() as watch, session.under_load():
         begun = procfs.waited([os.getpid()])
         value = float(source())
         waited = procfs.waited([os.getpid()]) - begun

@@ -18,12 +18,12 @@ from typing import IO, Any
 
 import httpx
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError, ServerError, ServerStartError
 from gatewaylab.load import run as load
 from gatewaylab.load.request import get
 from gatewaylab.measure.cores import choose_cores
 from gatewaylab.model.arrivals import Closed
+from gatewaylab.timeline import session
 
 #: What a reference server can be; :func:`reference_server` says what each does.
 MODES = ("null", "delay", "slots", "stall", "mute", "warming", "early", "wrong", "empty")
@@ -148,7 +148,7 @@ def reference_server(
     if pin is not None:
         command.append(f"--pin={pin}")
     with (
-        timeline.at_work("reference"),
+        session.at_work("reference"),
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process,
     ):

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError, ResultError
 from gatewaylab.records.evidence import (
     ClaimRecord,
@@ -23,6 +22,7 @@ from gatewaylab.records.evidence import (
 from gatewaylab.records.results import Comparison, Finding, Readings
 from gatewaylab.records.storage import load, save
 from gatewaylab.servers.registry import servers_table
+from gatewaylab.timeline import Session, session
 
 #: Set by the build to the staging folder of the notebook that is being executed.
 STAGING_VARIABLE = "GATEWAYLAB_STAGING"
@@ -35,10 +35,11 @@ SABOTAGE_VARIABLE = "GATEWAYLAB_SABOTAGE"
 
 
 class Staging:
-    """The folder into which a running notebook writes its parts."""
+    """The folder into which a running notebook writes its parts, and what was at work in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, session: Session = session) -> None:
         self.folder = folder
+        self.session = session
 
     def comparison(self, comparison: Comparison) -> None:
         """Keep a comparison with its raw samples."""
@@ -96,9 +97,9 @@ class Staging:
             raise InputError(f"{name} is given twice in this notebook; give each its own name")
         save(part, path)
         work = WorkRecord(
-            systems=tuple(sorted(timeline.systems())),
-            seconds=timeline.seconds(),
-            loaded=timeline.loaded(),
+            systems=tuple(sorted(self.session.systems())),
+            seconds=self.session.seconds(),
+            loaded=self.session.loaded(),
         )
         save(work, self.folder / "work-systems.json")
 
