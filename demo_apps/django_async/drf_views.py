@@ -11,7 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from demo_apps.django_async.views import calls_and_ms, gather_upstream, where_am_i
+from demo_apps.django_async.views import (
+    calls_and_ms,
+    gather_upstream,
+    pool_upstream,
+    where_am_i,
+)
 
 
 class Where(APIView):
@@ -37,3 +42,11 @@ class Gathered(APIView):
     def get(self, request: Request) -> Response:
         calls, ms = calls_and_ms(request)
         return Response({"calls": async_to_sync(gather_upstream)(calls, ms)})
+
+
+class Pooled(APIView):
+    """The same without a coroutine: it needs no event loop, so it works on greenlets, too."""
+
+    def get(self, request: Request) -> Response:
+        calls, ms = calls_and_ms(request)
+        return Response({"calls": pool_upstream(calls, ms)})

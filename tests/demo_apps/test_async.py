@@ -94,7 +94,7 @@ def test_an_async_method_of_a_drf_view_is_an_error(interface: str) -> None:
 # Waiting for several
 
 
-@pytest.mark.parametrize("path", ["/async/gathered", "/drf/gathered"])
+@pytest.mark.parametrize("path", ["/async/gathered", "/drf/gathered", "/drf/pooled"])
 @pytest.mark.parametrize("interface", BOTH)
 def test_gathered_calls_begin_before_the_first_has_ended(interface: str, path: str) -> None:
     calls = answer(interface, f"{path}?n=4&ms=50").json()["calls"]
