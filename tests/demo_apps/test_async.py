@@ -102,6 +102,13 @@ def test_gathered_calls_begin_before_the_first_has_ended(interface: str, path: s
     assert max(start for start, _ in calls) < min(end for _, end in calls)
 
 
+def test_the_sixth_request_of_an_hour_is_throttled() -> None:
+    from django.core.cache import cache
+
+    cache.clear()
+    assert [answer("wsgi", "/drf/throttled").status_code for _ in range(6)] == [200] * 5 + [429]
+
+
 @pytest.mark.parametrize("interface", BOTH)
 def test_calls_one_by_one_begin_after_the_one_before(interface: str) -> None:
     calls = answer(interface, "/async/one-by-one?n=3&ms=5").json()["calls"]
