@@ -532,6 +532,20 @@ def test_the_script_adds_slow_requests_and_gives_each_worker_its_part() -> None:
     assert mixed["loop"] == "2 event loops, if nothing blocks"
 
 
+def test_the_first_recipe_has_the_threads_that_the_form_shows_first(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = build(book, monkeypatch)[0]["which"]
+    first = {name: float(value) for name, value in re.findall(
+        r'name="(rate|hold|slowrate|slowhold|workers)"[^>]* value="(\d+)"', page)}  # fmt: skip
+    busy = (first["rate"] * first["hold"] + first["slowrate"] * first["slowhold"]) / 1000
+    threads = queueing.slots_needed(busy / first["workers"], calculator.SHARE)
+    recipes = re.findall(
+        r"--threads (\d+) --workers (\d+)", (ROOT / "book" / "which.md").read_text("utf-8")
+    )
+    assert set(recipes) == {(str(threads), f"{first['workers']:g}")}
+
+
 def sayings(**given: float) -> Any:
     asked = {"slowrate": 0, "slowhold": 0, "workers": 1, "share": calculator.SHARE, **given}
     return node(f"slots.sayings(slots.plan({json.dumps(asked)}))")

@@ -91,7 +91,7 @@ _SHARES = "".join(
     for share, words in ((0.1, "1 in 10"), (0.05, "1 in 20"), (0.01, "1 in 100"))
 )
 _FIELDS = (
-    _field("rate", "Requests at the busiest time", "36", "a second", "100000"),
+    _field("rate", "Requests at the busiest time", "40", "a second", "100000"),
     _field("hold", "they hold a slot, on average, for", "80", "ms", "3600000"),
     _field("slowrate", "Slow ones besides", "0", "a second", "100000"),
     _field("slowhold", "they hold a slot, on average, for", "2000", "ms", "3600000"),
