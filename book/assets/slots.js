@@ -12,38 +12,35 @@ function slotsNeeded(offered, share) {
   }
 }
 
-/** Everything that the form shows, from arrivals per second and times in milliseconds. */
-function plan(rate, holdMs, computeMs, share) {
-  const busy = (rate * holdMs) / 1000;
-  const cores = (rate * Math.min(computeMs, holdMs)) / 1000;
-  const slots = slotsNeeded(busy, share);
-  // One process computes on one core; a full core would make requests wait for it without end.
-  return { busy, cores, slots, processes: Math.floor(cores) + 1 };
+/** Everything that the form shows: arrivals per second, times in milliseconds, fast and slow. */
+function plan({ rate, hold, slowrate, slowhold, workers, share }) {
+  const busy = (rate * hold + slowrate * slowhold) / 1000;
+  // A threaded worker accepts more than it has threads: what it took waits for it, even if another
+  // worker has a free thread. So each worker is a pool of its own, with its part of the load.
+  return { busy, slots: slotsNeeded(busy, share), threads: slotsNeeded(busy / workers, share), workers };
 }
 
 function many(n, word, plural) {
   return `${n} ${n === 1 ? word : plural}`;
 }
 
-function sayings({ busy, cores, slots, processes }) {
+function sayings({ busy, slots, threads, workers }) {
   const shown = (x) => (x >= 100 ? x.toFixed(0) : String(Number(x.toPrecision(3))));
-  const each = Math.ceil(slots / processes);
-  const within = processes === 1 ? "in one process" : `in each of ${processes} processes`;
+  const within = workers === 1 ? "in one worker" : `in each of ${workers} workers`;
   return {
     busy: shown(busy),
-    slots: String(slots),
-    cores: shown(cores),
-    processes: `${many(Math.max(slots, processes), "process", "processes")}, each with a copy of your project`,
-    threads: `${many(each, "thread", "threads")} ${within}`,
-    loop: `${many(processes, "event loop", "event loops")}, if nothing blocks`,
+    processes: `${many(slots, "process", "processes")}, each with a copy of your project`,
+    threads: `${many(threads, "thread", "threads")} ${within}`,
+    loop: `${many(workers, "event loop", "event loops")}, if nothing blocks`,
   };
 }
 
 function start(form) {
   const show = () => {
-    const [rate, hold, compute] = ["rate", "hold", "compute"].map((name) => Number(form.elements[name].value));
-    const fits = form.checkValidity() && (rate * hold) / 1000 <= 1e6;
-    const found = fits ? sayings(plan(rate, hold, compute, Number(form.elements.share.value))) : {};
+    const names = ["rate", "hold", "slowrate", "slowhold", "workers", "share"];
+    const given = Object.fromEntries(names.map((name) => [name, Number(form.elements[name].value)]));
+    const busy = (given.rate * given.hold + given.slowrate * given.slowhold) / 1000;
+    const found = form.checkValidity() && busy <= 1e6 ? sayings(plan(given)) : {};
     for (const output of form.querySelectorAll("[data-slots-output]")) {
       output.textContent = found[output.dataset.slotsOutput] ?? "–";
     }

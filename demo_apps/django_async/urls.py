@@ -20,6 +20,8 @@ urlpatterns = [
     path("drf/where", drf_views.Where.as_view()),
     path("drf/async", drf_views.AsyncWhere.as_view()),
     path("drf/gathered", drf_views.Gathered.as_view()),
+    path("drf/pooled", drf_views.Pooled.as_view()),
+    path("drf/throttled", drf_views.Throttled.as_view()),
     path("adrf/where", drf_views.AdrfWhere.as_view()),
     path("transaction/sync", transactions.plain),
     path("transaction/async", transactions.coroutine),

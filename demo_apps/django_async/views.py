@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
@@ -56,6 +57,19 @@ async def gather_upstream(calls: int, ms: float) -> list[list[float]]:
     """All calls at once."""
     begun = time.monotonic()
     return await asyncio.gather(*(upstream(ms, begun) for _ in range(calls)))
+
+
+def pool_upstream(calls: int, ms: float) -> list[list[float]]:
+    """All calls at once, each a blocking one on a thread of its own; under gevent, a greenlet."""
+    begun = time.monotonic()
+
+    def call(_: int) -> list[float]:
+        start = time.monotonic() - begun
+        time.sleep(ms / 1000)
+        return [start, time.monotonic() - begun]
+
+    with ThreadPoolExecutor(max(1, calls)) as pool:
+        return list(pool.map(call, range(calls)))
 
 
 async def gathered(request: HttpRequest) -> JsonResponse:

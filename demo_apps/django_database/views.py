@@ -17,6 +17,8 @@ from demo_apps.django_database.models import Backend
 
 Query: TypeAlias = tuple[int, float]
 
+TASKS: set[asyncio.Task[None]] = set()
+
 
 def backend(request: HttpRequest) -> JsonResponse:
     """One query that takes ``ms`` milliseconds, through the ORM."""
@@ -32,6 +34,37 @@ async def fan_out(request: HttpRequest) -> JsonResponse:
     begun = time.monotonic()
     queries = await asyncio.gather(*(ask(ms / 1000) for _ in range(n)))
     return answer(queries, seconds=time.monotonic() - begun)
+
+
+async def later(request: HttpRequest) -> JsonResponse:
+    """Answer at once; a task makes its query when Django is done with the request."""
+    response = answer([])
+    task = asyncio.create_task(afterwards(response, close="close" in request.GET))
+    TASKS.add(task)  # the event loop itself keeps only a weak reference
+    task.add_done_callback(TASKS.discard)
+    return response
+
+
+async def afterwards(response: JsonResponse, *, close: bool) -> None:
+    while not response.closed:
+        await asyncio.sleep(0.01)
+    if close:
+        await sync_to_async(query_and_close)()
+    else:
+        await Backend.mine(0).aget()
+
+
+def query_and_close() -> None:
+    """In one call, hence on one thread, whose connection it closes."""
+    try:
+        Backend.mine(0).get()
+    finally:
+        connection.close()
+
+
+async def tasks(request: HttpRequest) -> JsonResponse:
+    """How many tasks are not done yet."""
+    return JsonResponse({"tasks": len(TASKS)})
 
 
 def told(row: Backend) -> Query:

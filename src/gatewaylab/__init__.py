@@ -31,7 +31,7 @@ _PUBLIC = {
     "measure.readings": "quantity readings",
     "measure.reference": "reference_server",
     "model.arrivals": "Closed ConstantRate Poisson",
-    "model.queueing": "lindley slot_model",
+    "model.queueing": "lindley slot_model slots_needed",
     "records.results": "Expected",
     "records.staging": "cite",
     "servers.registry": "missing project_root server",

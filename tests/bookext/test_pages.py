@@ -16,7 +16,6 @@ from bookext import calculator, myths, points, slotmodel, wording
 from bookext.comparison import read_rows
 from bookext.standings import NO_CLAIM, doubt
 
-from gatewaylab.errors import InputError
 from gatewaylab.model import queueing
 from gatewaylab.model.arrivals import Closed, ConstantRate, Poisson
 from gatewaylab.records.evidence import ClaimRecord, Evidence
@@ -447,20 +446,6 @@ def test_an_unknown_number_of_the_model_is_a_warning(book: Path) -> None:
 # The calculator
 
 
-@pytest.mark.parametrize("offered", [0.0, 0.2, 1.0, 1.5, 10.0, 99.9])
-@pytest.mark.parametrize("share", [0.1, 0.05, 0.01])
-def test_one_slot_fewer_would_make_too_many_wait(offered: float, share: float) -> None:
-    slots = calculator.slots_needed(offered, share)
-    assert queueing.erlang_c(slots, offered) <= share
-    assert slots == 1 or queueing.erlang_c(slots - 1, offered) > share
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0, math.nan])
-def test_a_share_outside_of_its_range_is_refused(share: float) -> None:
-    with pytest.raises(InputError):
-        calculator.slots_needed(1.0, share)
-
-
 def test_the_calculator_is_a_table_until_its_script_runs(book: Path) -> None:
     pages, warnings, _ = build(book)
     assert warnings == ""
@@ -486,21 +471,45 @@ def test_the_script_computes_what_the_table_says(book: Path) -> None:
     asked = [[float(rate) * float(hold), calculator.SHARE] for rate, hold, _ in cells]
     asked += [[offered, share] for offered in (0, 0.3, 7.5, 250.1) for share in (0.1, 0.01)]
     expected = [int(slots) for *_, slots in cells]
-    expected += [calculator.slots_needed(*each) for each in asked[len(cells) :]]
+    expected += [queueing.slots_needed(*each) for each in asked[len(cells) :]]
     assert node(f"{json.dumps(asked)}.map(([a, p]) => slots.slotsNeeded(a, p))") == expected
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_script_words_what_slots_cost() -> None:
-    light = node("slots.sayings(slots.plan(20, 250, 10, 0.05))")
+    light = sayings(rate=20, hold=250)
     assert light["busy"] == "5"
-    assert light["slots"] == str(calculator.slots_needed(5.0))
-    assert light["cores"] == "0.2"
-    assert light["threads"] == f"{light['slots']} threads in one process"
+    assert light["threads"] == f"{queueing.slots_needed(5.0)} threads in one worker"
     assert light["loop"] == "1 event loop, if nothing blocks"
-    heavy = node("slots.sayings(slots.plan(20, 250, 250, 0.05))")
-    assert heavy["loop"] == "6 event loops, if nothing blocks"
-    assert heavy["threads"] == "2 threads in each of 6 processes"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_script_adds_slow_requests_and_gives_each_worker_its_part() -> None:
+    mixed = sayings(rate=36, hold=80, slowrate=4, slowhold=2000, workers=2)
+    busy = 36 * 0.08 + 4 * 2.0
+    assert mixed["busy"] == f"{busy:.3g}"
+    assert mixed["processes"].startswith(f"{queueing.slots_needed(busy)} processes")
+    assert mixed["threads"] == f"{queueing.slots_needed(busy / 2)} threads in each of 2 workers"
+    assert mixed["loop"] == "2 event loops, if nothing blocks"
+
+
+def test_the_first_recipe_has_the_threads_that_the_form_shows_first(
+    book: Path,
+) -> None:
+    page = build(book)[0]["which"]
+    first = {name: float(value) for name, value in re.findall(
+        r'name="(rate|hold|slowrate|slowhold|workers)"[^>]* value="(\d+)"', page)}  # fmt: skip
+    busy = (first["rate"] * first["hold"] + first["slowrate"] * first["slowhold"]) / 1000
+    threads = queueing.slots_needed(busy / first["workers"], calculator.SHARE)
+    recipes = re.findall(
+        r"--threads (\d+) --workers (\d+)", (ROOT / "book" / "which.md").read_text("utf-8")
+    )
+    assert set(recipes) == {(str(threads), f"{first['workers']:g}")}
+
+
+def sayings(**given: float) -> Any:
+    asked = {"slowrate": 0, "slowhold": 0, "workers": 1, "share": calculator.SHARE, **given}
+    return node(f"slots.sayings(slots.plan({json.dumps(asked)}))")
 
 
 def node(expression: str) -> Any:

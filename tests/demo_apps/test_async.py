@@ -94,12 +94,19 @@ def test_an_async_method_of_a_drf_view_is_an_error(interface: str) -> None:
 # Waiting for several
 
 
-@pytest.mark.parametrize("path", ["/async/gathered", "/drf/gathered"])
+@pytest.mark.parametrize("path", ["/async/gathered", "/drf/gathered", "/drf/pooled"])
 @pytest.mark.parametrize("interface", BOTH)
 def test_gathered_calls_begin_before_the_first_has_ended(interface: str, path: str) -> None:
     calls = answer(interface, f"{path}?n=4&ms=50").json()["calls"]
     assert len(calls) == 4
     assert max(start for start, _ in calls) < min(end for _, end in calls)
+
+
+def test_the_sixth_request_of_an_hour_is_throttled() -> None:
+    from django.core.cache import cache
+
+    cache.clear()
+    assert [answer("wsgi", "/drf/throttled").status_code for _ in range(6)] == [200] * 5 + [429]
 
 
 @pytest.mark.parametrize("interface", BOTH)

@@ -15,6 +15,7 @@ import pytest
 from gatewaylab.guard.serve import Running, serve
 from gatewaylab.guard.services import SERVICES, postgres
 from gatewaylab.load.clients import ask
+from gatewaylab.measure.delay import until
 from gatewaylab.servers.registry import server
 
 PROJECT = "demo_apps.django_database"
@@ -88,3 +89,9 @@ def test_the_views_name_the_connections_that_answered() -> None:
 
         threads = answer("/fan-out?how=threads&n=3&ms=0")
         assert len(threads["backends"]) == 3
+
+        # Of a pool with two connections, four tasks that close theirs leave enough for a request.
+        for _ in range(4):
+            assert answer("/later?close=1")["backends"] == []
+        assert until(lambda: answer("/tasks") == {"tasks": 0}, within=60)
+        assert len(answer("/backend")["backends"]) == 1

@@ -22,6 +22,7 @@ from gatewaylab.model.queueing import (
     mmc_mean_wait,
     pollaczek_khinchine,
     slot_model,
+    slots_needed,
     stall_latencies,
     throughput_limit,
 )
@@ -325,3 +326,50 @@ def test_impossible_loads_coefficients_and_stalls_are_refused(value: float) -> N
         allen_cunneen(1.0, 0.1, 1, 1.0, value)
     with pytest.raises(InputError, match="stall"):
         stall_latencies([0.0], 0.0, value, 0.1)
+
+
+# Slots needed: at most one share of the requests waits at all.
+
+
+@pytest.mark.parametrize("offered", [0.0, 0.2, 1.0, 1.5, 10.0, 99.9])
+@pytest.mark.parametrize("share", [0.1, 0.05, 0.01])
+def test_one_slot_fewer_would_make_too_many_wait(offered: float, share: float) -> None:
+    slots = slots_needed(offered, share)
+    assert erlang_c(slots, offered) <= share
+    assert slots == 1 or erlang_c(slots - 1, offered) > share
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, math.nan])
+def test_a_share_outside_of_its_range_is_refused(share: float) -> None:
+    with pytest.raises(InputError):
+        slots_needed(1.0, share)
+
+
+@pytest.mark.parametrize("offered", [-1.0, math.inf, math.nan])
+def test_a_load_outside_of_its_range_is_refused(offered: float) -> None:
+    with pytest.raises(InputError):
+        slots_needed(offered)
+
+
+def test_of_a_mix_of_fast_and_slow_routes_only_the_mean_counts() -> None:
+    plan = Poisson(40).plan(20_000.0, seed=3)
+    slow = np.random.default_rng(4).random(len(plan)) < 0.1
+    slots = slots_needed(40 * (0.9 * 0.08 + 0.1 * 2.0))
+    waits = kiefer_wolfowitz(plan, np.where(slow, 2.0, 0.08), slots)
+    alike = kiefer_wolfowitz(plan, 0.272, slots)
+    # Neither a wide spread nor none moves the share by more than a fifth of itself.
+    for seen in (waits, alike):
+        assert (seen > 0).mean() == pytest.approx(erlang_c(slots, 40 * 0.272), rel=0.2)
+    assert waits.mean() > 2 * alike.mean()  # those that wait do so for longer
+
+
+def test_two_pools_need_more_slots_than_one() -> None:
+    assert 2 * slots_needed(4.0) > slots_needed(8.0)
+    plan = Poisson(40).plan(20_000.0, seed=5)
+    dealt = np.random.default_rng(6).random(len(plan)) < 0.5
+    holds = np.random.default_rng(7).exponential(0.2, len(plan))
+    for each in (dealt, ~dealt):
+        one = kiefer_wolfowitz(plan[each], holds[each], slots_needed(8.0) // 2)
+        assert (one > 0).mean() > 0.05
+        enough = kiefer_wolfowitz(plan[each], holds[each], slots_needed(4.0))
+        assert (enough > 0).mean() <= 0.05

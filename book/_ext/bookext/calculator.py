@@ -8,8 +8,6 @@ against each other.
 
 from __future__ import annotations
 
-import html
-import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -18,8 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from gatewaylab.errors import InputError
-from gatewaylab.model.queueing import erlang_c
+from gatewaylab.model.queueing import slots_needed
 
 #: At most this share of the requests may find every slot busy.
 SHARE = 0.05
@@ -30,26 +27,6 @@ RATES = (1, 10, 100)
 
 #: Style sheet and script of the pages made here; only pages that have the parts load them.
 SHEET, SCRIPT = "evidence-pages.css", "slots.js"
-
-
-def slots_needed(offered: float, share: float = SHARE) -> int:
-    """The smallest number of slots with which at most ``share`` of the requests has to wait.
-
-    For Poisson arrivals and exponential hold times (M/M/c), in the long run.
-
-    Args:
-        offered: arrival rate times mean hold time: the slots that are busy on average.
-        share: above 0 and below 1.
-
-    Raises:
-        InputError: a value is out of range.
-    """
-    if not 0 < share < 1:
-        raise InputError(f"a share lies between 0 and 1, so not {share!r}")
-    slots = math.floor(offered) + 1
-    while erlang_c(slots, offered) > share:
-        slots += 1
-    return slots
 
 
 def duration(seconds: float) -> str:
@@ -80,14 +57,14 @@ def _table() -> Iterator[str]:
         '<div class="pst-scrollable-table-container"><table class="table slots-table"><caption>'
         f"Slots needed so that at most {100 * SHARE:g}\u00a0% of the requests wait; in "
         "parentheses, how many are busy on average</caption><thead><tr>"
-        '<th scope="col">A request holds its slot for</th>'
+        '<th scope="col">A request holds its slot, on average, for</th>'
     )
     yield from (f'<th scope="col">{rate} a second</th>' for rate in RATES)
     yield "</tr></thead><tbody>"
     for hold in HOLDS:
         yield f'<tr><th scope="row">{duration(hold)}</th>'
         for rate in RATES:
-            busy, slots = rate * hold, slots_needed(rate * hold)
+            busy, slots = rate * hold, slots_needed(rate * hold, SHARE)
             yield (
                 f'<td data-rate="{rate}" data-hold="{hold:g}" data-slots="{slots}">'
                 f"<strong>{slots}</strong> ({wording.number(float(busy))})</td>"
@@ -96,11 +73,12 @@ def _table() -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _field(name: str, label: str, value: str, unit: str, most: str) -> str:
+def _field(name: str, label: str, value: str, unit: str, most: str, step: str = "any") -> str:
     return (
         f'<label for="slots-{name}">{label}</label><span class="slots-input">'
-        f'<input id="slots-{name}" name="{name}" type="number" inputmode="decimal" min="0" '
-        f'max="{most}" step="any" value="{value}" required> {unit}</span>'
+        f'<input id="slots-{name}" name="{name}" type="number" inputmode="decimal" '
+        f'min="{0 if step == "any" else 1}" max="{most}" step="{step}" value="{value}" required> '
+        f"{unit}</span>"
     )
 
 
@@ -113,17 +91,17 @@ _SHARES = "".join(
     for share, words in ((0.1, "1 in 10"), (0.05, "1 in 20"), (0.01, "1 in 100"))
 )
 _FIELDS = (
-    _field("rate", "Requests per second", "20", "a second", "100000"),
-    _field("hold", "A request holds its slot for", "250", "ms", "3600000"),
-    _field("compute", html.escape("… and computes for"), "10", "ms of that", "3600000"),
+    _field("rate", "Requests at the busiest time", "40", "a second", "100000"),
+    _field("hold", "they hold a slot, on average, for", "80", "ms", "3600000"),
+    _field("slowrate", "Slow ones besides", "0", "a second", "100000"),
+    _field("slowhold", "they hold a slot, on average, for", "2000", "ms", "3600000"),
+    _field("workers", "Worker processes", "2", "", "1000", step="1"),
     f'<label for="slots-share">Requests that may wait</label><span class="slots-input">'
     f'<select id="slots-share" name="share">{_SHARES}</select></span>',
 )
 _OUTPUTS = (
     _output("busy", "Slots busy on average"),
-    _output("slots", "Slots needed"),
-    _output("cores", "Cores busy on average"),
-    _output("processes", "as processes with one slot"),
+    _output("processes", "Slots needed, as processes with one slot"),
     _output("threads", "as threads"),
     _output("loop", "as coroutines"),
 )

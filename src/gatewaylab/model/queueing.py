@@ -224,6 +224,34 @@ def erlang_c(slots: int, offered: float) -> float:
     return blocked / (1 - (offered / slots) * (1 - blocked))
 
 
+def slots_needed(offered: float, share: float = 0.05) -> int:
+    """The fewest slots of one pool with which at most ``share`` of the requests wait at all.
+
+    Arrivals are Poisson. Of the hold times only the mean counts, to a good approximation: Erlang's
+    probability is exact where they are exponential, and for others it stays close. So a mix of fast
+    and slow routes needs no more than the sum of its loads. How *long* those wait that wait does
+    depend on the spread. Where requests are dealt out to several pools before a slot is free (a
+    threaded worker accepts more than it has threads), each pool needs the number for its own share
+    of the load.
+
+    Args:
+        offered: arrival rate times mean hold time, summed over the routes: the slots that are busy
+            on average, 0 or more.
+        share: above 0 and below 1.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"a share lies between 0 and 1, so not {share!r}")
+    if not 0 <= offered < math.inf:
+        raise InputError(f"the offered load must be 0 erlangs or more and finite, not {offered!r}")
+    slots = math.floor(offered) + 1
+    while erlang_c(slots, offered) > share:
+        slots += 1
+    return slots
+
+
 def mmc_mean_wait(rate: float, mean: float, slots: int) -> float:
     """Mean wait before service in M/M/c; ∞ from full load on.
 
