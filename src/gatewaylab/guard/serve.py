@@ -90,6 +90,11 @@ class Running:
         return self.url
 
     @property
+    def secured(self) -> fronts.Secured:
+        """The front's second address, with TLS, where the server has ``tls=True``."""
+        return fronts.Secured.within(self._run.folder)
+
+    @property
     def identity(self) -> str:
         """The run's random identity, which all of its processes carry."""
         return self._run.identity
@@ -224,11 +229,14 @@ class Running:
 
     def _nginx(self, env: dict[str, str], project: Path) -> dict[str, Any]:
         folder, site = self._run.folder, self.server.site
+        secured = self.secured if self.server.tls else None
+        if secured:
+            secured.certify()
         self._write(
             fronts.nginx_files(
                 host=self.host, port=self.port, upstream=str(self._back), folder=folder,
                 site=site, text=installed.read(project, site) if site else "",
-                public=project / installed.PUBLIC,
+                public=project / installed.PUBLIC, secured=secured,
             )
         )  # fmt: skip
         argv = fronts.nginx_command(find_program(NGINX.name) or NGINX.name, folder)

@@ -270,7 +270,7 @@ class Front:
         return INSTALL_SYSTEM
 
 
-NGINX = Front("nginx", ("nginx-light",))
+NGINX = Front("nginx", ("nginx-light", "openssl"))
 
 
 @cache
