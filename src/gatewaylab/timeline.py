@@ -1,7 +1,8 @@
 """Which systems were at work in this process, and for how long altogether.
 
-The claims check their declared systems against it, and the build prints which share of a
-notebook's time was spent on running systems and not on starting kernels or drawing.
+The claims check their declared systems against it, and the figures and tables say under which
+conditions they were at work. The build prints which share of a notebook's time was spent on running
+systems and not on starting kernels or drawing.
 """
 
 from __future__ import annotations
@@ -9,23 +10,43 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _names: set[str] = set()
 _spans: list[tuple[float, float]] = []
 _loads: list[tuple[float, float]] = []
 _open: dict[object, float] = {}
+_since: list[Any] = []
+_before: list[Any] = []
 
 
 @contextmanager
-def at_work(*names: str) -> Iterator[None]:
-    """Note that the named systems are up, and being started and stopped, for this block."""
+def at_work(*names: str, under: Any = None) -> Iterator[None]:
+    """Note that the named systems are up, and being started and stopped, for this block.
+
+    Args:
+        under: the conditions of a server, for `drawn`.
+    """
     key = object()
     _names.update(names)
+    if under is not None:
+        _since.append(under)
     _open[key] = time.monotonic()
     try:
         yield
     finally:
         _spans.append((_open.pop(key), time.monotonic()))
+
+
+def drawn() -> list[Any]:
+    """The conditions of all servers started since this was asked last; of none, the last answer.
+
+    So a table that stands beside a figure of the same servers says the same.
+    """
+    if _since:
+        _before[:] = dict.fromkeys(_since)
+        _since.clear()
+    return list(_before)
 
 
 def systems() -> frozenset[str]:

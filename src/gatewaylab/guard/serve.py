@@ -28,6 +28,7 @@ from gatewaylab.guard.probe import Address
 from gatewaylab.guard.readiness import POLL, Starting, beyond_loopback, describe, owners_of
 from gatewaylab.servers import fronts, installed
 from gatewaylab.servers.commands import Launch, find_program
+from gatewaylab.servers.conditions import conditions
 from gatewaylab.servers.registry import Server, project_root
 from gatewaylab.servers.specs import NGINX
 
@@ -335,7 +336,7 @@ def serve(
     for part in (server.spec, NGINX) if server.nginx else (server.spec,):
         if not part.available():
             raise ServerMissingError(part.name, part.install_hint())
-    with timeline.at_work(*server.systems), _run(
+    with timeline.at_work(*server.systems, under=conditions(server)), _run(
         server, host, port=port, ready_timeout=ready_timeout, ttl=ttl, pin=pin, grace=grace
     ) as running:  # fmt: skip
         yield running

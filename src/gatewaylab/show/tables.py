@@ -6,20 +6,23 @@ import html
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gatewaylab import timeline
 from gatewaylab.errors import InputError
 from gatewaylab.measure.outcome import Outcome
+from gatewaylab.servers.conditions import sentence
 
 Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the same keys; the keys are the header."""
+    """Rows with the same keys; the keys are the header, the conditions of the servers the foot."""
 
     rows: Sequence[Mapping[str, Cell]]
     caption: str
+    conditions: str = field(default_factory=lambda: sentence(timeline.drawn()))
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -43,8 +46,14 @@ class Table:
         return (
             f'<div class="pst-scrollable-table-container"><table class="table"><caption>'
             f"{html.escape(self.caption)}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table></div>"
+            f"<tbody>{body}</tbody>{self._foot()}</table></div>"
         )
+
+    def _foot(self) -> str:
+        if not self.conditions:
+            return ""
+        cell = f'<td colspan="{len(self.rows[0])}"><small>{html.escape(self.conditions)}</small>'
+        return f"<tfoot><tr>{cell}</td></tr></tfoot>"
 
 
 def shown(value: Cell) -> str:
