@@ -272,8 +272,8 @@ def directives(name: str) -> str:
 
 def test_each_wrong_site_is_wrong_in_the_one_thing_that_it_is_named_after() -> None:
     no_upgrade, old = directives("without-upgrade.conf"), directives("http-1.0.conf")
-    packed = directives("gzip.conf")
-    assert packed.replace("    gzip on;\n", "") == old.replace("1.0;", "1.1;")
+    new, packed = directives("http-1.1.conf"), directives("gzip.conf")
+    assert packed.replace("    gzip on;\n", "") == old.replace("1.0;", "1.1;") == new
     assert "Upgrade" not in no_upgrade
     assert "proxy_http_version 1.1;" in no_upgrade
     assert "proxy_http_version 1.0;" in old
