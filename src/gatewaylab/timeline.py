@@ -16,8 +16,8 @@ _names: set[str] = set()
 _spans: list[tuple[float, float]] = []
 _loads: list[tuple[float, float]] = []
 _open: dict[object, float] = {}
-_since: list[Any] = []
-_before: list[Any] = []
+_under: list[Any] = []
+_spoken = {"HTTP/1.1"}
 
 
 @contextmanager
@@ -25,12 +25,12 @@ def at_work(*names: str, under: Any = None) -> Iterator[None]:
     """Note that the named systems are up, and being started and stopped, for this block.
 
     Args:
-        under: the conditions of a server, for `drawn`.
+        under: the conditions of a server, for `conditions`.
     """
     key = object()
     _names.update(names)
     if under is not None:
-        _since.append(under)
+        _under.append(under)
     _open[key] = time.monotonic()
     try:
         yield
@@ -38,15 +38,19 @@ def at_work(*names: str, under: Any = None) -> Iterator[None]:
         _spans.append((_open.pop(key), time.monotonic()))
 
 
-def drawn() -> list[Any]:
-    """The conditions of all servers started since this was asked last; of none, the last answer.
+def conditions() -> list[Any]:
+    """The conditions of all servers that have been started so far."""
+    return [*_under]
 
-    So a table that stands beside a figure of the same servers says the same.
-    """
-    if _since:
-        _before[:] = dict.fromkeys(_since)
-        _since.clear()
-    return list(_before)
+
+def speak(protocol: str) -> None:
+    """Note that a client speaks this version of HTTP; that one speaks HTTP/1.1 goes without it."""
+    _spoken.add(protocol)
+
+
+def spoken() -> list[str]:
+    """The versions of HTTP that clients have spoken so far."""
+    return sorted(_spoken)
 
 
 def systems() -> frozenset[str]:

@@ -26,7 +26,7 @@ def test_each_server_names_loop_parser_workers_log_and_protocol(name: str) -> No
 def test_options_win_over_what_the_registry_gives() -> None:
     two = conditions(server("uvicorn", workers=2, extra=["--loop", "uvloop", "--http=h11"]))
     assert two == Conditions(
-        "uvicorn", "loop uvloop", "parser h11", "2 workers", "access log off", "HTTP/1.1 over TCP"
+        "uvicorn", "loop uvloop", "parser h11", "2 workers", "access log off", "HTTP over TCP"
     )
     assert (
         conditions(server("gunicorn-asgi", extra=["--asgi-loop", "uvloop"])).loop == "loop uvloop"
@@ -36,7 +36,7 @@ def test_options_win_over_what_the_registry_gives() -> None:
         conditions(server("gunicorn-sync", extra=["--access-logfile", "-"])).log == "access log on"
     )
     secured = conditions(server("uvicorn", nginx=True, unix=True, tls=True))
-    assert secured.protocol == "HTTP/1.1 and TLS through nginx over a unix socket"
+    assert secured.protocol == "HTTP and TLS through nginx over a unix socket"
 
 
 def test_a_bare_command_has_the_programs_own_defaults() -> None:
@@ -55,8 +55,8 @@ def test_a_configuration_file_decides_about_the_log() -> None:
 def test_what_servers_have_in_common_is_said_once() -> None:
     told = sentence(conditions(server(name)) for name in ("uvicorn", "hypercorn", "uvicorn"))
     assert told == (
-        "Servers at work: hypercorn (parser h11), uvicorn (parser httptools); "
-        "with loop asyncio, 1 worker, access log off, HTTP/1.1 over TCP."
+        "hypercorn (parser h11), uvicorn (parser httptools); "
+        "with loop asyncio, 1 worker, access log off, HTTP over TCP; clients speak HTTP/1.1."
     )
     assert sentence([]) == ""
 
@@ -64,18 +64,19 @@ def test_what_servers_have_in_common_is_said_once() -> None:
 def test_a_table_and_a_figure_say_under_which_conditions_servers_were_at_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(timeline, "_since", [])
-    monkeypatch.setattr(timeline, "_before", [])
+    monkeypatch.setattr(timeline, "_under", [])
+    monkeypatch.setattr(timeline, "_spoken", {"HTTP/1.1"})
     rows: list[dict[str, Cell]] = [{"server": "a", "n": 1}]
     assert "tfoot" not in Table(rows, "before")._repr_html_()
     with timeline.at_work("uvicorn", under=conditions(server("uvicorn"))):
         pass
     shown = Table(rows, "one")._repr_html_()
     drawing = present(strip({"a": [1.0, 2.0]}, unit="ms", x="x"), alt="a", caption="beside it")
+    said = "uvicorn; with loop asyncio, parser httptools, 1 worker, access log off, HTTP over TCP"
     for html in (shown, drawing._repr_html_()):
-        assert "asyncio, parser httptools, 1 worker, access log off, HTTP/1.1 over TCP" in html
+        assert f"{said}; clients speak HTTP/1.1." in html
     with timeline.at_work("waitress", under=conditions(server("waitress"))):
-        pass
+        timeline.speak("HTTP/2")
     after = Table(rows, "the next")._repr_html_()
-    assert "waitress" in after
-    assert "uvicorn" not in after
+    assert "waitress (no loop, " in after
+    assert "clients speak HTTP/1.1 and HTTP/2." in after

@@ -130,6 +130,8 @@ def together(
     """
     whole = [get(one) if isinstance(one, str) else one for one in requests]
     host, port = address(server.target)
+    if http2:
+        timeline.speak("HTTP/2")
     # By default httpx would read the system's certificates first, which takes longer than most
     # answers do.
     trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -6,9 +6,11 @@ leave them out.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gatewaylab import timeline
 from gatewaylab.servers.registry import Server
 
 
@@ -44,7 +46,7 @@ def conditions(server: Server) -> Conditions:
         parser=f"parser {_value(words, spec.parser)}",
         workers=f"{workers} worker{'s' * (workers != 1)}",
         log="access log as configured" if configured else f"access log {state}",
-        protocol=f"HTTP/1.1{way} over {'a unix socket' if server.unix else 'TCP'}",
+        protocol=f"HTTP{way} over {'a unix socket' if server.unix else 'TCP'}",
     )
 
 
@@ -60,10 +62,13 @@ def _value(words: Sequence[str], choice: str) -> str:
     return value
 
 
-def sentence(servers: Iterable[Conditions]) -> str:
+def sentence(servers: Iterable[Conditions], spoken: Iterable[str] = ("HTTP/1.1",)) -> str:
     """What a table or a figure says under it; empty if no server was at work.
 
     What all have in common is said once, at the end.
+
+    Args:
+        spoken: the versions of HTTP that the clients speak.
     """
     several = sorted(set(servers))  # side by side, they start in any order
     if not several:
@@ -80,4 +85,15 @@ def sentence(servers: Iterable[Conditions]) -> str:
     ]
     shared = [column[0] for column, alike in zip(columns, same, strict=True) if alike]
     ends = f"; with {', '.join(shared)}" if shared else ""
-    return f"Servers at work: {', '.join(parts)}{ends}."
+    return f"{', '.join(parts)}{ends}; clients speak {' and '.join(spoken)}."
+
+
+def conditions_so_far() -> str:
+    """HTML that opens to the conditions of all servers that this process has started."""
+    told = sentence(timeline.conditions(), timeline.spoken())
+    if not told:
+        return ""
+    return (
+        "<details><summary>Conditions of all servers on this page so far</summary>"
+        f"{html.escape(told)}</details>"
+    )

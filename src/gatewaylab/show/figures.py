@@ -17,9 +17,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError
-from gatewaylab.servers.conditions import sentence
+from gatewaylab.servers.conditions import conditions_so_far
 
 #: Colours that differ for every kind of sight, and markers that differ as they do. The colours of
 #: the servers are in `servers`.
@@ -53,10 +52,9 @@ class Picture:
 
     def _repr_html_(self) -> str:
         alt = html.escape(self.alt)
-        under = f"<br><small>{html.escape(self.conditions)}</small>" if self.conditions else ""
         return (
             f'<figure class="fig" role="group"><div role="img" aria-label="{alt}" tabindex="0">'
-            f"{self.svg}</div><figcaption>{html.escape(self.caption)}{under}</figcaption></figure>"
+            f"{self.svg}</div><figcaption>{html.escape(self.caption)}{self.conditions}</figcaption></figure>"
         )
 
     def __repr__(self) -> str:
@@ -92,7 +90,7 @@ def present(figure: Figure, *, alt: str, caption: str) -> Picture:
     # Text without an explicit fill is black by SVG's default; let it follow the page.
     svg = re.sub(r"<svg ", '<svg fill="currentColor" aria-hidden="true" ', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    return Picture(_unique_ids(svg), alt, caption, sentence(timeline.drawn()))
+    return Picture(_unique_ids(svg), alt, caption, conditions_so_far())
 
 
 def _unique_ids(svg: str) -> str:

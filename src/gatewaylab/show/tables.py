@@ -8,10 +8,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gatewaylab import timeline
 from gatewaylab.errors import InputError
 from gatewaylab.measure.outcome import Outcome
-from gatewaylab.servers.conditions import sentence
+from gatewaylab.servers.conditions import conditions_so_far
 
 Cell = str | int | float | None
 
@@ -22,7 +21,7 @@ class Table:
 
     rows: Sequence[Mapping[str, Cell]]
     caption: str
-    conditions: str = field(default_factory=lambda: sentence(timeline.drawn()))
+    conditions: str = field(default_factory=conditions_so_far)
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -52,8 +51,8 @@ class Table:
     def _foot(self) -> str:
         if not self.conditions:
             return ""
-        cell = f'<td colspan="{len(self.rows[0])}"><small>{html.escape(self.conditions)}</small>'
-        return f"<tfoot><tr>{cell}</td></tr></tfoot>"
+        cell = f'<td colspan="{len(self.rows[0])}">{self.conditions}</td>'
+        return f"<tfoot><tr>{cell}</tr></tfoot>"
 
 
 def shown(value: Cell) -> str:
