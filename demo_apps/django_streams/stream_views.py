@@ -47,7 +47,8 @@ async def _async_events(n: int, gap: float) -> AsyncIterator[str]:
 def _respond(
     request: HttpRequest, events: Iterator[str] | AsyncIterator[str]
 ) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(events, content_type=common.EVENTS)
+    kind = "text/html" if request.GET.get("type") == "html" else common.EVENTS
+    response = StreamingHttpResponse(events, content_type=kind)
     if request.GET.get("accel") == "no":
         # nginx reads this header, obeys it, and does not pass it on.
         response["X-Accel-Buffering"] = "no"

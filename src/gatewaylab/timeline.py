@@ -1,7 +1,8 @@
 """Which systems were at work in a session, and for how long altogether.
 
-The claims check their declared systems against it, and the build prints which share of a
-notebook's time was spent on running systems and not on starting kernels or drawing.
+The claims check their declared systems against it, and the figures and tables say under which
+conditions they were at work. The build prints which share of a notebook's time was spent on running
+systems and not on starting kernels or drawing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Session:
@@ -19,12 +21,20 @@ class Session:
         self._spans: list[tuple[float, float]] = []
         self._loads: list[tuple[float, float]] = []
         self._open: dict[object, float] = {}
+        self._under: list[Any] = []
+        self._spoken = {"HTTP/1.1"}
 
     @contextmanager
-    def at_work(self, *names: str) -> Iterator[None]:
-        """Note that the named systems are up, and being started and stopped, for this block."""
+    def at_work(self, *names: str, under: Any = None) -> Iterator[None]:
+        """Note that the named systems are up, and being started and stopped, for this block.
+
+        Args:
+            under: the conditions of a server, for `conditions`.
+        """
         key = object()
         self._names.update(names)
+        if under is not None:
+            self._under.append(under)
         self._open[key] = time.monotonic()
         try:
             yield
@@ -39,6 +49,18 @@ class Session:
             yield
         finally:
             self._loads.append((begun, time.monotonic()))
+
+    def conditions(self) -> list[Any]:
+        """The conditions of all servers that have been started so far."""
+        return [*self._under]
+
+    def speak(self, protocol: str) -> None:
+        """Note that a client speaks this version of HTTP; HTTP/1.1 goes without it."""
+        self._spoken.add(protocol)
+
+    def spoken(self) -> list[str]:
+        """The versions of HTTP that clients have spoken so far."""
+        return sorted(self._spoken)
 
     def systems(self) -> frozenset[str]:
         """Every system that has been started so far."""

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from django.test import override_settings
 
-from demo_apps import scopes
+from demo_apps import common, scopes
 from demo_apps.django_streams import task_views
 from gatewaylab.guard.services import missing_services, redis
 from gatewaylab.servers.fronts import nginx_files
@@ -96,6 +96,8 @@ def test_the_header_against_buffering_is_there_only_when_asked_for(kind: str) ->
     asked, *_ = ask("django", interface, f"/events/{kind}?n=1&accel=no")
     assert "x-accel-buffering" not in silent.headers
     assert asked.headers["x-accel-buffering"] == "no"
+    page, *_ = ask("django", interface, f"/events/{kind}?n=1&type=html")
+    assert [one.headers["content-type"] for one in (silent, page)] == [common.EVENTS, "text/html"]
 
 
 @pytest.mark.parametrize(
@@ -270,6 +272,8 @@ def directives(name: str) -> str:
 
 def test_each_wrong_site_is_wrong_in_the_one_thing_that_it_is_named_after() -> None:
     no_upgrade, old = directives("without-upgrade.conf"), directives("http-1.0.conf")
+    new, packed = directives("http-1.1.conf"), directives("gzip.conf")
+    assert packed.replace("    gzip on;\n", "") == old.replace("1.0;", "1.1;") == new
     assert "Upgrade" not in no_upgrade
     assert "proxy_http_version 1.1;" in no_upgrade
     assert "proxy_http_version 1.0;" in old

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +12,7 @@ import pytest
 
 from gatewaylab.guard.serve import Running, serve
 from gatewaylab.load import run as load
+from gatewaylab.load.clients import ask, together
 from gatewaylab.load.request import get
 from gatewaylab.load.samples import ERRORS
 from gatewaylab.measure.delay import until
@@ -82,6 +85,22 @@ def test_keeps_the_contract_behind_nginx(name: str) -> None:
         check_http_contract(running.url, "raw", running.server.interface)
         if running.server.interface is Interface.ASGI:
             check_websocket_contract(running.url.replace("http", "ws", 1), "raw")
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("front", [{"nginx": True}, {"site": "deploy/nginx/uvicorn.conf"}])
+def test_nginx_answers_over_tls_to_those_who_know_its_certificate(
+    front: dict[str, Any], http2: bool, tmp_path: Path
+) -> None:
+    with serve(here("uvicorn", app="raw", unix=True, tls=True, **front)) as running:
+        known = running.secured
+        (reply,) = together(known, ["/hello"], http2=http2)
+        assert (reply.status, reply.http_version) == (200, "HTTP/2" if http2 else "HTTP/1.1")
+        assert ask(running, "/hello").status == 200
+        other = dataclasses.replace(known, certificate=tmp_path / "certificate.pem")
+        other.certify()
+        (refused,) = together(other, ["/hello"], http2=http2)
+        assert (refused.status, refused.error) == (None, "ConnectError")
 
 
 @pytest.mark.parametrize("name", ["uwsgi", "gunicorn-gthread", "uvicorn"])

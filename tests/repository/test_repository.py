@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gatewaylab.servers.specs import ServerSpec
 from tests import ROOT
 from tests.support import sizes
 
@@ -120,6 +122,14 @@ def test_the_cells_of_the_notebooks_are_short_and_share_no_function() -> None:
     assert median(lengths) <= 7
     assert quantiles(lengths, n=10)[-1] <= 18
     assert sizes.shared_functions() == {}
+
+
+def test_no_comparison_is_shown_without_its_conditions() -> None:
+    """`Table` and `present` add them (tests/servers/test_conditions.py); nothing else shows one."""
+    given = {one.name for one in fields(ServerSpec) if one.default is MISSING}
+    assert {"loop", "parser", "log"} <= given
+    code = "\n".join(cell for cells in sizes.cells().values() for cell in cells)
+    assert re.findall(r"\b(?:HTML|Markdown|display|DataFrame|plt|Picture|conditions)\b", code) == []
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: path.name)

@@ -135,7 +135,7 @@ def test_a_server_is_hashable_and_its_record_is_plain_json() -> None:
     assert len({one, server("uvicorn", app="raw")}) == 2
     assert json.loads(json.dumps(one.as_dict())) == {
         "name": "uvicorn", "app": "raw", "slots": None, "workers": 2, "nginx": False,
-        "unix": False, "env": {"A": "1", "B": "2"}, "extra": ["--x"], "site": "",
+        "unix": False, "tls": False, "env": {"A": "1", "B": "2"}, "extra": ["--x"], "site": "",
         "command": [],
     }  # fmt: skip
 
@@ -144,6 +144,7 @@ def test_labels_say_what_differs() -> None:
     assert server("gunicorn-sync", slots=1).label == "gunicorn sync, django, 1 slot"
     one = server("uvicorn", app="raw", nginx=True, unix=True, workers=2)
     assert one.label == "nginx → uvicorn, raw, 2 workers, unix socket"
+    assert server("uvicorn", nginx=True, tls=True).label == "nginx → uvicorn, django, TLS"
 
 
 def test_every_app_name_leads_to_a_callable_of_the_right_interface() -> None:
@@ -255,6 +256,7 @@ def test_the_site_of_mod_wsgi_is_apaches() -> None:
     [
         ({"name": "uvicorn", "site": "deploy/nginx/none.conf"}, "no site file"),
         ({"name": "uvicorn", "site": "deploy/nginx"}, "no site file"),
+        ({"name": "uvicorn", "tls": True}, "ended by nginx"),
         ({"name": "uvicorn", "site": "../outside.conf"}, "no site file"),
         ({"name": "mod_wsgi", "site": SITE, "slots": 4}, "leave out nginx and slots"),
         ({"name": "mod_wsgi", "site": SITE, "nginx": True}, "leave out nginx and slots"),

@@ -27,6 +27,7 @@ from gatewaylab.guard.probe import Address
 from gatewaylab.guard.readiness import POLL, Starting, beyond_loopback, describe, owners_of
 from gatewaylab.servers import fronts, installed
 from gatewaylab.servers.commands import Launch, find_program
+from gatewaylab.servers.conditions import conditions
 from gatewaylab.servers.registry import Server, project_root
 from gatewaylab.servers.specs import NGINX
 from gatewaylab.timeline import session
@@ -88,6 +89,11 @@ class Running:
         if self.unix_path is not None and not self.server.nginx:
             return f"unix:{self.unix_path}"
         return self.url
+
+    @property
+    def secured(self) -> fronts.Secured:
+        """The front's second address, with TLS, where the server has ``tls=True``."""
+        return fronts.Secured.within(self._run.folder)
 
     @property
     def identity(self) -> str:
@@ -226,11 +232,14 @@ class Running:
 
     def _nginx(self, env: dict[str, str], project: Path) -> dict[str, Any]:
         folder, site = self._run.folder, self.server.site
+        secured = self.secured if self.server.tls else None
+        if secured:
+            secured.certify()
         self._write(
             fronts.nginx_files(
                 host=self.host, port=self.port, upstream=str(self._back), folder=folder,
                 site=site, text=installed.read(project, site) if site else "",
-                public=project / installed.PUBLIC,
+                public=project / installed.PUBLIC, secured=secured,
             )
         )  # fmt: skip
         argv = fronts.nginx_command(find_program(NGINX.name) or NGINX.name, folder)
@@ -331,7 +340,7 @@ def serve(
     for part in (server.spec, NGINX) if server.nginx else (server.spec,):
         if not part.available():
             raise ServerMissingError(part.name, part.install_hint())
-    with session.at_work(*server.systems), _run(
+    with session.at_work(*server.systems, under=conditions(server)), _run(
         server, host, port=port, ready_timeout=ready_timeout, ttl=ttl, pin=pin, grace=grace
     ) as running:  # fmt: skip
         yield running

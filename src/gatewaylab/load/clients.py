@@ -24,6 +24,7 @@ from gatewaylab.errors import InputError, ServerError
 from gatewaylab.guard import procfs
 from gatewaylab.load import http1
 from gatewaylab.load.request import Endpoint, Request, Target, get
+from gatewaylab.servers.fronts import Secured
 from gatewaylab.timeline import session
 
 Result = TypeVar("Result")
@@ -53,7 +54,7 @@ class Reply:
 
     Attributes:
         status: HTTP status; None when no answer came.
-        headers: by name in lower case. body: as far as it came.
+        headers: by name in lower case. body: as far as it came, unpacked.
         http_version: ``HTTP/1.1`` or ``HTTP/2``; empty without an answer.
         begun: monotonic clock when the request was sent, in seconds.
         seconds: from there to the end of the answer, or to giving up.
@@ -121,18 +122,27 @@ def together(
 
     Args:
         timeout: seconds without a byte after which a client gives up.
-        http2: send them as the streams of one HTTP/2 connection without TLS, in prior knowledge
+        http2: send them as the streams of one HTTP/2 connection, without TLS in prior knowledge
             (RFC 9113, section 3.3); otherwise each has an HTTP/1.1 connection of its own.
         apart: seconds between one request and the next.
+
+    A server that is `Secured` is spoken to over TLS, and must have its own certificate.
     """
     whole = [get(one) if isinstance(one, str) else one for one in requests]
     endpoint = Endpoint.parse(server.target)
+    if http2:
+        session.speak("HTTP/2")
+    # By default httpx would read the system's certificates first, which takes longer than most
+    # answers do.
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    scheme = "http"
+    if isinstance(server, Secured):
+        trusted.load_verify_locations(server.certificate)
+        scheme = "https"
 
     async def run() -> list[Reply]:
         transport = httpx.AsyncHTTPTransport(
-            # Nothing here speaks TLS; by default httpx would read the system's certificates first,
-            # which takes longer than most answers do.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=trusted,
             http1=not http2,
             http2=http2,
             uds=endpoint.path,
@@ -141,7 +151,7 @@ def together(
                 max_keepalive_connections=1 if http2 else 0,
             ),
         )
-        base = f"http://{endpoint.authority}"
+        base = f"{scheme}://{endpoint.authority}"
         async with httpx.AsyncClient(
             transport=transport, base_url=base, timeout=timeout, trust_env=False
         ) as client:
@@ -198,7 +208,7 @@ async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
         ) as response:  # fmt: skip
             status, version = response.status_code, response.http_version
             headers = {name.lower(): value for name, value in response.headers.items()}
-            async for piece in response.aiter_raw():
+            async for piece in response.aiter_bytes():
                 pieces.append(time.monotonic() - begun)
                 body += piece
     except httpx.HTTPError as problem:

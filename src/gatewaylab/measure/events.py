@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gatewaylab.guard.serve import Running
-from gatewaylab.load.clients import Reply, together
+from gatewaylab.load.clients import Listening, Reply, together
 from gatewaylab.load.request import Request
 from gatewaylab.measure.delay import Delay, Held, every
 
@@ -54,13 +53,19 @@ class Stream:
 
 
 def listen(
-    running: Running, paths: Sequence[Request | str], expected: int, *, timeout: float = 60.0
+    server: Listening,
+    paths: Sequence[Request | str],
+    expected: int,
+    *,
+    timeout: float = 60.0,
+    http2: bool = False,
 ) -> list[Stream]:
     """Ask for streams of so many events, all at once, and hear them to their end.
 
     Args:
         timeout: seconds without a byte after which a client gives up.
+        http2: as for :func:`together`.
     """
     with Delay() as delay:
-        replies = together(running, paths, timeout=timeout)
+        replies = together(server, paths, timeout=timeout, http2=http2)
     return [Stream(reply, delay, expected) for reply in replies]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import site
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from gatewaylab.servers.commands import Launch, find_program
@@ -41,11 +43,51 @@ http {{
 """
 
 
-def nginx_conf(*, host: str, port: int, upstream: str, folder: Path) -> str:
+@dataclass(frozen=True)
+class Secured:
+    """nginx's second address, with TLS: a client knows it by `certificate`, as ``localhost``."""
+
+    target: str
+    certificate: Path
+
+    @classmethod
+    def within(cls, folder: Path) -> Secured:
+        """The one of the run whose files are in `folder`."""
+        return cls(f"unix:{folder}/t", folder / "certificate.pem")
+
+    def certify(self) -> None:
+        """Make the certificate and its key, good for a day and for nobody else.
+
+        Raises:
+            CalledProcessError: openssl could not; its output says why.
+        """
+        key = self.certificate.with_name("key.pem")
+        subprocess.run(
+            [
+                find_program("openssl") or "openssl", "req", "-x509", "-nodes", "-days", "1",
+                "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj",
+                "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                "-keyout", str(key), "-out", str(self.certificate),
+            ],
+            capture_output=True, timeout=60, check=True,
+        )  # fmt: skip
+
+    @property
+    def lines(self) -> str:
+        """What follows the first address in a line ``listen``; with HTTP/2 for who asks for it."""
+        return (
+            f"; listen {self.target} ssl http2; ssl_certificate {self.certificate}; "
+            f"ssl_certificate_key {self.certificate.with_name('key.pem')}"
+        )
+
+
+def nginx_conf(
+    *, host: str, port: int, upstream: str, folder: Path, secured: Secured | None = None
+) -> str:
     """An nginx.conf that proxies everything on ``host:port`` to `upstream`.
 
     Args:
-        upstream: ``host:port`` or ``unix:/path``.
+        secured: a second address. upstream: ``host:port`` or ``unix:/path``.
         folder: where every file that nginx writes goes.
 
     HTTP/1.1 to the upstream and the ``Upgrade`` map let WebSockets and live streams through;
@@ -57,7 +99,7 @@ def nginx_conf(*, host: str, port: int, upstream: str, folder: Path) -> str:
     map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
     upstream application {{ server {upstream}; }}
     server {{
-        listen {host}:{port};
+        listen {host}:{port}{secured.lines if secured else ""};
         location / {{
             proxy_pass http://application;
             proxy_http_version 1.1;
@@ -83,12 +125,12 @@ _TYPES = """\
 
 def nginx_files(
     *, host: str, port: int, upstream: str, folder: Path, site: str = "", text: str = "",
-    public: Path = Path(),
+    public: Path = Path(), secured: Secured | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """The files that nginx is started with, by name.
 
     Args:
-        host, port, upstream, folder: as for `nginx_conf`.
+        host, port, upstream, folder, secured: as for `nginx_conf`.
         site: name of the site file that is to be run; empty for `nginx_conf`.
         text: its text. public: the folder that stands for its ``root``.
 
@@ -96,9 +138,10 @@ def nginx_files(
         InputError: a place that must be replaced in the site is missing or there twice.
     """
     if not site:
-        conf = nginx_conf(host=host, port=port, upstream=upstream, folder=folder)
+        conf = nginx_conf(host=host, port=port, upstream=upstream, folder=folder, secured=secured)
         return {"nginx.conf": conf}
-    by = {"listen": f"{host}:{port}", "upstream": upstream, "root": str(public)}
+    listen = f"{host}:{port}{secured.lines if secured else ''}"
+    by = {"listen": listen, "upstream": upstream, "root": str(public)}
     return {
         "nginx.conf": nginx_main(folder, f"{_TYPES}    include {folder}/site.conf;\n"),
         "site.conf": substituted(text, NGINX_SITE, by, site),

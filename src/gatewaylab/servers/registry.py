@@ -119,6 +119,7 @@ class Server:
     workers: int = 1
     nginx: bool = False
     unix: bool = False
+    tls: bool = False
     env: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
     site: str = ""
@@ -166,6 +167,8 @@ class Server:
             parts.append(f"{self.workers} workers")
         if self.unix:
             parts.append("unix socket")
+        if self.tls:
+            parts.append("TLS")
         if self.site:
             parts.append(self.site)
         parts.extend(f"{name}={value}" for name, value in self.env)
@@ -198,6 +201,7 @@ def server(
     workers: int = 1,
     nginx: bool = False,
     unix: bool = False,
+    tls: bool = False,
     env: Mapping[str, str] | None = None,
     extra: Sequence[str] = (),
     site: str = "",
@@ -213,6 +217,7 @@ def server(
         workers: processes, where the server has such an option.
         nginx: put a private nginx before it.
         unix: let the server listen on a unix socket instead of TCP.
+        tls: let nginx listen at a second address with TLS, as certbot would; needs nginx.
         env: further environment variables. extra: further command line options.
         site: a web server's configuration file as a user would install it, by its path from the
             project's folder: an nginx site (then `nginx` is implied) or, for mod_wsgi, Apache's
@@ -239,6 +244,8 @@ def server(
     if unix and not spec.unix:
         raise InputError(f"{name} listens on TCP only: unix=True is not possible")
     own_site = spec.site_files is not None
+    if tls and not (nginx or (site and not own_site)):
+        raise InputError("TLS is ended by nginx here: give nginx=True, or an nginx site")
     if site:
         installed.read(project_root(), site)
         if own_site and (nginx or slots is not None or workers > 1):
@@ -260,7 +267,7 @@ def server(
     return Server(
         spec_name=name, app=app, slots=slots, workers=workers,
         nginx=bool(nginx) or bool(site and not own_site), unix=bool(unix),
-        env=tuple(sorted((env or {}).items())), extra=tuple(extra), site=site,
+        tls=bool(tls), env=tuple(sorted((env or {}).items())), extra=tuple(extra), site=site,
         command=tuple(command),
     )  # fmt: skip
 

@@ -47,6 +47,9 @@ class ServerSpec:
             one that it needs, `debian` the system's packages that it needs instead.
         call: its command line. binds: options that would move the listening socket; they are
             refused in `extra`.
+        loop: its event loop. parser: what reads its requests. Either is a name, or an option and
+            what the server chooses without it when its optional parts are installed, as here.
+        log: whether it writes a line a request, ``on`` or ``off``, and the option that changes it.
         keep_alive: after how long it closes an idle connection by default, in words.
         color, marker: how every figure in the book draws it; a marker belongs to one server.
         systems: the programs it consists of, by the names that claims use; its own when empty.
@@ -63,6 +66,9 @@ class ServerSpec:
     default_slots: int | None
     program: str
     distribution: str | None
+    loop: str
+    parser: str
+    log: str
     keep_alive: str
     color: str
     marker: str
@@ -148,6 +154,7 @@ def _granian(interface: str, slots: str = "") -> Template:
 _SPECS = (
     ServerSpec(
         "gunicorn-sync", "gunicorn sync", _W, "process", 1, "gunicorn", "gunicorn",
+        loop="no loop", parser="gunicorn's own", log="off --access-logfile",
         keep_alive="closes after each response", color="#EE6677", marker="o",
         call=Template(
             "--bind {where} --no-control-socket --workers {processes} {extra} {app}",
@@ -157,18 +164,22 @@ _SPECS = (
     ),
     ServerSpec(
         "gunicorn-gthread", "gunicorn gthread", _W, "thread", 1, "gunicorn", "gunicorn",
+        loop="no loop", parser="gunicorn's own", log="off --access-logfile",
         keep_alive="2 s", color="#CCBB44", marker="s",
         call=_gunicorn("--worker-class gthread", "--threads {slots}"),
         binds="-b --bind --control-socket",
     ),
     ServerSpec(
         "gunicorn-gevent", "gunicorn gevent", _W, "greenlet", 1000, "gunicorn", "gunicorn",
-        plugin="gevent", keep_alive="2 s", color="#228833", marker="^",
+        plugin="gevent",
+        loop="gevent", parser="gunicorn's own", log="off --access-logfile",
+        keep_alive="2 s", color="#228833", marker="^",
         call=_gunicorn("--worker-class gevent", "--worker-connections {slots}"),
         binds="-b --bind --control-socket",
     ),
     ServerSpec(
         "uwsgi", "uWSGI", _W, "thread", 1, "uwsgi", "pyuwsgi",
+        loop="no loop", parser="uWSGI's own", log="on --disable-logging",
         keep_alive="closes after each response", color="#EE6677", marker="v",
         call=Template(
             "--http-socket {where} --module {app} --processes {workers} {slots} --enable-threads "
@@ -181,12 +192,14 @@ _SPECS = (
     ServerSpec(
         "mod_wsgi", "Apache mod_wsgi", _W, "thread", 15, "apache2", None,
         debian=("apache2", "libapache2-mod-wsgi-py3"), systems=("apache", "mod_wsgi"),
+        loop="no loop", parser="Apache's", log="off",
         keep_alive="5 s", color="#BBBBBB", marker="D",
         call=Template("-f {folder}/httpd.conf -DFOREGROUND {extra}"),  # the rest is in that file
         files=apache_files, site_files=apache_site_files, gives_up_root=True, binds="-f -c -C",
     ),
     ServerSpec(
         "waitress", "waitress", _W, "thread", 4, "waitress-serve", "waitress",
+        loop="no loop", parser="waitress's own", log="off",
         keep_alive="120 s", color="#AA3377", marker="P", workers=False,
         call=Template(
             "{where} {slots} {extra} {app}", tcp="--listen={host}:{port}",
@@ -196,11 +209,13 @@ _SPECS = (
     ),
     ServerSpec(
         "granian-wsgi", "granian WSGI", _W, "thread", 512, "granian", "granian",
+        loop="no loop", parser="hyper", log="off --access-log",
         keep_alive="30 s", color="#66CCEE", marker="X",
         call=_granian("wsgi", "--blocking-threads {slots}"), binds="--host --port --uds",
     ),
     ServerSpec(
         "uvicorn", "uvicorn", _A, "coroutine", None, "uvicorn", "uvicorn",
+        loop="--loop uvloop", parser="--http httptools", log="on --no-access-log",
         keep_alive="5 s", color="#4477AA", marker="<",
         call=Template(
             "{where} --workers {workers} --loop asyncio --lifespan off --no-access-log {extra} "
@@ -211,6 +226,7 @@ _SPECS = (
     ),
     ServerSpec(
         "hypercorn", "hypercorn", _A, "coroutine", None, "hypercorn", "hypercorn",
+        loop="--worker-class asyncio", parser="h11", log="off --access-logfile",
         keep_alive="5 s", color="#228833", marker=">",
         call=Template(
             "--bind {where} --worker-class asyncio --workers {workers} {extra} {app}",
@@ -220,6 +236,7 @@ _SPECS = (
     ),
     ServerSpec(
         "daphne", "daphne", _A, "coroutine", None, "daphne", "daphne",
+        loop="asyncio in Twisted", parser="Twisted's", log="on --access-log",
         keep_alive="60 s", color="#AA3377", marker="p", workers=False,
         call=Template(
             "{where} --access-log /dev/null {extra} {app}",
@@ -229,12 +246,14 @@ _SPECS = (
     ),
     ServerSpec(
         "granian-asgi", "granian ASGI", _A, "coroutine", 1024, "granian", "granian",
+        loop="--loop uvloop", parser="hyper", log="off --access-log",
         keep_alive="30 s", color="#66CCEE", marker="h",
         call=_granian("asginl --loop asyncio"),  # `asginl` is ASGI without the lifespan protocol
         binds="--host --port --uds",
     ),
     ServerSpec(
         "gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",
+        loop="--asgi-loop uvloop", parser="gunicorn's own", log="off --access-logfile",
         keep_alive="2 s", color="#CCBB44", marker="*",
         call=_gunicorn("--worker-class asgi --asgi-loop asyncio --asgi-lifespan off"),
         binds="-b --bind --control-socket",
@@ -242,6 +261,7 @@ _SPECS = (
     ServerSpec(
         "gunicorn-uvicorn-worker", "gunicorn with uvicorn workers", _A, "coroutine", None,
         "gunicorn", "gunicorn", plugin="uvicorn-worker", systems=("gunicorn", "uvicorn"),
+        loop="asyncio", parser="httptools", log="off --access-logfile",
         keep_alive="2 s", color="#4477AA", marker="d",
         call=_gunicorn("--worker-class gatewaylab.servers.uvicorn_worker.AsyncioUvicornWorker"),
         binds="-b --bind --control-socket",
@@ -273,7 +293,7 @@ class Front:
         return INSTALL_SYSTEM
 
 
-NGINX = Front("nginx", ("nginx-light",))
+NGINX = Front("nginx", ("nginx-light", "openssl"))
 
 
 @cache

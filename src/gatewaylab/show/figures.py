@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gatewaylab.errors import InputError
+from gatewaylab.servers.conditions import conditions_so_far
 
 #: Colours that differ for every kind of sight, and markers that differ as they do. The colours of
 #: the servers are in `servers`.
@@ -47,12 +48,13 @@ class Picture:
     svg: str
     alt: str
     caption: str
+    conditions: str = ""
 
     def _repr_html_(self) -> str:
         alt = html.escape(self.alt)
         return (
             f'<figure class="fig" role="group"><div role="img" aria-label="{alt}" tabindex="0">'
-            f"{self.svg}</div><figcaption>{html.escape(self.caption)}</figcaption></figure>"
+            f"{self.svg}</div><figcaption>{html.escape(self.caption)}{self.conditions}</figcaption></figure>"
         )
 
     def __repr__(self) -> str:
@@ -74,7 +76,7 @@ def present(figure: Figure, *, alt: str, caption: str) -> Picture:
 
     Args:
         alt: what the figure shows, in a sentence, for readers who do not see it.
-        caption: what to read from it, with the conditions.
+        caption: what to read from it. The conditions of the servers that were at work are added.
     """
     if not alt or not caption:
         raise InputError("a figure needs an alt text and a caption")
@@ -88,7 +90,7 @@ def present(figure: Figure, *, alt: str, caption: str) -> Picture:
     # Text without an explicit fill is black by SVG's default; let it follow the page.
     svg = re.sub(r"<svg ", '<svg fill="currentColor" aria-hidden="true" ', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    return Picture(svg=_unique_ids(svg), alt=alt, caption=caption)
+    return Picture(_unique_ids(svg), alt, caption, conditions_so_far())
 
 
 def _unique_ids(svg: str) -> str:

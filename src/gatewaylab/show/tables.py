@@ -6,20 +6,22 @@ import html
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gatewaylab.errors import InputError
 from gatewaylab.measure.outcome import Outcome
+from gatewaylab.servers.conditions import conditions_so_far
 
 Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the same keys; the keys are the header."""
+    """Rows with the same keys; the keys are the header, the conditions of the servers the foot."""
 
     rows: Sequence[Mapping[str, Cell]]
     caption: str
+    conditions: str = field(default_factory=conditions_so_far)
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -43,8 +45,14 @@ class Table:
         return (
             f'<div class="pst-scrollable-table-container"><table class="table"><caption>'
             f"{html.escape(self.caption)}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table></div>"
+            f"<tbody>{body}</tbody>{self._foot()}</table></div>"
         )
+
+    def _foot(self) -> str:
+        if not self.conditions:
+            return ""
+        cell = f'<td colspan="{len(self.rows[0])}">{self.conditions}</td>'
+        return f"<tfoot><tr>{cell}</tr></tfoot>"
 
 
 def shown(value: Cell) -> str:
