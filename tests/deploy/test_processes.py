@@ -1,7 +1,7 @@
 """gunicorn's configuration, the units, the images, Compose and App Platform: run as shipped.
 
-Their commands run outside systemd and Docker. Replaced is where they listen, what they serve and,
-where a test would have to wait for it, the limit for stopping.
+Their commands run outside systemd and Docker. Replaced is where they listen, what they serve and
+the limit for stopping, where a test would have to wait for it.
 """
 
 from __future__ import annotations
@@ -58,19 +58,20 @@ def needs(program: str) -> str:
     return found
 
 
-def said_by(*argv: str | Path) -> str:
+def said_by(*argv: str | Path, cwd: Path = ROOT) -> str:
     """What a program said; it must have ended well."""
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def gunicorn_settings() -> dict[str, str]:
-    """What gunicorn makes of its configuration file."""
+    """What gunicorn makes of its configuration file, which it reads unasked in its own folder."""
+    words = ("--check-config", "--print-config", "--pythonpath", ROOT)
     said = said_by(
-        needs("gunicorn"), "--check-config", "--print-config", "--config", GUNICORN,
-        "demo_apps.raw_wsgi:application",
+        needs("gunicorn"), *words, "demo_apps.raw_wsgi:application", cwd=GUNICORN.parent
     )  # fmt: skip
+    assert f"{GUNICORN.name}" in said
     return dict(re.findall(r"^(\w+) += (.*)$", said, re.MULTILINE))
 
 
@@ -84,9 +85,9 @@ def of_unit(file: Path, key: str) -> str:
 
 def grace_of(words: list[str]) -> int:
     """For how many seconds a server that is started so lets its requests finish."""
-    if "--timeout-graceful-shutdown" in words:
-        return int(words[words.index("--timeout-graceful-shutdown") + 1])
-    return int(gunicorn_settings()["graceful_timeout"])
+    option = "--timeout-graceful-shutdown"
+    asked = words[words.index(option) + 1] if option in words else None
+    return int(asked or gunicorn_settings()["graceful_timeout"])
 
 
 class Unit:
@@ -295,7 +296,7 @@ def healthy(running: Running, kind: str) -> bool:
     """What the image's own check says; only the port is another."""
     program, *words = json.loads(last(DOCKERFILES[kind], "HEALTHCHECK").partition(" CMD ")[2])
     assert program == "python"
-    words = [word.replace("localhost:8000", f"localhost:{running.port}") for word in words]
+    words = [word.replace(":8000", f":{running.port}") for word in words]
     done = subprocess.run([sys.executable, *words], capture_output=True, check=False, timeout=300)
     return done.returncode == 0
 
