@@ -8,11 +8,11 @@ from typing import Any
 from demo_apps.django_app.settings import *  # noqa: F403
 from demo_apps.django_app.settings import REST_FRAMEWORK as PLAIN
 
-REST_FRAMEWORK: dict[str, Any] = {
-    **PLAIN,
+_throttle: dict[str, Any] = {
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.AnonRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {"anon": "5/day"},
 }
+REST_FRAMEWORK = {**PLAIN, **_throttle}
 
 # Django's default cache is in the memory of one process.
 if "REDIS_URL" in os.environ:
