@@ -10,8 +10,9 @@ WORKDIR /srv/myproject
 COPY pyproject.toml uv.lock ./
 RUN uv sync --locked --no-dev --no-install-project
 COPY . .
-# collectstatic needs no secret; the key that the settings ask for is thrown away.
-RUN SECRET_KEY=only-for-collectstatic .venv/bin/python manage.py collectstatic --no-input
+# collectstatic reads the settings, so all that they ask for must be there. None of it is used or kept.
+RUN SECRET_KEY=unused DATABASE_URL=sqlite:// REDIS_URL=redis:// \
+    .venv/bin/python manage.py collectstatic --no-input
 
 # nginx with the static files: `--target proxy`.
 FROM nginx:1.30 AS proxy
@@ -26,9 +27,11 @@ WORKDIR /srv/myproject
 COPY --from=build /srv/myproject /srv/myproject
 USER 10001
 EXPOSE 8000
-# Asks the application itself, so it fails when no worker is free to answer.
+# Asks the application as the proxy does, so SECURE_SSL_REDIRECT does not send it elsewhere.
+# One worker a container (below), so there is none that the check could miss.
 # "localhost" must be in ALLOWED_HOSTS.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://localhost:8000/healthz', timeout=2)"]
+    CMD ["python", "-c", "from urllib.request import Request, urlopen; urlopen(Request('http://localhost:8000/healthz', headers={'X-Forwarded-Proto': 'https'}), timeout=2)"]
 # A list, not a sentence: no shell stands between Docker and gunicorn, so SIGTERM arrives.
-CMD ["gunicorn", "--config", "deploy/gunicorn/gunicorn.conf.py", "--bind", "0.0.0.0:8000", "myproject.wsgi:application"]
+# More workers are more containers. Whose X-Forwarded-* headers to believe: FORWARDED_ALLOW_IPS.
+CMD ["gunicorn", "--config", "deploy/gunicorn/gunicorn.conf.py", "--workers", "1", "--bind", "0.0.0.0:8000", "myproject.wsgi:application"]

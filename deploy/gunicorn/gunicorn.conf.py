@@ -1,5 +1,6 @@
 """gunicorn for production: ``gunicorn --config deploy/gunicorn/gunicorn.conf.py …``.
 
+In the folder that gunicorn starts in, a file of this name is read without being asked for.
 Where to listen is not said here: systemd passes the socket in, a container names it in its CMD.
 """
 
@@ -13,19 +14,24 @@ worker_class = "gthread"
 threads = 8
 
 # With threads, this is no limit for a request: a worker that has not said for so long that it
-# lives is killed.
+# lives is killed. With the sync worker it is one, and cuts a view that computes for longer.
 timeout = 30
 
 # After SIGTERM, requests that are being answered have this long to end. Whoever stops gunicorn
 # (systemd, Docker) must wait longer, or it kills what was to be saved.
 graceful_timeout = 30
 
-# nginx, from 1.30 on, keeps its connections open; gunicorn should not close them first.
+# nginx keeps connections open for 60 s (from 1.30 on without being asked); gunicorn should not
+# close them first.
 keepalive = 75
 
-# A new process now and then, against leaks; the jitter keeps workers from restarting together.
-max_requests = 10_000
-max_requests_jitter = 1_000
+# No max_requests: a worker that has reached it takes no more requests, and is replaced only when
+# its last answer has ended, so an open stream can stop the site for graceful_timeout + timeout.
+# Against leaks, let a timer reload gunicorn: SIGHUP starts the new workers first.
+
+# Connections of one worker, threads and idle ones together. Each is an open file, and so is each
+# file that a view opens: LimitNOFILE of the unit, ulimits of the container, must be higher.
+worker_connections = 1000
 
 # The heartbeat file in memory: on a slow disk a heartbeat can come late, and kill a worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
@@ -33,5 +39,8 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 # The control socket would need a home folder, which a service's user has not.
 control_socket_disable = True
 
+# Whose request, how it ended, and for how long it held its slot (%(M)s, milliseconds). The address
+# is what nginx says; over a unix socket gunicorn itself knows none.
 accesslog = "-"
+access_log_format = '%({x-forwarded-for}i)s %(t)s "%(r)s" %(s)s %(b)s %(M)s ms'
 errorlog = "-"

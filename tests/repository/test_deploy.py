@@ -1,26 +1,17 @@
-"""The configurations in deploy/: each file is run or checked by something here.
+"""The configurations in deploy/: each file is run or checked, the web servers' by something here.
 
-Linters that this machine or its environment lacks are skipped with the reason. nginx, Apache and
-the commands of the images are run for real, from the very files.
+What runs the application is in ``tests/deploy/test_processes.py``. Linters that this machine or its
+environment lacks are skipped with the reason. nginx and Apache are run from the very files.
 """
 
 from __future__ import annotations
 
-import ast
 import itertools
-import json
-import re
-import shlex
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-import yaml
 
 from gatewaylab.guard.serve import serve
 from gatewaylab.load.clients import ask, together
@@ -37,13 +28,11 @@ NGINX_SITES = sorted((DEPLOY / "nginx").glob("*.conf"))
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 DOCKERFILES = [DEPLOY / "docker" / f"Dockerfile.{kind}" for kind in ("wsgi", "asgi")]
 IGNORES = [file.with_name(f"{file.name}.dockerignore") for file in DOCKERFILES]
-COMPOSE = [DEPLOY / "docker" / f"compose.{kind}.yaml" for kind in ("wsgi", "asgi")]
+COMPOSE = sorted((DEPLOY / "docker").glob("compose.*.yaml"))
 APACHE = DEPLOY / "apache" / "mod_wsgi.conf"
 GUNICORN = DEPLOY / "gunicorn" / "gunicorn.conf.py"
 DIGITALOCEAN = DEPLOY / "digitalocean" / "app.yaml"
 PUBLIC = sorted(file for file in (DEPLOY / "public").rglob("*") if file.is_file())
-
-FOR_A_COMMAND = {"wsgi": "gunicorn-gthread", "asgi": "uvicorn"}
 
 
 def name_of(file: Path) -> str:
@@ -222,206 +211,9 @@ def test_apache_serves_django_and_the_static_files_without_it() -> None:
     assert "x-worker" not in {**style.headers, **missing.headers}
 
 
-# gunicorn and systemd
-
-
-def test_gunicorn_accepts_its_configuration() -> None:
-    (program,) = needs("gunicorn")
-    run(program, "--check-config", "--config", GUNICORN, "demo_apps.raw_wsgi:application")
-
-
-@pytest.mark.parametrize("file", UNITS, ids=name_of)
-def test_systemd_accepts_the_unit(file: Path, tmp_path: Path) -> None:
-    (program,) = needs("systemd-analyze")
-    beside = Path(sys.executable).parent
-    for unit in UNITS:  # a unit may name another one
-        text = unit.read_text().replace("/srv/myproject/.venv/bin", str(beside))
-        (tmp_path / unit.name).write_text(text)
-    # An unknown key or a value that makes no sense is a warning, and a warning is a fault.
-    assert run(program, "verify", tmp_path / file.name) == ""
-
-
-@pytest.mark.parametrize("file", [f for f in UNITS if f.suffix == ".service"], ids=name_of)
-def test_a_service_waits_longer_than_its_server_takes_to_stop(file: Path) -> None:
-    text = file.read_text()
-    words = shlex.split(re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)[0])
-    if "--timeout-graceful-shutdown" in words:
-        graceful = int(words[words.index("--timeout-graceful-shutdown") + 1])
-    else:
-        graceful = gunicorn_setting("graceful_timeout")
-    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)[0]) > graceful
-    assert "KillMode=mixed" in text
-    assert re.search(r"^User=(?!root)", text, re.MULTILINE)
-
-
-@pytest.mark.live
-def test_the_command_of_the_uvicorn_unit_answers() -> None:
-    unit = (DEPLOY / "systemd" / "uvicorn.service").read_text()
-    _, *words = shlex.split(re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)[0])
-    at = words.index("--uds")
-    words = ["uvicorn", *words[:at], "--host", "0.0.0.0", "--port", "8000", *words[at + 2 :]]
-    with serve(server("uvicorn", command=words)) as running:
-        assert ask(running, "/hello").status == 200
-
-
-@pytest.mark.live
-def test_the_command_of_the_gunicorn_unit_takes_its_socket_from_systemd(tmp_path: Path) -> None:
-    """systemd-socket-activate hands over a listening socket as systemd does."""
-    activate, program = needs("systemd-socket-activate", "gunicorn")
-    unit = (DEPLOY / "systemd" / "gunicorn.service").read_text()
-    _, *words = shlex.split(re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)[0])
-    path = tmp_path / "s"
-    words = [*words[:-1], "demo_apps.raw_wsgi:application"]
-    started = subprocess.Popen(
-        [activate, "-l", path, program, *words],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "WEB_CONCURRENCY": "1"},
-    )  # fmt: skip
-    try:
-        transport = httpx.HTTPTransport(uds=str(path), retries=20)
-        with httpx.Client(transport=transport, timeout=60) as client:
-            assert client.get("http://localhost/hello").text == "hello, world\n"
-    finally:
-        started.terminate()
-        started.wait(10)
-
-
-def gunicorn_setting(name: str) -> int:
-    """A number from gunicorn's configuration file."""
-    for node in ast.parse(GUNICORN.read_text()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            return int(ast.literal_eval(node.value))
-    raise AssertionError(name)
-
-
 # Docker
-
-
-def instructions(file: Path) -> Iterator[tuple[str, str]]:
-    """The instructions of a Dockerfile, with their continued lines joined."""
-    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
-    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
-        if line.strip():
-            word, _, rest = line.partition(" ")
-            yield word, rest.strip()
-
-
-def last(file: Path, wanted: str) -> str:
-    return [rest for word, rest in instructions(file) if word == wanted][-1]
-
-
-@pytest.mark.parametrize("file", DOCKERFILES, ids=name_of)
-def test_hadolint_finds_no_fault_in_the_dockerfile(file: Path) -> None:
-    (program,) = needs("hadolint")
-    assert run(program, "--no-color", file) == ""
-
-
-@pytest.mark.parametrize("file", DOCKERFILES, ids=name_of)
-def test_an_image_is_pinned_locked_small_and_not_roots(file: Path) -> None:
-    found = list(instructions(file))
-    images = [rest.split()[0] for word, rest in found if word == "FROM"]
-    assert all(re.fullmatch(r"[\w./-]+:\d[\w.-]*", image) for image in images)
-    assert images[0] == images[-1], "what is built must run on the Python that it was built for"
-    assert any("uv sync --locked" in rest for word, rest in found if word == "RUN")
-    final = found[max(k for k, (word, _) in enumerate(found) if word == "FROM") :]
-    assert not any("uv" in rest or "apt" in rest for word, rest in final if word == "RUN")
-    assert re.fullmatch(r"[1-9]\d*", last(file, "USER"))
-    assert "PYTHONUNBUFFERED=1" in last(file, "ENV")
-
-
-@pytest.mark.parametrize("file", DOCKERFILES, ids=name_of)
-def test_commands_are_lists_so_that_signals_arrive(file: Path) -> None:
-    words = json.loads(last(file, "CMD"))
-    assert all(isinstance(word, str) for word in words)
-    assert "sh" not in words[0]
-    options, _, check = last(file, "HEALTHCHECK").partition(" CMD ")
-    asked = json.loads(check)
-    assert "--timeout=" in options
-    assert asked[:2] == ["python", "-c"]
-    ast.parse(asked[2])
-    assert f":{last(file, 'EXPOSE')}/" in asked[2]
-
-
-@pytest.mark.parametrize("kind", FOR_A_COMMAND)
-@pytest.mark.live
-def test_the_command_of_an_image_answers_outside_docker(kind: str) -> None:
-    words = json.loads(last(DEPLOY / "docker" / f"Dockerfile.{kind}", "CMD"))
-    assert {"0.0.0.0", "8000"} <= set(" ".join(words).replace(":", " ").split())
-    one = server(FOR_A_COMMAND[kind], command=words, env={"WEB_CONCURRENCY": "2"})
-    with serve(one) as running:
-        assert ask(running, "/hello").text == "hello, world\n"
-        assert len(running.pids()) >= 3  # a master and two workers: the variable was read
-
-
-def test_the_two_images_differ_in_their_command_alone() -> None:
-    one, other = ([pair for pair in instructions(file) if pair[0] != "CMD"] for file in DOCKERFILES)
-    assert one == other
-    assert IGNORES[0].read_text() == IGNORES[1].read_text()
 
 
 @pytest.mark.parametrize("file", IGNORES, ids=name_of)
 def test_secrets_and_history_stay_out_of_the_image(file: Path) -> None:
     assert {"**/.env", ".git", ".venv"} <= set(file.read_text().splitlines())
-
-
-@pytest.mark.parametrize("file", COMPOSE, ids=name_of)
-def test_compose_accepts_the_file(file: Path) -> None:
-    if shutil.which("docker") is None:
-        pytest.skip("docker is not on this machine")
-    known = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    if known.returncode != 0:
-        pytest.skip("docker compose is not on this machine")
-    env = {"SECRET_KEY": "x", "POSTGRES_PASSWORD": "x", "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    done = subprocess.run(
-        ["docker", "compose", "--file", file, "config", "--quiet"],
-        env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("file", COMPOSE, ids=name_of)
-def test_compose_publishes_the_proxy_alone_and_waits_for_the_stop(file: Path) -> None:
-    whole = yaml.safe_load(file.read_text())
-    services: dict[str, dict[str, Any]] = whole["services"]
-    assert [name for name, one in services.items() if "ports" in one] == ["proxy"]
-    for one in services.values():
-        assert one["restart"] in ("unless-stopped", "no")
-        assert set(one.get("depends_on", {})) <= set(services)
-        tagged = re.fullmatch(r"[\w-]+(:\d[\w.-]*)?", one["image"])
-        assert tagged
-        assert tagged[1] or "build" in one
-        if "build" in one:
-            folder = (file.parent / one["build"]["context"]).resolve()
-            assert (folder / one["build"]["dockerfile"]).is_file()
-        for waited, how in one.get("depends_on", {}).items():
-            if how["condition"] == "service_healthy" and waited != "app":
-                assert "healthcheck" in services[waited]
-    kind = file.suffixes[0].lstrip(".")
-    words = json.loads(last(DEPLOY / "docker" / f"Dockerfile.{kind}", "CMD"))
-    graceful = (
-        int(words[words.index("--timeout-graceful-shutdown") + 1])
-        if kind == "asgi"
-        else gunicorn_setting("graceful_timeout")
-    )
-    assert int(services["app"]["stop_grace_period"].removesuffix("s")) > graceful
-    assert ("redis" in services) == (kind == "asgi")
-    upstream = (DEPLOY / "nginx" / "container.conf").read_text()
-    assert "server app:8000 " in upstream
-
-
-def test_the_app_platform_spec_names_what_is_there() -> None:
-    spec = yaml.safe_load(DIGITALOCEAN.read_text())
-    (web,), (job,), (site,) = spec["services"], spec["jobs"], spec["static_sites"]
-    assert (ROOT / web["dockerfile_path"]).is_file()
-    assert job["kind"] == "PRE_DEPLOY"
-    words = json.loads(last(ROOT / web["dockerfile_path"], "CMD"))
-    assert words[words.index("--port") + 1] == str(web["http_port"])
-    graceful = int(words[words.index("--timeout-graceful-shutdown") + 1])
-    assert web["termination"]["grace_period_seconds"] > graceful
-    databases = {one["name"] for one in spec["databases"]}
-    named = set(re.findall(r"\$\{(\w+)\.", DIGITALOCEAN.read_text()))
-    assert named == databases
-    components = {web["name"], site["name"]}
-    assert {rule["component"]["name"] for rule in spec["ingress"]["rules"]} == components
-    secrets = [env for env in web["envs"] if env.get("type") == "SECRET"]
-    assert [env["key"] for env in secrets] == ["SECRET_KEY"]
