@@ -244,9 +244,14 @@ def web_server(up: Up, change: Change = unchanged) -> Iterator[Up]:
     """The web server before them, with its files changed where a test wants that."""
     by = places(up.one, up.folder, up.port, up.port_80, up.app)
     argv = write_web_server(up.one, up.folder, by, change)
-    said = run(*argv, "-t", cwd=up.folder, env=up.env)
+    # systemd starts it without the project's paths; Apache has to find them in its file.
+    env = {
+        "PATH": os.defpath,
+        **{k: v for k, v in up.env.items() if k not in ("PATH", "PYTHONPATH")},
+    }
+    said = run(*argv, "-t", cwd=up.folder, env=env)
     assert up.one.apache or "[warn]" not in said, said
-    with started(argv, up.folder, up.env, "web"):
+    with started(argv, up.folder, env, "web"):
         try:
             wait_until(lambda: _answers(up), "an answer")
         except AssertionError as error:

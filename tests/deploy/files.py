@@ -103,6 +103,9 @@ WSGISocketPrefix {folder}/w
 ServerLimit 2
 MaxRequestWorkers 50
 {chr(10).join(lines)}
+<Directory />
+    Require all denied
+</Directory>
 TypesConfig /etc/mime.types
 AddOutputFilterByType DEFLATE text/html text/plain
 """
