@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -324,9 +325,10 @@ def authorization(up: Up) -> None:
 def log(up: Up) -> None:
     """The log names the visitor, and how long the request and the application took."""
     with up.client() as client:
-        client.get(up.path("page"), headers={"User-Agent": "log-reader"})
-    wait_until(lambda: "log-reader" in up.log.read_text(), "a line in the log")
-    (line,) = [one for one in up.log.read_text().splitlines() if "log-reader" in one]
+        agent = f"reader-{time.monotonic_ns()}"
+        client.get(up.path("page"), headers={"User-Agent": agent})
+    wait_until(lambda: agent in up.log.read_text(), "a line in the log")
+    (line,) = [one for one in up.log.read_text().splitlines() if agent in one]
     assert re.match(rf'{up.visitor} \[\S+\] "GET \S+page HTTP/1.1" 200 \d+ [\d.]+ [\d.]+ ', line)
 
 
