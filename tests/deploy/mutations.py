@@ -2,7 +2,8 @@
 
     python -m tests.deploy.mutations [set-up …]
 
-prints the lines that go unnoticed. ``unnoticed.toml`` lists those that may, each with its reason.
+prints who notices each. ``unnoticed.toml`` lists, by set-up, the lines whose loss nobody does, each
+with its reason.
 A line that opens a block stands for all of it.
 """
 
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from tests.deploy.visits import VISITS
 LISTED = Path(__file__).with_name("unnoticed.toml")
 
 _LARGE = ("upload", "slow_upload")  # 200 MB each: only for lines that are about bodies
+_BODIES = ("body", "upload", "buffer", "proxy_pass")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Mutation:
     file: str
     number: int
     line: str
+
+    @property
+    def name(self) -> str:
+        """The line, for people."""
+        return f"{self.file}: {self.line}"
 
     def made(self, file: str, text: str) -> str:
         """The text of `file`, without the line if it is this file's."""
@@ -78,8 +86,9 @@ def mutations(one: SetUp) -> Iterator[Mutation]:
 
 def noticed(up: bed.Up, mutation: Mutation) -> str | None:
     """Who notices that a line is missing: the web server, or the first visit that fails."""
-    about_bodies = any(word in mutation.line.lower() for word in ("body", "upload", "buffer"))
+    about_bodies = any(word in mutation.line.lower() for word in _BODIES)
     names = [name for name in VISITS if name not in up.one.cannot]
+    (up.site / "calls").write_text("")  # what was called for under another mutation is not it
     try:
         with bed.web_server(up, mutation.made):
             for name in names:
@@ -87,34 +96,45 @@ def noticed(up: bed.Up, mutation: Mutation) -> str | None:
                     continue
                 try:
                     VISITS[name](up)
-                except (AssertionError, httpx.HTTPError, WebSocketException, OSError, KeyError):
+                except (
+                    AssertionError,
+                    httpx.HTTPError,
+                    WebSocketException,
+                    OSError,
+                    LookupError,
+                    ValueError,
+                ):
                     return name
-    except (AssertionError, ValueError):
-        return "start"
+    except AssertionError as error:
+        return "start: " + str(error).splitlines()[0]
     return None
 
 
 def listed() -> dict[str, dict[str, str]]:
-    """By file, the lines that may go unnoticed, each with its reason."""
+    """By set-up, the lines that may go unnoticed (`Mutation.name`), each with its reason."""
     found: dict[str, dict[str, str]] = tomllib.loads(LISTED.read_text())
     return found
 
 
+@contextmanager
+def ready(one: SetUp) -> Iterator[bed.Up]:
+    """A set-up's servers, which have answered once behind the files as shipped."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{one.name}-")) / "f"
+    with bed.servers_up(one, folder) as up:
+        with bed.web_server(up):
+            pass
+        yield up
+
+
 def main(names: list[str]) -> None:
     """Take out every line of some set-ups, or of all."""
-    bed.PATIENCE = 10.0  # what is broken never comes
-    done: set[tuple[str, int]] = set()
     for one in SET_UPS:
         if names and one.name not in names:
             continue
-        folder = Path(tempfile.mkdtemp(prefix=f"{one.name}-")) / "f"
-        with bed.servers_up(one, folder) as up:
+        with ready(one) as up:
+            bed.PATIENCE = 10.0  # what is broken never comes
             for mutation in mutations(one):
-                if (mutation.file, mutation.number) in done:
-                    continue
-                done.add((mutation.file, mutation.number))
-                by = noticed(up, mutation)
-                print(f"{by or 'UNNOTICED'}\t{mutation.file}\t{mutation.line}", flush=True)
+                print(noticed(up, mutation) or "NOBODY", mutation.name, sep="\t", flush=True)
 
 
 if __name__ == "__main__":

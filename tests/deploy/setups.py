@@ -56,7 +56,6 @@ SET_UPS = (
             "slow_upload": "Apache hands a body on as it arrives",
             "slow_reader": "Apache takes a page as its reader does",
             "chunked": "mod_wsgi answers 411: Django cannot read a body of unknown length",
-            "log": "mod_wsgi is no upstream with a duration of its own",
         },
     ),
 )  # fmt: skip

@@ -65,12 +65,11 @@ def port_80(up: Up) -> None:
 def static(up: Up) -> None:
     """A static file comes without Django, and is kept for ever only if its name has a hash."""
     (hashed,) = (up.site / "public" / "static").glob("own.????????????.css")
-    before = (up.site / "calls").read_text()
     with up.client() as client:
         kept, asked, missing = (
             client.get(f"/static/{name}") for name in (hashed.name, "own.css", "none.css")
         )
-    assert (up.site / "calls").read_text() == before
+    assert "/static/" not in (up.site / "calls").read_text()
     assert kept.headers["content-type"].startswith("text/css")
     assert "immutable" in kept.headers["cache-control"]
     assert asked.headers["cache-control"] == "no-cache"
@@ -175,19 +174,29 @@ def slow_reader(up: Up) -> None:
         line.close()
 
 
-@visit
-def too_large(up: Up) -> None:
-    """A body of 11 MB is refused where no large files are meant to arrive."""
-    with up.client() as client:
-        refused = client.post(up.path("save"), content=b"." * 11 * MEGABYTE)
-    assert refused.status_code == 413
-
-
-def posted(client: httpx.Client, up: Up, headers: dict[str, str]) -> int:
+def posted(client: httpx.Client, up: Up, headers: dict[str, str], body: bytes = b"a=1") -> int:
     """The status of a form's POST, with the token of a page that was asked for before."""
     token = client.get(up.path("token"), headers=headers).text
     sent = {"X-CSRFToken": token, "Cookie": f"csrftoken={client.cookies['csrftoken']}", **headers}
-    return client.post(up.path("save"), content=b"a=1", headers=sent).status_code
+    return client.post(up.path("save"), content=body, headers=sent).status_code
+
+
+@visit
+def too_large(up: Up) -> None:
+    """A body of 11 MB is refused where no large files are meant, and one of 2 MB is not."""
+    with up.client() as client:
+        own = {"Origin": f"https://{up.authority}"}
+        assert posted(client, up, own, b"." * 2 * MEGABYTE) == 200
+    line = http.client.HTTPConnection(up.authority)
+    line.sock = up.connect()
+    line.putrequest("POST", up.path("save"), skip_host=True)
+    for name, value in {"Host": up.authority, "Content-Length": str(11 * MEGABYTE)}.items():
+        line.putheader(name, value)
+    line.endheaders()  # the announcement is enough
+    try:
+        assert line.getresponse().status == 413
+    finally:
+        line.close()
 
 
 @visit
@@ -329,7 +338,8 @@ def log(up: Up) -> None:
         client.get(up.path("page"), headers={"User-Agent": agent})
     wait_until(lambda: agent in up.log.read_text(), "a line in the log")
     (line,) = [one for one in up.log.read_text().splitlines() if agent in one]
-    assert re.match(rf'{up.visitor} \[\S+\] "GET \S+page HTTP/1.1" 200 \d+ [\d.]+ [\d.]+ ', line)
+    took = r"\d+" if up.one.apache else r"[\d.]+ [\d.]+"  # Apache has no application behind it
+    assert re.match(rf'{up.visitor} \[\S+\] "GET \S+page HTTP/1.1" 200 \d+ {took} "', line)
 
 
 @visit
