@@ -21,8 +21,8 @@ timeout = 30
 # (systemd, Docker) must wait longer, or it kills what was to be saved.
 graceful_timeout = 30
 
-# nginx keeps connections open for 60 s (from 1.30 on without being asked); gunicorn should not
-# close them first.
+# Longer than a proxy in front keeps an idle connection (nginx 60 s, where it keeps them at all):
+# whoever closes first must be the proxy, or a request can meet a closed door.
 keepalive = 75
 
 # No max_requests: a worker that has reached it takes no more requests, and is replaced only when

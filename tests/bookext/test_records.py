@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gatewaylab.publish.deploy_record import DeployRecord, SetUpRecord
 from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord
 from gatewaylab.records.storage import save
@@ -22,7 +23,7 @@ PAGES = {
     "index": "# Front\n\n```{toctree}\nbook/claims\nbook/steady\nbook/method\n```\n",
     "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
     "book/steady": "# Steady\n\n```{stability-record}\n```\n\n```{aa-record}\n```\n\n"
-    "```{noise-record}\n```\n",
+    "```{noise-record}\n```\n\n```{deploy-record}\n```\n",
     "book/method": "# Method\n\nWords.\n",
 }
 
@@ -91,7 +92,7 @@ def test_a_claim_that_is_no_longer_declared_is_printed_without_a_link(book: Path
 def test_without_a_record_nothing_is_claimed(book: Path) -> None:
     page, warnings, _ = build(book)
     assert warnings == ""
-    assert page.count("Not recorded yet") == 3
+    assert page.count("Not recorded yet") == 4
     assert "flipped" not in page
 
 
@@ -119,7 +120,7 @@ def test_exactly_the_page_of_a_record_follows_it(book: Path) -> None:
     path.unlink()
     page, _, read = build(book)
     assert read == {"book/steady"}
-    assert page.count("Not recorded yet") == 3
+    assert page.count("Not recorded yet") == 4
 
 
 def twins(*lows: float) -> AARecord:
@@ -208,3 +209,24 @@ def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(book: Path) -
     ]  # fmt: skip
     path.write_text(path.read_text().replace('"machine"', '"surprise"'))
     assert "not a valid NoiseRecord" in build(book)[1]
+
+
+def test_set_ups_are_printed_with_a_row_for_each_visit_and_the_reasons_for_no(
+    book: Path,
+) -> None:
+    cannot = {"socket": "WSGI has none"}
+    record = DeployRecord(
+        at="2026-11-22T08:00:00+00:00", programs={"nginx": "1.2"},
+        visits={"page": "A page comes.", "socket": "A socket opens."},
+        set_ups={
+            "one": SetUpRecord(site="a", passed={"page": True, "socket": True}, why_not={}),
+            "two": SetUpRecord(site="b", passed={"page": True, "socket": False}, why_not=cannot),
+        },
+    )  # fmt: skip
+    save(record, book / "book" / "records" / "deploy.json")
+    page, warnings, _ = build(book)
+    assert warnings == ""
+    assert rows_of(page, "deploy-table") == [
+        ["A page comes.", "yes", "yes"], ["A socket opens.", "yes", "no"],
+    ]  # fmt: skip
+    assert "Why not: WSGI has none (two). Recorded 22 November 2026 with nginx 1.2." in page

@@ -2,6 +2,7 @@
 
 ``{stability-record}``: whether verdicts flip between rebuilds. ``{aa-record}``: how often equals
 are called different. ``{noise-record}``: what the book comes to on machines that are disturbed.
+``{deploy-record}``: what each set-up of ``deploy/`` was seen to do.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bookext.domain import depends_on, link
 from bookext.roles import anchor
 from bookext.shelf import shelf_of
 from gatewaylab.errors import ResultError
+from gatewaylab.publish.deploy_record import DeployRecord
 from gatewaylab.publish.noise_record import NoiseRecord
 from gatewaylab.publish.stability import OUTCOME_MARKS, Outcome, StabilityRecord
 from gatewaylab.records.storage import load
@@ -157,6 +159,37 @@ class Noises(_RecordDirective[NoiseRecord]):
         ]
 
 
+class Deploy(_RecordDirective[DeployRecord]):
+    """Every set-up under every visit."""
+
+    kind = DeployRecord
+    stem = "deploy"
+
+    def show(self, record: DeployRecord) -> list[nodes.Node]:
+        """A row for each visit, a column for each set-up; then the reason for every no."""
+        rows: list[list[list[Piece]]] = []
+        for name, what in record.visits.items():
+            cells = [_yes_or_no(one.passed[name]) for one in record.set_ups.values()]
+            rows.append([[what], *cells])
+        reasons: dict[str, dict[str, None]] = {}
+        for name, one in record.set_ups.items():
+            for why in one.why_not.values():
+                reasons.setdefault(why, {})[name] = None
+        whys = "; ".join(f"{why} ({', '.join(set_ups)})" for why, set_ups in reasons.items())
+        programs = ", ".join(f"{name} {version}" for name, version in record.programs.items())
+        return [
+            table(("What is tried", *record.set_ups), rows, "deploy-table"),
+            paragraph(
+                f"Why not: {whys}. Recorded {wording.day(record.at)} with {programs}.",
+                classes=["record-conditions"],
+            ),
+        ]
+
+
+def _yes_or_no(passed: bool) -> list[Piece]:
+    return ["yes" if passed else span("no", "measured-missing")]
+
+
 def _percent(share: float) -> str:
     return f"{wording.number(100 * share, '.1f')} %"
 
@@ -204,3 +237,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("stability-record", Stability)
     app.add_directive("aa-record", Twins)
     app.add_directive("noise-record", Noises)
+    app.add_directive("deploy-record", Deploy)

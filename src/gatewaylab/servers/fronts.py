@@ -140,7 +140,7 @@ def nginx_files(
     if not site:
         conf = nginx_conf(host=host, port=port, upstream=upstream, folder=folder, secured=secured)
         return {"nginx.conf": conf}
-    listen = f"{host}:{port}{secured.lines if secured else ''}"
+    listen = f"listen {host}:{port}{secured.lines if secured else ''}"
     by = {"listen": listen, "upstream": upstream, "root": str(public)}
     return {
         "nginx.conf": nginx_main(folder, f"{_TYPES}    include {folder}/site.conf;\n"),
@@ -187,8 +187,9 @@ def apache_site_files(launch: Launch, name: str, text: str, public: Path) -> dic
     script = launch.project / f"{module.replace('.', '/')}.py"
     by = {
         "listen": f"{launch.host}:{launch.port}",
+        "tls": "",
         "files": f"{public}/static/",
-        "folder": f"{public}/static",
+        "folder": str(public),
         "python-home": sys.prefix,
         "python-path": str(launch.project),
         "script": str(script),
@@ -203,10 +204,10 @@ def apache_site_files(launch: Launch, name: str, text: str, public: Path) -> dic
 def _apache_main(launch: Launch) -> str:
     folder = launch.folder
     # Debian builds unixd, log_config and others in; what is compiled in can't be loaded again.
-    # All of these but wsgi are what Debian enables by itself.
+    # All of these but headers and wsgi are what Debian enables by itself.
     modules = "\n".join(
         f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so"
-        for name in ("mpm_event", "authz_core", "alias", "mime", "wsgi")
+        for name in ("mpm_event", "authz_core", "alias", "headers", "mime", "wsgi")
     )
     return f"""\
 ServerName {launch.host}

@@ -1,8 +1,9 @@
 """Configurations as a user installs them, made to run in a run's private folder.
 
-What is in ``deploy/`` names the places of a production machine: port 80, a socket below ``/run``,
-files below ``/srv``. Each kind of file has a short list of such places here. Each of them must
-occur exactly once in a file and is replaced; every other character is run as it is written.
+What is in ``deploy/`` names the places of a production machine: a certificate, a socket below
+``/run``, files below ``/srv``. Each kind of file has a short list of such places here. Each of them
+must occur exactly once in a file and is replaced; every other character is run as it is written.
+A load is plain HTTP, so the file that says how TLS ends (``tls.conf``) is one of these places.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ class Place:
 
 
 NGINX_SITE = {
-    "listen": Place("line `listen 80;`", r"^(?P<before> *listen )80(?P<after>;)"),
+    "listen": Place(
+        "line `listen 80;` or `include myproject/tls.conf;`",
+        r"^(?P<before> *)(?:listen 80|include myproject/tls\.conf)(?P<after>;)",
+    ),
     "upstream": Place(
         "upstream (`server unix:/…` or `server host:port`)",
         r"^(?P<before> *server )(?:unix:/[^\s;]+|[\w.]+:\d+)(?P<after>[ ;])",
@@ -57,14 +61,20 @@ NGINX_SITE = {
 }
 
 APACHE_SITE = {
-    "listen": Place("line `<VirtualHost *:80>`", r"^(?P<before> *<VirtualHost )\*:80(?P<after>>)"),
+    "listen": Place(
+        "line `<VirtualHost *:443>`", r"^(?P<before> *<VirtualHost )\*:443(?P<after>>)"
+    ),
+    "tls": Place(
+        "line `Include myproject/tls.conf`",
+        r"^(?P<before> *)Include myproject/tls\.conf(?P<after>)$",
+    ),
     "files": Place(
         "line `Alias /static/ /srv/…/static/`",
         r"^(?P<before> *Alias /static/ )/srv/\S+/static/(?P<after>)$",
     ),
     "folder": Place(
-        "block `<Directory /srv/…/static>`",
-        r"^(?P<before> *<Directory )/srv/[^\s>]+/static(?P<after>>)",
+        "block `<Directory /srv/…/public>`",
+        r"^(?P<before> *<Directory )/srv/[^\s>]+/public(?P<after>>)",
     ),
     "python-home": Place("`python-home=/srv/…`", r"(?P<before> python-home=)/srv/\S+(?P<after>)"),
     "python-path": Place("`python-path=/srv/…`", r"(?P<before> python-path=)/srv/\S+(?P<after>)"),
@@ -112,8 +122,11 @@ def command(words: Sequence[str], *, host: str, port: int, app: str) -> list[str
     )
 
 
+_INCLUDED = re.compile(r"^ *include (myproject/(?!tls\b)\w+\.conf);\n", re.MULTILINE)
+
+
 def read(project: Path, file: str) -> str:
-    """The text of a configuration file of the repository.
+    """The text of a configuration file of the repository, and of what it includes from beside it.
 
     Raises:
         InputError: it is not there, or not inside the project.
@@ -121,4 +134,7 @@ def read(project: Path, file: str) -> str:
     path = (project / file).resolve()
     if not path.is_relative_to(project) or not path.is_file():
         raise InputError(f"no site file {file!r} in {project}; give its path from there")
-    return path.read_text(encoding="utf-8")
+    beside = Path(file).parent
+    return _INCLUDED.sub(
+        lambda found: read(project, str(beside / found[1])), path.read_text(encoding="utf-8")
+    )

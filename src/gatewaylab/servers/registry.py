@@ -55,7 +55,6 @@ APPS: Mapping[str, App] = MappingProxyType(
             "demo_apps.django_lean.wsgi:application", "demo_apps.django_lean.asgi:application"
         ),
         "django-react": _project("django_app.settings_react"),
-        "django-throttled": _project("django_app.settings_throttled"),
         "django-async": _project("django_async.settings"),
         "django-async-atomic": _project("django_async.settings_atomic"),
         # At its ASGI door without the router of Channels.

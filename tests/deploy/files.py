@@ -1,0 +1,116 @@
+"""The files of a web server, from those of ``deploy/``: only what a reader replaces is replaced.
+
+What else is around them (``nginx.conf``, ``apache2.conf``) says what Debian's says.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gatewaylab.servers.commands import as_ordinary_user, find_program
+from gatewaylab.servers.fronts import APACHE_MODULES, nginx_command, nginx_main
+from tests import ROOT
+from tests.deploy.setups import PROXY, SetUp
+
+DEPLOY = ROOT / "deploy"
+PROJECT = Path(__file__).parent / "project"
+
+
+def places(one: SetUp, folder: Path, port: int, port_80: int, app: int) -> dict[str, str]:
+    """What a reader replaces in the files, and by what it is replaced here."""
+    entry = f"{PROXY}:{port}"
+    return {
+        "include myproject/tls.conf": f"include myproject/{'behind' if one.behind else 'tls'}.conf",
+        "listen 443 ": f"listen {entry} ",
+        "listen 80;": f"listen {PROXY}:{port if one.behind else port_80};",
+        "10.0.0.0/8": PROXY,
+        "server app:8000": f"server {PROXY}:{app}",
+        "unix:/run/myproject/": f"unix:{folder}/",
+        "unix:/run/myproject-asgi/": f"unix:{folder}/",
+        "/etc/letsencrypt/live/example.com/": f"{folder}/tls/",
+        "/var/log/nginx/": f"{folder}/log/",
+        "/var/log/apache2/": f"{folder}/log/",
+        "/dev/stdout": f"{folder}/log/myproject.log",
+        "/var/www/certbot": f"{folder}/site/certbot",
+        "<VirtualHost *:443>": f"<VirtualHost {entry}>",
+        "<VirtualHost *:80>": f"<VirtualHost {PROXY}:{port_80}>",
+        "python-home=/srv/myproject/.venv": f"python-home={sys.prefix}",
+        "python-path=/srv/myproject": f"python-path={PROJECT}",
+        "/srv/myproject/myproject": f"{PROJECT}/myproject",
+        "/srv/myproject/": f"{folder}/site/",
+    }
+
+
+def filled(text: str, by: Mapping[str, str]) -> str:
+    """A file with its places replaced.
+
+    Raises:
+        AssertionError: it names a folder of which nothing here knows.
+    """
+    for place, value in by.items():
+        text = text.replace(place, value)
+    for line in text.splitlines():
+        unknown = re.search(r"(?<![\w.])/(srv|run|etc|var|dev)/\S+", line)
+        assert unknown is None or line.lstrip().startswith("#"), f"a place of its own: {line}"
+    return text
+
+
+Change = Callable[[str, str], str]
+"""A file's path below ``deploy/`` and its text to the text that is run."""
+
+
+def write_web_server(one: SetUp, folder: Path, by: Mapping[str, str], change: Change) -> list[str]:
+    """Write every file of the web server; its command."""
+    home = (DEPLOY / one.site).parent
+    own = [*sorted((home / "myproject").glob("*.conf")), DEPLOY / one.site]
+    own += [] if one.behind else [home / "port80.conf"]
+    for file in own:
+        name = file.relative_to(DEPLOY).as_posix()
+        to = folder / file.relative_to(home)
+        to.parent.mkdir(exist_ok=True)
+        to.write_text(filled(change(name, file.read_text()), by))
+    sites = [folder / file.name for file in own if file.parent == home]
+    if one.apache:
+        ports = [value for place, value in by.items() if place.startswith("<VirtualHost")]
+        (folder / "apache2.conf").write_text(apache_main(folder, ports, sites))
+        program = [*as_ordinary_user(), find_program("apache2") or "apache2"]
+        return [*program, "-d", str(folder), "-f", "apache2.conf", "-DFOREGROUND"]
+    http = "    include /etc/nginx/mime.types;\n    sendfile on;\n    gzip on;\n"
+    http += "".join(f"    include {site};\n" for site in sites)
+    (folder / "nginx.conf").write_text(nginx_main(folder, http))
+    return nginx_command(find_program("nginx") or "nginx", folder)
+
+
+def apache_main(folder: Path, virtual_hosts: list[str], sites: list[Path]) -> str:
+    """What Debian's apache2.conf, ports.conf and enabled modules say, and nothing more."""
+    modules = ("mpm_event", "authz_core", "alias", "mime", "filter", "deflate", "reqtimeout",
+               "setenvif", "headers", "socache_shmcb", "ssl", "http2", "wsgi")  # fmt: skip
+    lines = [f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in modules]
+    lines += [f"Listen {one[len('<VirtualHost ') : -1]}" for one in virtual_hosts]
+    lines += [f"Include {site}" for site in sites]
+    return f"""\
+ServerName localhost
+ServerRoot "{folder}"
+DefaultRuntimeDir "{folder}"
+PidFile "{folder}/apache2.pid"
+ErrorLog "{folder}/log/error.log"
+WSGISocketPrefix {folder}/w
+{lines.pop(0)}
+# Two children and no third, so that nothing is started while a test looks what has survived.
+ServerLimit 2
+MaxRequestWorkers 50
+{chr(10).join(lines)}
+<Directory />
+    Require all denied
+</Directory>
+TypesConfig /etc/mime.types
+AddOutputFilterByType DEFLATE text/html text/plain
+"""
+
+
+def unchanged(_name: str, text: str) -> str:
+    """The change that is none."""
+    return text
