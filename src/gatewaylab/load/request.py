@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gatewaylab.errors import InputError
 
@@ -83,7 +83,7 @@ def split_url(url: str) -> tuple[Target, Request]:
     """
     if url.startswith("unix:"):
         return url, Request()
-    parts = urlsplit(url)
+    parts = _split(url)
     _loopback(parts.hostname, url)
     path = parts.path or "/"
     return f"{parts.scheme}://{parts.netloc}", get(
@@ -98,7 +98,7 @@ def address(target: Target) -> tuple[str, int]:
         if not path.startswith("/"):
             raise InputError(f"a unix target is unix: and an absolute path, not {target!r}")
         return path, 0
-    parts = urlsplit(target)
+    parts = _split(target)
     if parts.path not in ("", "/") or parts.query:
         raise InputError(f"the path belongs in the request, not in the target {target!r}")
     try:
@@ -108,6 +108,15 @@ def address(target: Target) -> tuple[str, int]:
     if parts.scheme not in ("http", "ws") or not port:
         raise InputError(f"a target is http://127.0.0.1:PORT or unix:/path, not {target!r}")
     return _loopback(parts.hostname, target), port
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:  # a bracket is missing, for example
+        raise InputError(
+            f"{url!r} is no address ({error}); it looks like http://[::1]:8000/"
+        ) from None
 
 
 def _loopback(host: str | None, given: str) -> str:
