@@ -2,8 +2,9 @@
 
 `serve` is the one way to run a server here. A guard process (`guard`) starts it and sees to it
 that it ends with its owner, however the owner ends. It counts as ready when its process is alive,
-its process tree owns the listening socket, and ``GET /whoami`` returns this run's nonce; it counts
-as stopped when it has no descendants and its port can be bound again.
+its process tree owns the listening socket, ``GET /whoami`` returns this run's nonce, and every
+worker that was asked for has answered that; it counts as stopped when it has no descendants and its
+port can be bound again.
 """
 
 from __future__ import annotations
