@@ -221,7 +221,7 @@ class Running:
 
     def _write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
-            (self._run.folder / name).write_text(text)
+            (self._run.folder / name).write_text(text, "utf-8", "surrogateescape")
 
     def _nginx(self, env: dict[str, str], project: Path) -> dict[str, Any]:
         folder, site = self._run.folder, self.server.site
