@@ -5,12 +5,14 @@ It is apart from `cli` so that an interrupt while that is still being imported i
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 
 def main() -> None:
     """Run the command line."""
+    _fill_descriptors()
     try:
         from gatewaylab import cli
 
@@ -20,6 +22,13 @@ def main() -> None:
         raise SystemExit(130) from None
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end is near, and in order
+
+
+def _fill_descriptors() -> None:
+    """Open 0, 1 and 2 where the shell has closed them: the next pipe would be taken for one."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import sys
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from gatewaylab import __version__
-from gatewaylab.errors import BuildError, GatewaylabError, ResultError
+from gatewaylab.errors import BuildError, GatewaylabError, ResultError, in_words
 from gatewaylab.load import run as load
 from gatewaylab.load.request import split_url
 from gatewaylab.model import arrivals
@@ -66,20 +65,19 @@ def main() -> None:
     try:
         app()
     except (GatewaylabError, OSError) as error:
-        said = _in_words(error) if isinstance(error, OSError) else str(error)
+        said = in_words(error) if isinstance(error, OSError) else str(error)
         Console(stderr=True, highlight=False).out(f"gatewaylab: {said}")
         raise SystemExit(1) from None
+    except _InterruptedError:
+        raise SystemExit(130) from None
+    except SystemExit as ended:
+        if ended.code == 130:  # of typer, which says nothing
+            console.out("interrupted")
+        raise
 
 
-def _in_words(error: OSError) -> str:
-    """What the system refused, and what to do about it where that is known."""
-    where = f" ({error.filename})" if error.filename else ""
-    advice = {
-        errno.ENOSPC: "; make room, or set TMPDIR to a folder of another disk",
-        errno.EROFS: "; it is read-only: use another folder, or set TMPDIR to one",
-        errno.EACCES: "; use a folder of your own, or set TMPDIR to one",
-    }.get(error.errno or 0, "")
-    return f"{error.strerror or error}{where}{advice}"
+class _InterruptedError(Exception):
+    """A command was interrupted, and has said what is left of it."""
 
 
 @contextmanager
@@ -89,7 +87,7 @@ def _interruptible(kept: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         console.out(f"interrupted; {kept}")
-        raise typer.Exit(130) from None
+        raise _InterruptedError from None
 
 
 @app.command()
@@ -170,11 +168,7 @@ def load_command(
         seconds, interrupted = 0.0, True
     if seconds <= 0:
         told.out("interrupted; nothing was measured yet")
-        raise typer.Exit(130)
-    for key, value in load.summary(
-        samples, report, seconds, warmup=warmup, deadline=deadline
-    ).items():
-        told.out(f"{key:>24}  {value}")
+        raise _InterruptedError
     if out is not None:
         record = LoadRecord(
             url=url,
@@ -188,10 +182,15 @@ def load_command(
             generator=report,
         )
         _deliver(record.model_dump_json() + "\n", None if to_stdout else out)
+    for key, value in load.summary(
+        samples, report, seconds, warmup=warmup, deadline=deadline
+    ).items():
+        told.out(f"{key:>24}  {value}")
+    if out is not None:
         told.out(f"raw samples: {'standard output' if to_stdout else out}")
     if interrupted:
         told.out(f"interrupted; these are {seconds:.1f} s, and what was unanswered has no latency")
-        raise typer.Exit(130)
+        raise _InterruptedError
 
 
 def _deliver(text: str, out: Path | None) -> None:
