@@ -17,6 +17,8 @@ import pytest
 
 from gatewaylab.measure.delay import until
 from gatewaylab.measure.reference import reference_server
+from gatewaylab.records.results import LoadRecord
+from gatewaylab.records.storage import load
 from tests.support.shell import Shell, shell
 
 pytestmark = pytest.mark.live
@@ -240,6 +242,27 @@ def test_an_interrupt_is_a_sentence_whenever_it_comes(
     assert status != 130 or "interrupted" in text
     left = {one for one in files(folder) if one.startswith("_build/staging")}
     assert not left
+
+
+@pytest.mark.parametrize("transport", ["raw", "httpx"])
+def test_an_interrupted_load_saves_what_was_measured_so_far(
+    transport: str, tmp_path: Path, hostile: Shell, url: str
+) -> None:
+    out, said = tmp_path / "x.json", tmp_path / "said"
+    options = ["--warmup", "0", "--seconds", FOREVER, "--rate", "20", "--json", "x.json"]
+    for patience in (1.0, 4.0, 16.0, 64.0):  # on a busy machine nothing may be there yet
+        pid = hostile.start(["load", url, "--transport", transport, *options], tmp_path, said)
+        time.sleep(patience)
+        os.kill(pid, signal.SIGINT)
+        assert hostile.wait(pid) == 130, said.read_text()
+        if out.exists() and (load(LoadRecord, out).samples.status == 200).any():
+            break
+    record = load(LoadRecord, out)
+    assert 0 < record.seconds < patience + 1
+    assert 0 < len(record.samples) == record.generator.planned
+    assert record.samples.scheduled_at.max() <= record.seconds
+    assert (record.samples.status == 200).any()
+    assert_sound(said.read_text())
 
 
 @pytest.mark.parametrize("name", ["version", "servers", "build"])

@@ -36,6 +36,7 @@ HTTPX_MAX_RATE = 100.0
 
 _STARTUP = 30.0
 _LAST_WORDS = 10.0  # seconds that an interrupted generator may take to hand over what it has
+_ASK_AGAIN = 0.5  # seconds
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -155,9 +156,10 @@ def _generate(job: Job, limit: float) -> tuple[bytes, float | None]:
                     answer, complaint = process.communicate(job.encode(), timeout=limit)
                 except KeyboardInterrupt:
                     interrupted_at = time.monotonic()
-                    process.send_signal(signal.SIGINT)
-                    answer, complaint = process.communicate(timeout=_LAST_WORDS)
+                    answer, complaint = _last_words(process)
         except subprocess.TimeoutExpired as error:
+            if interrupted_at is not None:
+                raise KeyboardInterrupt from None
             raise LoadError(f"the load generator did not finish in {limit:.0f} s") from error
         finally:
             process.kill()  # does nothing to one that has ended
@@ -169,6 +171,18 @@ def _generate(job: Job, limit: float) -> tuple[bytes, float | None]:
     if interrupted_at is None:
         standby.prepare()
     return answer, interrupted_at
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What a generator hands over when it is told to end; one that still starts doesn't hear it."""
+    until = time.monotonic() + _LAST_WORDS
+    while True:
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=_ASK_AGAIN)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > until:
+                raise
 
 
 def _results(answer: bytes, job: Job, plan: NDArray[np.float64]) -> tuple[Samples, GeneratorReport]:
