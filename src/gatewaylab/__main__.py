@@ -12,8 +12,8 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    _fill_descriptors()
     try:
+        _fill_descriptors()
         from gatewaylab import cli
 
         cli.main()

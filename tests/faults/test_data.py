@@ -22,15 +22,17 @@ def test_a_kill_at_any_of_a_hundred_points_leaves_the_old_evidence_or_the_new(
     comparison = builders.comparison("c", trials, labels=["a", "b"])
     several = [builders.evidence(key=key, comparisons=(comparison,)) for key in ("one", "two")]
     known = [one.model_dump_json() for one in several]
+    began = time.monotonic()
     path = accept(several[0], tmp_path)
+    took = time.monotonic() - began
     chance, seen = random.Random(7), set()
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         child = os.fork()
         if child == 0:
             while True:
-                for one in several:
-                    accept(one, tmp_path)
-        time.sleep(chance.uniform(0, 0.03))
+                kill += 1
+                accept(several[kill % 2], tmp_path)
+        time.sleep(chance.uniform(0, 4 * took))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         found = read(path)
