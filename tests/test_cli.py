@@ -49,6 +49,27 @@ def test_bad_input_is_one_sentence_and_status_1(
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://[", "http://[x]:1/"])
+def test_an_address_that_cannot_be_read_is_one_sentence(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, "load", url) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("gatewaylab: ")
+    assert said.count("\n") == 1
+
+
+def test_a_hyphen_sends_the_samples_to_standard_output_and_the_summary_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--seconds", "0.5", "--warmup", "0", "--json", "-"]
+    with reference_server() as server:
+        assert _run(monkeypatch, "load", server.url, *options) == 0
+    said = capsys.readouterr()
+    assert len(LoadRecord.model_validate_json(said.out).samples) > 0
+    assert "p50_ms" in said.err
+
+
 @pytest.mark.parametrize("command", ["build", "sabotage"])
 def test_the_instrument_works_without_the_packages_of_the_book(command: str) -> None:
     # In a process of its own, because here they may be imported already; and for a notebook that

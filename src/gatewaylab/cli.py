@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
@@ -16,13 +19,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from gatewaylab import __version__
-from gatewaylab.errors import BuildError, GatewaylabError, InputError
+from gatewaylab.errors import BuildError, GatewaylabError, ResultError, in_words
 from gatewaylab.load import run as load
 from gatewaylab.load.request import split_url
 from gatewaylab.model import arrivals
 from gatewaylab.records.results import LoadRecord
-from gatewaylab.records.storage import save
-from gatewaylab.servers.registry import project_root, servers_table
+from gatewaylab.records.storage import check_destination, rescue, write_or_rescue
+from gatewaylab.servers.registry import servers_table
 
 app = typer.Typer(
     name="gatewaylab",
@@ -32,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(highlight=False)
+
+_BYTES_A_SAMPLE = 200  # of the JSON that `load` saves; rather more than it takes
 
 
 class Profile(StrEnum):
@@ -56,12 +61,33 @@ class Transport(StrEnum):
 
 
 def main() -> None:
-    """Entry point: run a command; an expected error is one message and exit status 1."""
+    """Run a command; an expected error, or one of the system, is one message and exit status 1."""
     try:
         app()
-    except GatewaylabError as error:
-        Console(stderr=True, highlight=False).print(f"gatewaylab: {error}", markup=False)
+    except (GatewaylabError, OSError) as error:
+        said = in_words(error) if isinstance(error, OSError) else str(error)
+        Console(stderr=True, highlight=False).out(f"gatewaylab: {said}")
         raise SystemExit(1) from None
+    except _InterruptedError:
+        raise SystemExit(130) from None
+    except SystemExit as ended:
+        if ended.code == 130:  # of typer, which says nothing
+            console.out("interrupted")
+        raise
+
+
+class _InterruptedError(Exception):
+    """A command was interrupted, and has said what is left of it."""
+
+
+@contextmanager
+def _interruptible(kept: str) -> Iterator[None]:
+    """Let an interrupt end the command with one sentence, which says what is left, and 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.out(f"interrupted; {kept}")
+        raise _InterruptedError from None
 
 
 @app.command()
@@ -75,7 +101,8 @@ def servers(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """List the servers of the book, and whether this machine has them."""
-    rows = servers_table()
+    with _interruptible("nothing was started"):
+        rows = servers_table()
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -107,7 +134,8 @@ def load_command(
     seed: Annotated[int, typer.Option(help="Seed of the arrival plan.")] = 1,
     deadline: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 10.0,
     out: Annotated[
-        Path | None, typer.Option("--json", help="Save the raw samples to this file.")
+        Path | None,
+        typer.Option("--json", help="Save the raw samples to this file; - is standard output."),
     ] = None,
 ) -> None:
     """Send requests at a planned rate, however slow the server, and report latencies.
@@ -115,24 +143,32 @@ def load_command(
     Latency counts from the moment the plan wanted the request to start (an open model), so a
     stalled server cannot hide by being asked less.
     """
-    if out is not None and not out.absolute().parent.is_dir():
-        raise InputError(f"{out.absolute().parent} is not a folder; make it, or save elsewhere")
     plan = arrivals.parse_arrivals(kind.value, rate)
     target, request = split_url(url)
-    samples, report = load.run(
-        target,
-        request,
-        plan,
-        seconds=seconds,
-        warmup=warmup,
-        seed=seed,
-        deadline=deadline,
-        transport=transport.value,
-    )
-    for key, value in load.summary(
-        samples, report, seconds, warmup=warmup, deadline=deadline
-    ).items():
-        console.out(f"{key:>24}  {value}")
+    to_stdout = out == Path("-")
+    if out is not None and not to_stdout:
+        check_destination(out, int(_BYTES_A_SAMPLE * rate * (warmup + seconds)))
+    told = Console(stderr=True, highlight=False) if to_stdout else console
+    interrupted = False
+    try:
+        samples, report = load.run(
+            target,
+            request,
+            plan,
+            seconds=seconds,
+            warmup=warmup,
+            seed=seed,
+            deadline=deadline,
+            transport=transport.value,
+        )
+    except load.RunInterrupted as stop:
+        samples, report, interrupted = stop.samples, stop.report, True
+        seconds = min(seconds, stop.after - warmup)
+    except KeyboardInterrupt:
+        seconds, interrupted = 0.0, True
+    if seconds <= 0:
+        told.out("interrupted; nothing was measured yet")
+        raise _InterruptedError
     if out is not None:
         record = LoadRecord(
             url=url,
@@ -145,8 +181,28 @@ def load_command(
             samples=samples,
             generator=report,
         )
-        save(record, out)
-        console.out(f"raw samples: {out}")
+        _deliver(record.model_dump_json() + "\n", None if to_stdout else out)
+    for key, value in load.summary(
+        samples, report, seconds, warmup=warmup, deadline=deadline
+    ).items():
+        told.out(f"{key:>24}  {value}")
+    if out is not None:
+        told.out(f"raw samples: {'standard output' if to_stdout else out}")
+    if interrupted:
+        told.out(f"interrupted; these are {seconds:.1f} s, and what was unanswered has no latency")
+        raise _InterruptedError
+
+
+def _deliver(text: str, out: Path | None) -> None:
+    """Write to a file, or to standard output; what fails is kept elsewhere."""
+    if out is not None:
+        write_or_rescue(out, text)
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        raise ResultError(f"standard output failed: {error}; {rescue(text, 'load.json')}") from None
 
 
 @app.command()
@@ -173,11 +229,8 @@ def build(
         require_all=require_all,
         render_only=render_only,
     )
-    try:
+    with _interruptible("what was accepted before is kept, and the next build goes on"):
         page = publish.build(_book(), options, console)
-    except KeyboardInterrupt:
-        console.out("interrupted; what was accepted before is kept, and the next build goes on")
-        raise typer.Exit(130) from None
     console.out(f"built in {time.monotonic() - began:.0f} s")
     console.out(f"open {page.as_uri()}")
 
@@ -207,13 +260,10 @@ def sabotage(
 ) -> None:
     """Let every claim meet a system under which it must fail; status 1 unless all do."""
     rehearsal = _publishing("rehearsal")
-    try:
+    with _interruptible("no evidence was touched"):
         found = rehearsal.sabotage(
             _book(), only=tuple(notebook or ()), minutes=minutes, seed=seed, console=console
         )
-    except KeyboardInterrupt:
-        console.out("interrupted; no evidence was touched")
-        raise typer.Exit(130) from None
     if not rehearsal.all_caught(found):
         raise typer.Exit(1)
 
@@ -230,11 +280,8 @@ def stability(
     A record of the same code and machine is continued.
     """
     rehearsal = _publishing("rehearsal")
-    try:
+    with _interruptible("finished rebuilds are kept, and the same command goes on"):
         record = rehearsal.stability(_book(), rebuilds=rebuilds, out=out, console=console)
-    except KeyboardInterrupt:
-        console.out("interrupted; finished rebuilds are kept, and the same command goes on")
-        raise typer.Exit(130) from None
     rehearsal.show(record, console)
     if not record.steady:
         raise typer.Exit(1)
@@ -256,13 +303,10 @@ def rehearse(
     all notebooks is recorded.
     """
     rehearsal = _publishing("noise_rehearsal")
-    try:
+    with _interruptible("no evidence and no record was touched"):
         found = rehearsal.under_noise(
             _book(), noise, only=tuple(only or ()), out=out, console=console
         )
-    except KeyboardInterrupt:
-        console.out("interrupted; no evidence and no record was touched")
-        raise typer.Exit(130) from None
     if not found.right:
         raise typer.Exit(1)
 
@@ -285,11 +329,8 @@ def aa(
             f"about {left:.0f} s left"
         )
 
-    try:
+    with _interruptible("what was saved is kept"):
         record = twins.false_positives(comparisons, out=out, progress=tell)
-    except KeyboardInterrupt:
-        console.out("interrupted; what was saved is kept")
-        raise typer.Exit(130) from None
     console.out(
         f"{record.interval_excludes_one} of {len(record.ratios)} intervals exclude 1 "
         f"({record.interval_rate:.1%}; {record.expected:.1%} expected, 5 % allowed); the rules of "
@@ -313,7 +354,8 @@ def selfcheck_command(
     """
     selfcheck = importlib.import_module("gatewaylab.truth.selfcheck")
     told = Console(stderr=True, highlight=False)
-    lines = selfcheck.run(name or None, progress=told.out)
+    with _interruptible("no line was judged"):
+        lines = selfcheck.run(name or None, progress=told.out)
     if as_json:
         typer.echo(json.dumps([line.as_dict() for line in lines], indent=2))
     else:
@@ -338,7 +380,7 @@ def _shown(value: float | str | None, unit: str) -> str:
 
 
 def _book() -> Any:
-    return _publishing("book").Book(project_root())
+    return _publishing("book").of_clone()
 
 
 def _publishing(part: str) -> ModuleType:

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Literal
 
@@ -117,3 +118,14 @@ class ClaimError(GatewaylabError):
 
 class BuildError(GatewaylabError):
     """A step of the build failed; what was accepted before is untouched."""
+
+
+def in_words(error: OSError) -> str:
+    """What the system refused, and what to do about it where that is known."""
+    where = f" ({error.filename})" if error.filename else ""
+    advice = {
+        errno.ENOSPC: "; make room, or set TMPDIR to a folder of another disk",
+        errno.EROFS: "; it is read-only: use another folder, or set TMPDIR to one",
+        errno.EACCES: "; use a folder of your own, or set TMPDIR to one",
+    }.get(error.errno or 0, "")
+    return f"{error.strerror or error}{where}{advice}"

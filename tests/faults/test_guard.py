@@ -5,6 +5,7 @@ Each test is one line of the list of faults that the instrument promises to surv
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ import pytest
 from gatewaylab.errors import ServerError, ServerStartError
 from gatewaylab.guard import ports, procfs, runs
 from gatewaylab.guard.serve import Running, serve, sweep
+from gatewaylab.guard.tree import first_process, workers_of
 from gatewaylab.measure.delay import until
 from gatewaylab.servers.registry import Server, server
 from gatewaylab.servers.specs import SERVERS, Interface
@@ -447,6 +449,46 @@ def test_a_server_that_never_gets_ready_is_given_up_in_time(name: str) -> None:
         assert caught.value.kind == "late"
         assert 1.5 <= caught.value.elapsed < SOON  # it would be ready after 300 s
         assert caught.value.exit_code is None
+
+
+LAGGING = ("gunicorn-sync", "gunicorn-gthread", "uvicorn", "hypercorn", "granian-asgi")
+
+
+@pytest.mark.parametrize("name", LAGGING)
+def test_ready_means_that_every_worker_has_answered(name: str, tmp_path: Path) -> None:
+    """The gate opens for the other three when the first has been asked in vain for a while."""
+    gate, asked = tmp_path / "gate", tmp_path / "gate.asked"
+
+    def open_gate() -> None:
+        if until(lambda: asked.exists() and asked.stat().st_size >= 20, within=60):
+            gate.touch()
+
+    one = tiny(name, "lagging", workers=4)
+    one = dataclasses.replace(one, env=(*one.env, ("TINY_GATE", str(gate))))
+    opener = threading.Thread(target=open_gate)
+    opener.start()
+    try:
+        with serve(one, **ENOUGH) as running:
+            assert gate.exists()
+            running.verify()
+    finally:
+        gate.touch()  # the thread ends, whatever the server did
+        asked.write_text("." * 20)
+        opener.join()
+
+
+def test_a_worker_that_never_comes_is_counted_in_the_error(tmp_path: Path) -> None:
+    one = tiny("gunicorn-sync", "lagging", slots=3)
+    one = dataclasses.replace(one, env=(*one.env, ("TINY_GATE", str(tmp_path / "gate"))))
+    with refused(one, "1 of 3 workers have answered", ready_timeout=6.0) as caught:
+        assert caught.value.kind == "late"
+
+
+@pytest.mark.parametrize("name", ["gunicorn-sync", "uvicorn", "granian-asgi"])
+def test_workers_of_an_application_that_tells_no_process_are_counted(name: str) -> None:
+    with serve(tiny(name, "silent", workers=3)) as running:
+        first = first_process(running)
+        assert len(workers_of(first)) >= 3
 
 
 def test_a_server_that_daemonises_itself_is_not_accepted() -> None:

@@ -76,7 +76,7 @@ def _declare(book: Book, **notebooks: Sequence[str]) -> None:
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     """A book of one notebook with one claim, whose sabotage is caught."""
-    for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps"):
+    for folder in ("book/claims", "book/records", "notebooks", "src/gatewaylab", "demo_apps"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("django==5.2\n")

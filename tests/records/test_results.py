@@ -8,11 +8,12 @@ import math
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
 from gatewaylab.model.quantiles import quantile_of
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.results import Comparison, LoadRecord, Trial
-from gatewaylab.records.storage import load, save, write_atomically
+from gatewaylab.records.storage import (
+    check_destination,
+    load,
+    save,
+    write_atomically,
+    write_or_rescue,
+)
 from tests import builders
 
 NAN, INF = math.nan, math.inf
@@ -606,15 +613,107 @@ def only_file(folder: Path) -> bool:
     return [path.name for path in folder.iterdir()] == ["x.json"]
 
 
-def test_saving_makes_the_folders_and_a_file_that_others_may_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_saving_makes_the_folders_and_a_file_with_the_mode_that_the_umask_allows(
+    umask: int, mode: int, tmp_path: Path
+) -> None:
     path = tmp_path / "deep" / "er" / "x.json"
-    save(OLD, path)
-    assert load(Effect, path) == OLD
-    assert path.stat().st_mode & 0o777 == 0o644
+    before = os.umask(umask)
+    try:
+        save(OLD, path)
+        assert load(Effect, path) == OLD
+        assert path.stat().st_mode & 0o777 == mode
+        path.chmod(0o640)
+        save(NEW, path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640  # a file that is there keeps its own
     assert only_file(path.parent)
 
 
-@pytest.mark.parametrize("step", ["mkstemp", "fdopen", "fchmod", "fsync", "replace"])
+def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    path, link, far = tmp_path / "x.json", tmp_path / "a" / "link", tmp_path / "b" / "link"
+    save(OLD, path)
+    for one, to in ((link, "../x.json"), (far, "../a/link")):
+        one.parent.mkdir()
+        one.symlink_to(to)
+    save(NEW, far)
+    assert far.is_symlink()
+    assert link.is_symlink()
+    assert load(Effect, path) == NEW
+    assert path.is_file()
+    assert not path.is_symlink()
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[dict[str, Path]]:
+    """Whatever may stand where a result is to be saved, by name."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "to-device").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as sock, (tmp_path / "open").open("w") as file:
+        sock.bind(str(tmp_path / "socket"))
+        names = ("folder", "pipe", "loop", "to-device", "socket")
+        yield {
+            **{name: tmp_path / name for name in names},
+            "device": Path("/dev/null"),
+            "open file": Path(f"/proc/self/fd/{file.fileno()}"),
+            "open file by another name": Path(f"/dev/fd/{file.fileno()}"),
+            "nothing": Path(),
+            "below a file": tmp_path / "open" / "x.json",
+            "in the kernel": Path("/proc/x.json"),
+        }
+
+
+ODD = ("folder", "pipe", "loop", "to-device", "socket", "device", "open file",
+       "open file by another name", "nothing", "below a file", "in the kernel")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_nothing_but_an_ordinary_file_is_ever_replaced(name: str, odd: dict[str, Path]) -> None:
+    path = odd[name]
+    before = path.lstat() if path.is_symlink() or path.exists() else None
+    with pytest.raises((InputError, OSError)):
+        save(NEW, path)
+    with pytest.raises(InputError):
+        check_destination(path)
+    after = path.lstat() if before else None
+    assert before is None or after is None or before.st_ino == after.st_ino
+
+
+def test_a_place_to_save_to_is_checked_without_leaving_anything(tmp_path: Path) -> None:
+    check_destination(tmp_path / "x.json", 1000)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="is not a folder; make it"):
+        check_destination(tmp_path / "none" / "x.json")
+    with pytest.raises(InputError, match="MB left; make room"):
+        check_destination(tmp_path / "x.json", 10**18)
+
+
+def test_what_cannot_be_written_after_all_is_kept_elsewhere_and_the_error_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(spare))
+    (tmp_path / "x.json").mkdir()  # it was not there when it was checked
+    with pytest.raises(ResultError, match=r"is a folder.*what was measured is kept in") as caught:
+        write_or_rescue(tmp_path / "x.json", "measured")
+    (copy,) = spare.iterdir()
+    assert str(copy) in str(caught.value)
+    assert copy.read_text() == "measured"
+
+
+def test_that_there_is_no_place_for_a_copy_either_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(ResultError, match="no copy could be kept"):
+        write_or_rescue(tmp_path, "measured")
+
+
+@pytest.mark.parametrize("step", ["open", "copymode", "fsync", "replace"])
 @pytest.mark.parametrize("failure", [OSError(28, "No space left"), KeyboardInterrupt()])
 def test_a_failing_step_leaves_the_old_result_whole(
     step: str, failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -623,11 +722,9 @@ def test_a_failing_step_leaves_the_old_result_whole(
     save(OLD, path)
 
     def fail(*args: object, **kwargs: object) -> None:
-        if step == "fdopen":
-            os.close(args[0])  # type: ignore[arg-type]
         raise failure
 
-    owner = {"mkstemp": "tempfile", "replace": "pathlib.Path"}.get(step, "os")
+    owner = {"fsync": "os", "copymode": "shutil"}.get(step, "pathlib.Path")
     with monkeypatch.context() as patch:
         patch.setattr(f"{owner}.{step}", fail)
         with pytest.raises(type(failure)):

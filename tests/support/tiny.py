@@ -44,6 +44,12 @@ if _KIND == "never":
 elif _KIND == "late":
     while not os.path.exists(os.environ["TINY_GATE"]):  # noqa: PTH110
         time.sleep(0.01)
+elif _KIND == "lagging":  # the first worker is ready at once, the others wait for the gate
+    try:
+        os.close(os.open(os.environ["TINY_GATE"] + ".first", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        while not os.path.exists(os.environ["TINY_GATE"]):  # noqa: PTH110
+            time.sleep(0.01)
 elif _KIND == "broken":
     import no_such_module_anywhere  # type: ignore[import-not-found]  # noqa: F401
 elif _KIND == "flood":
@@ -57,7 +63,12 @@ elif _KIND == "quoting":
 
 
 def _whoami(interface: str) -> bytes:
+    if _KIND == "lagging":
+        with open(os.environ["TINY_GATE"] + ".asked", "a") as file:  # noqa: PTH123
+            file.write(".")
     nonce = "somebody else's" if _KIND == "foreign" else os.environ.get("GATEWAYLAB_NONCE", "")
+    if _KIND == "silent":
+        return b"somebody"
     return json.dumps(
         {
             "pid": os.getpid(),

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _MOST = 1 << 20
 _SILENCE = 1.0  # seconds without a byte after which the asker looks around
@@ -53,12 +54,22 @@ class ProbeAnswer:
     @property
     def nonce(self) -> str | None:
         """The run's nonce that the application returned, if it did."""
+        nonce = self._told.get("nonce")
+        return nonce if isinstance(nonce, str) else None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that answered, by the number that it has for itself, if it said so."""
+        pid = self._told.get("pid")
+        return pid if isinstance(pid, int) else None
+
+    @property
+    def _told(self) -> dict[str, Any]:
         try:
             values = json.loads(self.body)
         except ValueError:
-            return None
-        nonce = values.get("nonce") if isinstance(values, dict) else None
-        return nonce if isinstance(nonce, str) else None
+            return {}
+        return values if isinstance(values, dict) else {}
 
 
 def ask(

@@ -6,6 +6,7 @@ import re
 import select
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 from gatewaylab.errors import ServerStartError, StartFailure
@@ -110,6 +111,8 @@ class Starting:
             while not self._listens(address):
                 self._pause(f"nobody listens at {address}")
         self._recognise(self._addresses[-1])
+        if self._server.processes > 1:
+            self._meet_all(self._addresses[-1], self._server.processes)
         for address in self._addresses:  # another may have joined while the application loaded
             self._listens(address)
         reachable = beyond_loopback(self._guarded.pids())
@@ -141,9 +144,7 @@ class Starting:
         errors = 0
         said = "it accepts connections but does not answer GET /whoami"
         while True:
-            answer = ask(
-                front, self._until, self._guarded.news_fd, in_silence=lambda: self._listens(front)
-            )
+            answer = self._ask(front)
             if answer is not None:
                 if self._is_ours(answer):
                     return
@@ -153,6 +154,45 @@ class Starting:
                     self._fail(f"the application is broken: {said}", kind="broken")
             self._pause(said)
 
+    def _meet_all(self, front: Address, workers: int) -> None:
+        """Ask until every worker has answered, since one is ready long before the last can be.
+
+        Many are asked at once: of workers that share a socket, the kernel prefers the same one
+        again and again while only one connection waits.
+        """
+        met: set[int] = set()
+        rounds = 0
+        with ThreadPoolExecutor(2 * workers) as pool:
+            while len(met) < workers:
+                rounds += 1
+                answers = [pool.submit(self._ask, front) for _ in range(2 * workers)]
+                for answer in filter(None, [one.result() for one in answers]):
+                    if self._is_ours(answer):
+                        if answer.pid is None:
+                            self._count_all(workers)
+                            return
+                        met.add(answer.pid)
+                if len(met) < workers:
+                    said = f"{len(met)} of {workers} workers have answered GET /whoami"
+                    self._pause(said, min(rounds * POLL, _LOG_EVERY))
+
+    def _count_all(self, workers: int) -> None:
+        """For an application that doesn't say which process answers: all are there, and at rest."""
+        since, used = time.monotonic(), self._guarded.cpu_seconds()
+        while True:
+            there = len(self._guarded.pids()) - len(self._addresses)
+            now, cpu = time.monotonic(), self._guarded.cpu_seconds()
+            if there < workers or cpu - used >= _IDLE_CPU:
+                since, used = now, cpu
+            elif now - since >= _IDLE_AFTER:
+                return
+            self._pause(f"its {workers} workers are not all there and at rest")
+
+    def _ask(self, front: Address) -> ProbeAnswer | None:
+        return ask(
+            front, self._until, self._guarded.news_fd, in_silence=lambda: self._listens(front)
+        )
+
     def _is_ours(self, answer: ProbeAnswer) -> bool:
         """The demo apps prove it by the nonce. Other apps need not: the sockets' owner is known."""
         if answer.nonce == self._nonce:
@@ -161,10 +201,10 @@ class Starting:
             self._fail("another server answers: /whoami returned a foreign nonce", kind="unsafe")
         return self._server.app not in APPS and answer.status < 500
 
-    def _pause(self, waiting_for: str) -> None:
+    def _pause(self, waiting_for: str, seconds: float = POLL) -> None:
         """Wait a little, or until the guard has news; raise when there is no hope."""
         left = self._until - time.monotonic()
-        select.select([self._guarded.news_fd], [], [], max(0.0, min(POLL, left)))
+        select.select([self._guarded.news_fd], [], [], max(0.0, min(seconds, left)))
         self._guarded.read_news()
         if self._guarded.exits:
             self._guarded.wait(time.monotonic() + _LOG_PATIENCE)

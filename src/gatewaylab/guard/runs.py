@@ -37,7 +37,9 @@ def home() -> Path:
         ServerError: somebody else made it, or others may write to it.
     """
     base = tempfile.gettempdir()
-    folder = Path(base if len(base) <= _LONGEST_BASE else "/tmp") / f"gatewaylab-{os.getuid()}"  # noqa: S108
+    if len(os.fsencode(base)) > _LONGEST_BASE:
+        base = "/tmp"  # noqa: S108
+    folder = Path(base) / f"gatewaylab-{os.getuid()}"
     for path in (folder, folder / "ports", folder / "runs"):
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)

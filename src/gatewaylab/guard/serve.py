@@ -2,8 +2,9 @@
 
 `serve` is the one way to run a server here. A guard process (`guard`) starts it and sees to it
 that it ends with its owner, however the owner ends. It counts as ready when its process is alive,
-its process tree owns the listening socket, and ``GET /whoami`` returns this run's nonce; it counts
-as stopped when it has no descendants and its port can be bound again.
+its process tree owns the listening socket, ``GET /whoami`` returns this run's nonce, and every
+worker that was asked for has answered that; it counts as stopped when it has no descendants and its
+port can be bound again.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ class Running:
 
     def _write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
-            (self._run.folder / name).write_text(text)
+            (self._run.folder / name).write_text(text, "utf-8", "surrogateescape")
 
     def _nginx(self, env: dict[str, str], project: Path) -> dict[str, Any]:
         folder, site = self._run.folder, self.server.site

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote
 
 from gatewaylab.errors import ServerMissingError, ServerStartError
 from gatewaylab.guard import runs
@@ -183,7 +184,7 @@ def redis(*, ttl: float = 600.0) -> Iterator[Service]:
             program, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700",
             "--save", "", "--appendonly", "no", "--dir", str(folder),
         ]  # fmt: skip
-        return command, {"REDIS_URL": f"unix://{path}"}
+        return command, {"REDIS_URL": f"unix://{quote(str(path))}"}
 
     def ready(folder: Path) -> bool:
         with socket.socket(socket.AF_UNIX) as sock:

@@ -24,8 +24,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Run one job; a failure is a traceback on standard error and exit status 1."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner is interrupted, and then ends us
+    """Run one job; a failure is a traceback on standard error and exit status 1.
+
+    SIGINT from the owner, while it sends, ends the job: what was seen until then is the answer.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing to tell yet
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(sys.argv[-1]):
@@ -42,6 +45,7 @@ def main() -> None:
         os.sched_setaffinity(0, {job.pin})
     _allow_descriptors()
     columns, tally = run(job)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for part in columns.parts(tally):
         sys.stdout.buffer.write(part)
     sys.stdout.buffer.flush()
@@ -52,7 +56,8 @@ def run(job: Job) -> tuple[Columns, Tally]:
     if job.transport == "raw":
         from gatewaylab.load import raw
 
-        return raw.run(job)
+        return raw.run(job, interruptible=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio makes it a cancellation
     if job.transport == "httpx":
         from gatewaylab.load import httpx
 

@@ -9,11 +9,7 @@ from array import array
 from collections.abc import Awaitable, Callable
 
 from gatewaylab.load.timer import Pacer
-from gatewaylab.load.wire import Columns, Job, Tally, Usage
-
-#: Seconds between "ready" and the first scheduled start.
-LEAD = 0.01
-_BACKOFF = 0.01
+from gatewaylab.load.wire import BACKOFF, LEAD, Columns, Job, Tally, Usage
 
 #: Sends the request of one row and returns when it is answered or has failed. The second
 #: argument is the client (closed model) or the row itself.
@@ -27,7 +23,10 @@ def columns_for(job: Job) -> tuple[Columns, float]:
 
 
 async def drive(job: Job, columns: Columns, tally: Tally, zero: float, exchange: Exchange) -> None:
-    """Start every exchange when it is due; return when all ended or the last deadline passed."""
+    """Start every exchange when it is due; return when all ended or the last deadline passed.
+
+    An interrupt, which asyncio makes a cancellation, ends it too: rows not yet started are cut off.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -50,25 +49,29 @@ async def drive(job: Job, columns: Columns, tally: Tally, zero: float, exchange:
             await asyncio.sleep(due - time.monotonic())
             row = columns.add(due)
             await one(row, number)
-            pause = max(job.think, _BACKOFF) if columns.error[row] else job.think
+            pause = max(job.think, BACKOFF) if columns.error[row] else job.think
             due = time.monotonic() + pause
 
     tasks: set[asyncio.Task[None]] = set()
-    if job.clients:
-        tasks = {asyncio.create_task(client(number)) for number in range(job.clients)}
-        last = zero + job.duration
-    else:
-        pacer = Pacer(asyncio.get_running_loop())
-        try:
-            for row in range(columns.rows):
-                await pacer.until(columns.scheduled_at[row])
-                tasks.add(asyncio.create_task(one(row, row)))
-        finally:
-            pacer.close()
-        last = columns.scheduled_at[columns.rows - 1]
-    _, late = await asyncio.wait(tasks, timeout=max(0.0, last + job.deadline - time.monotonic()))
-    for task in late:
-        task.cancel()
+    try:
+        if job.clients:
+            tasks = {asyncio.create_task(client(number)) for number in range(job.clients)}
+            last = zero + job.duration
+        else:
+            pacer = Pacer(asyncio.get_running_loop())
+            try:
+                for row in range(columns.rows):
+                    await pacer.until(columns.scheduled_at[row])
+                    tasks.add(asyncio.create_task(one(row, row)))
+            finally:
+                pacer.close()
+            last = columns.scheduled_at[columns.rows - 1]
+        await asyncio.wait(tasks, timeout=max(0.0, last + job.deadline - time.monotonic()))
+    except asyncio.CancelledError:
+        if not job.clients:
+            columns.rows = len(tasks)
+    for task in tasks:
+        task.cancel()  # does nothing to one that has ended
     # A fault of the instrument must end the run; what a server does wrong is in the columns.
     for ended in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(ended, Exception):

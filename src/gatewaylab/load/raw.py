@@ -22,22 +22,20 @@ import gc
 import heapq
 import math
 import select
+import signal
 import socket
 from collections import deque
 from time import monotonic
 
+from gatewaylab.load import wire
 from gatewaylab.load.http1 import Answer, ProtocolError
 from gatewaylab.load.timer import Timer
 from gatewaylab.load.wire import BODY, CONNECT, PROTOCOL, RESET, STATUS, Columns, Job, Tally, Usage
 
-#: Seconds between "ready" and the first scheduled start.
-LEAD = 0.01
 #: A connection idle for longer than this is looked at before it is used.
 _COLD = 0.05
 #: Overdue requests that are started before answers are looked at again.
 _BURST = 64
-#: A closed client whose request failed waits at least this long, or it would spin.
-_BACKOFF = 0.01
 #: A unix socket with a full backlog refuses at once; this is when it is asked again.
 _RETRY = 0.001
 _READ = 65_536
@@ -59,9 +57,11 @@ class _Connection:
         self.unsent: memoryview | None = None
 
 
-def run(job: Job) -> tuple[Columns, Tally]:
-    """Send the plan (or play the closed clients) and return what was seen."""
+def run(job: Job, *, interruptible: bool = False) -> tuple[Columns, Tally]:
+    """Send the plan (or play the closed clients) and return what was seen, at SIGINT so far."""
     loop = Loop(job)
+    if interruptible:
+        signal.signal(signal.SIGINT, loop.break_off)
     try:
         loop.run()
     finally:
@@ -94,7 +94,7 @@ class Loop:
         self._in_flight = 0
         self._lost = 0
         self._armed = math.inf
-        self._gave_up = False
+        self._gave_up = self._broken_off = False
         self.tally = Tally()
         self.columns: Columns
 
@@ -105,7 +105,7 @@ class Loop:
         gc.freeze()
         gc.disable()
         usage = Usage()
-        zero = monotonic() + LEAD
+        zero = monotonic() + wire.LEAD
         plan = job.plan
         for row, offset in enumerate(plan):
             plan[row] = zero + offset
@@ -145,8 +145,15 @@ class Loop:
         connecting = [c.row for c in connections.values() if c.state == _CONNECTING]
         for row in [*connecting, *self._backlogged]:
             self._sent[row] = math.nan
+        if self._broken_off and not job.clients:
+            columns.rows = self._next
         usage.settle(self.tally)
         self.tally.monotonic_start = zero
+
+    def break_off(self, *_: object) -> None:
+        """End `run` as soon as it looks up; what has not been started yet is cut off."""
+        self._gave_up = self._broken_off = True
+        self._timer.at(monotonic())
 
     def close(self) -> None:
         """Close every connection, the poller and the timer."""
@@ -382,7 +389,7 @@ class Loop:
         self.columns.error[row] = code
         self._in_flight -= 1
         if self._job.clients:
-            self._think(monotonic() + max(self._job.think, _BACKOFF), None)
+            self._think(monotonic() + max(self._job.think, wire.BACKOFF), None)
 
     def _discard(self, connection: _Connection, *, served: bool = True) -> None:
         if connection.state == _DEAD:

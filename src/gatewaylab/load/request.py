@@ -137,8 +137,13 @@ def split_url(url: str) -> tuple[Target, Request]:
 
 def _split(given: str) -> SplitResult:
     """The parts of an address on loopback; any other is refused."""
-    with contextlib.suppress(ValueError):  # no address, or "[" without "]"
+    try:
         parts = urlsplit(given)
+    except ValueError as error:  # a bracket is missing, for example
+        raise InputError(
+            f"{given!r} is no address ({error}); it looks like http://[::1]:8000/"
+        ) from None
+    with contextlib.suppress(ValueError):  # a name, and no address
         if parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback:
             return parts
     raise InputError(

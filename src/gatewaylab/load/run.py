@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import signal
 import ssl
 import subprocess
 import time
@@ -34,6 +35,25 @@ TRANSPORTS = ("raw", "httpx", "websocket")
 HTTPX_MAX_RATE = 100.0
 
 _STARTUP = 30.0
+_LAST_WORDS = 10.0  # seconds that an interrupted generator may take to hand over what it has
+_ASK_AGAIN = 0.5  # seconds
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """An interrupt of `run`, with what was measured until then.
+
+    Attributes:
+        samples: of the requests that had been started; those that were unanswered then are
+            censored, like those that no answer reached in time.
+        report: as of a whole run.
+        after: seconds from the trial's zero to the interrupt.
+    """
+
+    def __init__(self, samples: Samples, report: GeneratorReport, after: float) -> None:
+        super().__init__()
+        self.samples = samples
+        self.report = report
+        self.after = after
 
 
 def run(
@@ -77,6 +97,7 @@ def run(
     Raises:
         InputError: an argument makes no sense, or the target is not on loopback.
         LoadError: the generator failed, or no connection was ever made.
+        RunInterrupted: a KeyboardInterrupt that came while it was sending.
     """
     endpoint = Endpoint.parse(target)
     _check(arrivals, seconds, warmup, deadline, transport, pin, connections)
@@ -112,32 +133,57 @@ def run(
         connections=connections,
         plan=array("d", plan.tobytes()),
     )
-    answer = _generate(job, warmup + seconds + deadline + _STARTUP)
+    answer, interrupted_at = _generate(job, warmup + seconds + deadline + _STARTUP)
     samples, report = _results(answer, job, plan)
+    if interrupted_at is not None:
+        raise RunInterrupted(samples, report, interrupted_at - report.monotonic_start)
     if report.connections == 0:
         raise LoadError(f"no connection to {target} could be made: is a server listening there?")
     return samples, report
 
 
-def _generate(job: Job, limit: float) -> bytes:
+def _generate(job: Job, limit: float) -> tuple[bytes, float | None]:
+    """The generator's answer, and when an interrupt ended it, if one did."""
+    interrupted_at = None
     generator = standby.take()
     process, job = generator.process, dataclasses.replace(job, lifeline=generator.lifeline)
     with generator, process:
         try:
             with session.under_load():
-                answer, complaint = process.communicate(job.encode(), timeout=limit)
+                try:
+                    answer, complaint = process.communicate(job.encode(), timeout=limit)
+                except KeyboardInterrupt:
+                    interrupted_at = time.monotonic()
+                    answer, complaint = _last_words(process)
         except subprocess.TimeoutExpired as error:
+            if interrupted_at is not None:
+                raise KeyboardInterrupt from None
             raise LoadError(
                 f"the load generator did not finish in {limit:.0f} s; "
                 "lower the rate or measure for less time"
             ) from error
         finally:
             process.kill()  # does nothing to one that has ended
+    if process.returncode and interrupted_at is not None:
+        raise KeyboardInterrupt  # it had nothing to hand over yet
     if process.returncode:
         tail = complaint.decode(errors="replace").strip()[-4000:]
         raise LoadError(f"the load generator failed (exit status {process.returncode}):\n{tail}")
-    standby.prepare()
-    return answer
+    if interrupted_at is None:
+        standby.prepare()
+    return answer, interrupted_at
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What a generator hands over when it is told to end; one that still starts doesn't hear it."""
+    until = time.monotonic() + _LAST_WORDS
+    while True:
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=_ASK_AGAIN)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > until:
+                raise
 
 
 def _results(answer: bytes, job: Job, plan: NDArray[np.float64]) -> tuple[Samples, GeneratorReport]:
@@ -154,6 +200,7 @@ def _results(answer: bytes, job: Job, plan: NDArray[np.float64]) -> tuple[Sample
         # Service is a length, not a moment. A copy of it, too, or it would keep all the bytes.
         columns[name] = columns[name] - (0.0 if name == "service" else zero)
     # The plan itself, without the rounding of adding and subtracting the clock's reading.
+    plan = plan[: len(columns["sent_at"])]  # not all of it after an interrupt
     columns["scheduled_at"] = plan if not job.clients else np.maximum(columns["scheduled_at"], 0.0)
     error, finished = columns["error"].copy(), columns["finished_at"]
     with np.errstate(invalid="ignore"):

@@ -39,6 +39,10 @@ _HEADERS = re.compile(
     + rb"|x-worker:[ \t]*([^\r\n]+))",
     re.IGNORECASE,
 )
+#: Seconds between "ready" and the first scheduled start.
+LEAD = 0.01
+#: A closed client whose request failed waits at least this long, or it would spin.
+BACKOFF = 0.01
 #: Heads that wait to be read. A run of fewer answers reads none while it sends.
 KEPT_HEADS = 131_072
 #: Heads that such a run reads together: a pause of five microseconds.

@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 
 from gatewaylab.claims.catalogue import Entry, catalogue
+from gatewaylab.errors import BuildError
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.records import evidence
+from gatewaylab.servers.registry import project_root
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ class Book:
 
         walk(toc)
         return found
+
+
+def of_clone() -> Book:
+    """The book of the clone that the working directory is in.
+
+    Raises:
+        BuildError: it is in none.
+    """
+    root = project_root()
+    if not (root / "_toc.yml").is_file():
+        raise BuildError(f"{root} is in no clone of the book; go into one, and call this there")
+    return Book(root)
 
 
 def catalogue_of(book: Book, notebook: str) -> dict[str, Entry]:

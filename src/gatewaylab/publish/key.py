@@ -64,6 +64,7 @@ def site_key(book: Book) -> str:
     folders = [book.root / name for name in ("book", "notebooks", "src", "demo_apps", "deploy")]
     folders += [book.evidence, *(book.build / name for name in ("state", "history", "held"))]
     files = [one for one in book.root.iterdir() if one.is_file()]
+    files += (book.root / "tests" / "faults").glob("README.md")  # a page includes its table
     for folder in folders:
         files += [one for one in folder.rglob("*") if one.is_file() and one.suffix != ".pyc"]
     for file in sorted(files):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from gatewaylab.load.samples import Amount
 from gatewaylab.publish.stability import Outcome
 from gatewaylab.records.evidence import Verdict
-from gatewaylab.records.storage import write_atomically
+from gatewaylab.records.storage import write_or_rescue
 
 
 class _Record(BaseModel):
@@ -81,4 +81,4 @@ class NoiseRecord(_Record):
 
     def write(self, path: Path) -> None:
         """Replace the file at ``path``, whole or not at all."""
-        write_atomically(path, self.model_dump_json(indent=1) + "\n")
+        write_or_rescue(path, self.model_dump_json(indent=1) + "\n")

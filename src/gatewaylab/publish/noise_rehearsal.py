@@ -20,7 +20,7 @@ from gatewaylab.publish.rehearsal import choose_chapters, run_each
 from gatewaylab.publish.stability import Outcome
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import load
+from gatewaylab.records.storage import check_destination, load
 
 
 def under_noise(
@@ -41,12 +41,14 @@ def under_noise(
             prints.
 
     Raises:
-        InputError: an unknown noise, or one that this user may not make.
+        InputError: an unknown noise, one that this user may not make, or a record that cannot be
+            written.
         BuildError: there is no notebook of that name, or a build is running.
     """
     if noise not in NOISES:
         raise InputError(f"no noise {noise!r}; there are: {', '.join(NOISES)}")
     out = book.root / "book" / "records" / "noise.json" if out is None else out
+    check_destination(out)
     make, what = NOISES[noise]
     machine = environment.machine_kind()  # of the machine as it is, not as the noise leaves it
     with publish.exclusive(book):

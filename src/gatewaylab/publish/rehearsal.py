@@ -38,7 +38,7 @@ from gatewaylab.publish.stability import (
 from gatewaylab.publish.tolerant import Chapter, TolerantRun, chapters
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import load
+from gatewaylab.records.storage import check_destination, load
 from gatewaylab.servers.registry import servers_table
 
 
@@ -171,12 +171,13 @@ def stability(
         out: the record; by default the one that the book prints.
 
     Raises:
-        InputError: no rebuild is asked for.
+        InputError: no rebuild is asked for, or its record cannot be written.
         BuildError: a build is running.
     """
     if rebuilds < 1:
         raise InputError(f"{rebuilds} rebuilds show nothing; ask for 1 or more")
     out = book.root / "book" / "records" / "stability.json" if out is None else out
+    check_destination(out)
     with publish.exclusive(book):
         table = servers_table()
         keys = {

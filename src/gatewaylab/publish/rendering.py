@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from gatewaylab.errors import BuildError
 from gatewaylab.publish.book import Book, accepted, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
+from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
 
 
@@ -96,7 +98,9 @@ def readme_figure(book: Book, path: Path) -> None:
 
     Raises:
         BuildError: there is no accepted evidence of the notebook that it comes from.
+        InputError: no file can be written at ``path``.
     """
+    check_destination(path)
     stored = accepted(book, "slow-requests-and-slots")
     if stored is None:
         raise BuildError("measure first: scripts/build")
@@ -104,7 +108,9 @@ def readme_figure(book: Book, path: Path) -> None:
     shown = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
     panels = [Panel(name, comparison.of(name)[0], color) for name, color in shown.items()]
     figure = waterfall(panels)
-    figure.savefig(path, format="svg", facecolor="white", metadata={"Date": None})
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", facecolor="white", metadata={"Date": None})
+    write_atomically(path, drawn.getvalue())
 
 
 def _downloads(book: Book) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gatewaylab.claims.claim import MARKS
 from gatewaylab.load.samples import Amount, Number
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import write_atomically
+from gatewaylab.records.storage import write_or_rescue
 
 #: What one rebuild says of a claim; *missing* when its notebook failed before stating it.
 Outcome = Verdict | Literal["missing"]
@@ -138,7 +138,7 @@ class StabilityRecord(_Record):
 
     def write(self, path: Path) -> None:
         """Replace the file at ``path``, whole or not at all."""
-        write_atomically(path, self.model_dump_json(indent=1) + "\n")
+        write_or_rescue(path, self.model_dump_json(indent=1) + "\n")
 
 
 def summarise(record: ClaimRecord) -> ClaimRun:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewaylab.servers.commands import Launch, find_program
-from gatewaylab.servers.installed import APACHE_SITE, NGINX_SITE, substituted
+from gatewaylab.servers.installed import APACHE_SITE, NGINX_SITE, quoted, substituted
 
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
@@ -27,13 +27,13 @@ def nginx_main(folder: Path, http: str) -> str:
     # who can't open a socket in a private folder.
     user = "user root;\n" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
     temporary = "\n".join(
-        f"    {kind}_temp_path {folder}/nginx-{kind};"
+        f"    {kind}_temp_path {quoted(folder / f'nginx-{kind}')};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return f"""\
 {user}worker_processes 1;
 daemon off;
-pid {folder}/nginx.pid;
+pid {quoted(folder / "nginx.pid")};
 error_log stderr warn;
 events {{ worker_connections 4096; }}
 http {{
@@ -76,8 +76,9 @@ class Secured:
     def lines(self) -> str:
         """What follows the first address in a line ``listen``; with HTTP/2 for who asks for it."""
         return (
-            f"; listen {self.target} ssl http2; ssl_certificate {self.certificate}; "
-            f"ssl_certificate_key {self.certificate.with_name('key.pem')}"
+            f"; listen {quoted(self.target)} ssl http2; "
+            f"ssl_certificate {quoted(self.certificate)}; "
+            f"ssl_certificate_key {quoted(self.certificate.with_name('key.pem'))}"
         )
 
 
@@ -97,7 +98,7 @@ def nginx_conf(
         folder,
         f"""\
     map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
-    upstream application {{ server {upstream}; }}
+    upstream application {{ server {quoted(upstream)}; }}
     server {{
         listen {host}:{port}{secured.lines if secured else ""};
         location / {{
@@ -141,9 +142,10 @@ def nginx_files(
         conf = nginx_conf(host=host, port=port, upstream=upstream, folder=folder, secured=secured)
         return {"nginx.conf": conf}
     listen = f"listen {host}:{port}{secured.lines if secured else ''}"
-    by = {"listen": listen, "upstream": upstream, "root": str(public)}
+    by = {"listen": listen, "upstream": quoted(upstream), "root": quoted(public)}
+    include = f"    include {quoted(folder / 'site.conf')};\n"
     return {
-        "nginx.conf": nginx_main(folder, f"{_TYPES}    include {folder}/site.conf;\n"),
+        "nginx.conf": nginx_main(folder, _TYPES + include),
         "site.conf": substituted(text, NGINX_SITE, by, site),
     }
 
@@ -165,9 +167,9 @@ def apache_files(launch: Launch) -> dict[str, str]:
     httpd = f"""\
 {_apache_main(launch)}\
 WSGIDaemonProcess lab processes={launch.workers}{threads} \
-home={launch.project} python-path={python_path}
-WSGIScriptAlias / {folder}/app.wsgi process-group=lab application-group=%{{GLOBAL}}
-<Directory "{folder}">
+home={quoted(launch.project)} python-path={quoted(python_path)}
+WSGIScriptAlias / {quoted(folder / "app.wsgi")} process-group=lab application-group=%{{GLOBAL}}
+<Directory {quoted(folder)}>
     Require all granted
 </Directory>
 """
@@ -188,15 +190,15 @@ def apache_site_files(launch: Launch, name: str, text: str, public: Path) -> dic
     by = {
         "listen": f"{launch.host}:{launch.port}",
         "tls": "",
-        "files": f"{public}/static/",
-        "folder": str(public),
-        "python-home": sys.prefix,
-        "python-path": str(launch.project),
-        "script": str(script),
-        "scripts": str(script.parent),
+        "files": quoted(f"{public}/static/"),
+        "folder": quoted(public),
+        "python-home": quoted(sys.prefix),
+        "python-path": quoted(launch.project),
+        "script": quoted(script),
+        "scripts": quoted(script.parent),
     }
     return {
-        "httpd.conf": f"{_apache_main(launch)}Include {launch.folder}/site.conf\n",
+        "httpd.conf": f"{_apache_main(launch)}Include {quoted(launch.folder / 'site.conf')}\n",
         "site.conf": substituted(text, APACHE_SITE, by, name),
     }
 
@@ -211,9 +213,9 @@ def _apache_main(launch: Launch) -> str:
     )
     return f"""\
 ServerName {launch.host}
-ServerRoot "{folder}"
-DefaultRuntimeDir "{folder}"
-PidFile "{folder}/httpd.pid"
+ServerRoot {quoted(folder)}
+DefaultRuntimeDir {quoted(folder)}
+PidFile {quoted(folder / "httpd.pid")}
 {modules}
 TypesConfig /dev/null
 AddType text/css .css
@@ -225,7 +227,7 @@ LogLevel warn
 KeepAlive On
 KeepAliveTimeout 5
 MaxKeepAliveRequests 0
-WSGISocketPrefix {folder}/w
+WSGISocketPrefix {quoted(folder / "w")}
 """
 
 

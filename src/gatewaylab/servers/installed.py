@@ -95,11 +95,20 @@ COMMAND = {
 }
 
 
+def quoted(word: object) -> str:
+    """One word of nginx's or Apache's configuration: in quotes if a space or the like is in it."""
+    text = str(word)
+    if re.fullmatch(r"[\w./:@%+*~-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def substituted(text: str, places: Mapping[str, Place], by: Mapping[str, str], file: str) -> str:
     """`text` with every one of `places` replaced.
 
     Args:
-        by: what goes into each place, by the names of `places`.
+        by: what goes into each place, by the names of `places`; `quoted`, where that is a path.
         file: its name, for errors.
 
     Raises:

@@ -158,6 +158,19 @@ class Server:
         return None if slots is None else slots * self.workers
 
     @property
+    def processes(self) -> int:
+        """Worker processes that are asked for; 1 where a site or a file of settings decides."""
+        words = "\0".join((*self.command, *self.extra))
+        typed = re.findall(r"(?:^|\0)(?:--workers|--processes|-w)[\0=](\d+)", words)
+        if typed:
+            return int(typed[-1])
+        if self.command and self.spec.reads_concurrency:
+            variable = dict(self.env).get("WEB_CONCURRENCY", "")
+            return int(variable) if variable.isdecimal() else 1
+        own = self.slots or 1 if self.spec.slot_kind == "process" else 1
+        return own * self.workers
+
+    @property
     def label(self) -> str:
         """A short name for tables and figures: what differs from the bare server, and no more."""
         parts = [f"nginx → {self.spec.title}" if self.nginx else self.spec.title, self.app]

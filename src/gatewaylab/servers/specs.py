@@ -87,6 +87,14 @@ class ServerSpec:
             object.__setattr__(self, "systems", (self.program.removesuffix("-serve"),))
 
     @property
+    def reads_concurrency(self) -> bool:
+        """Whether the variable WEB_CONCURRENCY is its default number of workers.
+
+        Sources: gunicorn, Settings, `workers`; uvicorn, Settings, `--workers`.
+        """
+        return self.program in {"gunicorn", "uvicorn"}
+
+    @property
     def unix(self) -> bool:
         """Whether it can listen on a unix socket."""
         return bool(self.call.unix)

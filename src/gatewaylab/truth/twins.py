@@ -44,7 +44,7 @@ from gatewaylab.records import environment
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import Verdict
 from gatewaylab.records.results import Finding
-from gatewaylab.records.storage import save
+from gatewaylab.records.storage import check_destination, write_or_rescue
 from gatewaylab.servers.registry import project_root
 
 #: One slot that a request holds for 2 ms, asked for half of what it can give. The median latency
@@ -159,11 +159,14 @@ def false_positives(
         progress: called with the record so far after every comparison.
 
     Raises:
-        InputError: no comparison asked for. RefusedError: fewer than 6 blocks.
+        InputError: no comparison asked for, or no file can be written at ``out``.
+        RefusedError: fewer than 6 blocks.
         InvalidTrialError: a trial's data were wrong, which is never a matter of noise.
     """
     if comparisons < 1:
         raise InputError(f"comparisons must be at least 1, not {comparisons!r}")
+    if out is not None:
+        check_destination(out)
     expected = 1.0 - stats.attained_confidence(blocks)
     here = environment.record(project_root())
     about = {
@@ -194,7 +197,7 @@ def false_positives(
             passed = round(time.monotonic() - begun, 1)
             record = _recorded(about, effects, accepted, refused, passed)
             if out is not None and ((index + 1) % SAVE_EVERY == 0 or index + 1 == comparisons):
-                save(record, out)
+                write_or_rescue(out, record.model_dump_json() + "\n")
             if progress is not None:
                 progress(record)
     return record
