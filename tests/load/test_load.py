@@ -755,9 +755,10 @@ def test_a_url_is_split_into_target_and_request() -> None:
     assert split_url("http://127.0.0.1:8000/a?b=c") == ("http://127.0.0.1:8000", get("/a?b=c"))
     assert split_url("http://localhost:8000") == ("http://localhost:8000", get("/"))
     assert split_url("http://[::1]:8000/a") == ("http://[::1]:8000", get("/a"))
-    for elsewhere in ("http://example.org/", "http://[::1"):
-        with pytest.raises(InputError, match="this machine only"):
-            split_url(elsewhere)
+    with pytest.raises(InputError, match="this machine only"):
+        split_url("http://example.org/")
+    with pytest.raises(InputError, match="is no address"):
+        split_url("http://[::1")
 
 
 def test_a_request_is_recorded_as_json() -> None:
