@@ -22,6 +22,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -36,6 +37,7 @@ CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 LOG_HALF = 512 * 1024
 OUTER_PATIENCE = 0.7  # seconds that the outer half grants the inner one beyond the grace period
+DESCRIPTORS = 65_536
 STALE_CHECK = 0.25  # seconds between looks at the parent where the system has no pidfd
 LINUX = sys.platform == "linux"
 
@@ -197,12 +199,24 @@ def start(command: dict[str, Any], log: int) -> int:
         os.dup2(empty, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        allow_descriptors()
         os.chdir(command["cwd"])
         os.execve(command["argv"][0], command["argv"], command["env"])
     except OSError as error:
         os.write(2, f"{command['argv'][0]}: {error.strerror}\n".encode())
     finally:
         os._exit(127)
+
+
+def allow_descriptors() -> None:
+    """As many open files as this user may have: a shell often gives 1024, too few for a proxy.
+
+    But no more than a program can make a table for; uWSGI keeps memory for each, used or not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def inner(orders: Orders, outer_fd: int | None, owner_fd: int | None, log: int) -> NoReturn:

@@ -8,12 +8,15 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gatewaylab.errors import InputError
 
 #: A loopback address: ``http://127.0.0.1:8000`` or ``unix:/path/of/socket``.
 Target = str
+
+#: Headers whose values are sent and never written down.
+_SECRET = ("authorization", "proxy-authorization", "cookie")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,10 @@ class Request:
                 raise InputError(f"the header {name!r}: {value!r} does not fit on one line")
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form for the record; a long or binary body is given by its SHA-256."""
+        """JSON-able form for the record.
+
+        A long or binary body is given by its SHA-256, and what shows who somebody is, not at all.
+        """
         body = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
         if len(self.body) <= 1024:
             with contextlib.suppress(UnicodeDecodeError):
@@ -59,7 +65,10 @@ class Request:
         return {
             "method": self.method,
             "path": self.path,
-            "headers": [list(pair) for pair in self.headers],
+            "headers": [
+                [name, "(left out)" if name.lower() in _SECRET else value]
+                for name, value in self.headers
+            ],
             "body": body,
             "expected": list(self.expected),
         }
@@ -79,11 +88,11 @@ def split_url(url: str) -> tuple[Target, Request]:
     """A URL as the target and the GET request for its path.
 
     Raises:
-        InputError: not a loopback ``http://`` (or ``ws://``) address.
+        InputError: not a loopback ``http://`` address, or one with a user's name in it.
     """
     if url.startswith("unix:"):
         return url, Request()
-    parts = urlsplit(url)
+    parts = _split(url)
     _loopback(parts.hostname, url)
     path = parts.path or "/"
     return f"{parts.scheme}://{parts.netloc}", get(
@@ -98,16 +107,36 @@ def address(target: Target) -> tuple[str, int]:
         if not path.startswith("/"):
             raise InputError(f"a unix target is unix: and an absolute path, not {target!r}")
         return path, 0
-    parts = urlsplit(target)
+    parts = _split(target)
     if parts.path not in ("", "/") or parts.query:
         raise InputError(f"the path belongs in the request, not in the target {target!r}")
     try:
         port = parts.port
     except ValueError:
         port = None
-    if parts.scheme not in ("http", "ws") or not port:
+    if parts.scheme != "http" or not port:
         raise InputError(f"a target is http://127.0.0.1:PORT or unix:/path, not {target!r}")
     return _loopback(parts.hostname, target), port
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL that may be sent to; a refused one is not repeated with its password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as problem:
+        raise InputError(f"not a URL: {problem}; write one like http://127.0.0.1:8000/") from None
+    if "@" in parts.netloc:
+        raise InputError(
+            "the address holds a user's name or a password, which would be written down with the "
+            "result: leave them out, and send them as a header: "
+            'get("/", Authorization="Basic …")'
+        )
+    if parts.scheme in ("ws", "wss"):
+        raise InputError(
+            f"{parts.scheme}:// is not a target: write http://{parts.netloc}, and choose the "
+            "client by run(…, transport='websocket')"
+        )
+    return parts
 
 
 def _loopback(host: str | None, given: str) -> str:

@@ -24,7 +24,7 @@ from gatewaylab.errors import InputError, LoadError, RefusedError
 from gatewaylab.load import http1, standby
 from gatewaylab.load.request import Request, Target, address
 from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
-from gatewaylab.load.wire import DEADLINE, FLOAT_COLUMNS, Job, decode
+from gatewaylab.load.wire import BACKLOG_FULL, DEADLINE, FLOAT_COLUMNS, Job, decode
 from gatewaylab.model.arrivals import Arrivals, Closed
 from gatewaylab.model.quantiles import quantile_of
 
@@ -49,14 +49,16 @@ def run(
     trace: bool = True,
     pin: int | None = None,
     connections: int = 8,
+    retry: bool = False,
 ) -> tuple[Samples, GeneratorReport]:
     """Measure one trial, with connections of its own.
 
     The plan spans ``warmup + seconds``, and all of its samples come back; a statistic uses those
     with ``scheduled_at >= warmup``. A request that has no answer ``deadline`` seconds after its
     scheduled start is censored: ``finished_at`` is NaN and its error ``deadline``. A request that
-    failed (``connect``, ``reset``, ``protocol``) has no ``finished_at`` either; an answer with the
-    wrong status or body has one, and the error ``status`` or ``body``.
+    failed (``connect``, ``reset``, ``cut off`` and so on) has no ``finished_at`` either; an answer
+    with the wrong status or body has one, and the error ``status`` or ``body``. An answer that only
+    the end of its connection ends is marked in ``length_unknown``: it may be a part of one.
 
     In the closed model ``scheduled_at`` is when the client meant to send: after the last answer
     and its think time.
@@ -73,6 +75,9 @@ def run(
         pin: the core that the generator runs on.
         connections: how many connections the WebSocket transport opens beforehand in the open
             model; messages go round them in turn.
+        retry: ask a unix socket whose backlog is full again, every millisecond, as no proxy does.
+            The report counts it. By default such a request fails with ``backlog full``. Over TCP
+            the kernel asks again by itself, after a second, and shows it to nobody.
 
     Raises:
         InputError: an argument makes no sense, or the target is not on loopback.
@@ -80,6 +85,13 @@ def run(
     """
     host, port = address(target)
     _check(arrivals, seconds, warmup, deadline, transport, pin, connections)
+    if retry and transport != "raw":
+        raise InputError(f"retry=True works with transport='raw' only, not with {transport!r}")
+    if transport == "httpx" and not port:
+        raise InputError(
+            "below httpx a unix socket with a full backlog is asked again and again, and nobody "
+            "is told: use transport='raw' for a unix socket, or a target on TCP"
+        )
     plan: NDArray[np.float64] = np.empty(0)
     clients, think = 0, 0.0
     if isinstance(arrivals, Closed):
@@ -113,10 +125,11 @@ def run(
         lifeline=-1,
         connections=connections,
         plan=array("d", plan.tobytes()),
+        retry=retry,
     )
     answer = _generate(job, warmup + seconds + deadline + _STARTUP)
     samples, report = _results(answer, job, plan)
-    if report.connections == 0:
+    if report.connections == 0 and not (samples.error == BACKLOG_FULL).any():
         raise LoadError(f"no connection to {target} could be made: is a server listening there?")
     return samples, report
 
@@ -168,6 +181,7 @@ def _results(answer: bytes, job: Job, plan: NDArray[np.float64]) -> tuple[Sample
         sent=int(np.count_nonzero(~np.isnan(samples.sent_at))),
         connections=tally.connections,
         reconnects=tally.reconnects,
+        retries=tally.retries,
         peak_in_flight=tally.peak_in_flight,
         cpu_seconds=tally.cpu_seconds,
         wall_seconds=tally.wall_seconds,
@@ -267,13 +281,16 @@ def summary(
     """What the command line prints of one run, ready for display (milliseconds, rounded).
 
     Quantiles that the samples cannot carry are left out; one that falls among the unanswered
-    requests reads ``>= deadline``.
+    requests reads ``>= deadline``. Requests that failed otherwise count in none of them, because
+    an error that comes fast is no fast answer.
     """
     measured = samples.rows(samples.scheduled_at >= warmup)
     inside = (measured.finished_at < warmup + seconds) & (measured.error == 0)
     sent = measured.send_lag[~np.isnan(measured.send_lag)]
     beyond = ">= deadline" if deadline is None else f">= {1e3 * deadline:g}"
-    latency = measured.latency
+    # A request without an answer in time is slow, however long; one that failed is neither.
+    answered = (measured.error == 0) | (measured.error == DEADLINE)
+    latency = measured.latency[answered]
 
     def shown(value: float) -> float | str:
         return round(1e3 * value, 3) if np.isfinite(value) else beyond
@@ -289,6 +306,10 @@ def summary(
             if (measured.error == code).any()
         },
     }
+    if not answered.all():
+        table["quantiles_leave_out"] = f"the {(~answered).sum()} requests that failed"
+    if unknown := int((measured.length_unknown == 1).sum()):
+        table["length_unknown"] = f"{unknown} answers, which may be whole or cut off"
     for p in (0.5, 0.9, 0.95, 0.99):
         with contextlib.suppress(RefusedError):
             if len(latency):
@@ -301,6 +322,8 @@ def summary(
             table[f"send_lag_p{100 * p:g}_ms"] = shown(float(lag[int(p * (len(lag) - 1))]))
     table["connections"] = report.connections
     table["reconnects"] = report.reconnects
+    if report.retries:
+        table["retries"] = report.retries
     return table
 
 
