@@ -139,6 +139,8 @@ class Answer:
                     # The digits that matter are the same too: version, status and length.
                     if head[:12] == start and head[at:to] == digits:
                         self.head, self.status, self.keep = head, status, keep
+                        if self._known_length < 0 and mode == _COUNTED:
+                            self._known, self._known_length = (head, status, keep), left
                         if len(data) - end - 4 == left and not self._keep_body:
                             return True
                         return self._follow(mode, left, data, end)

@@ -325,7 +325,8 @@ class Loop:
             return
         answer = connection.answer
         if data:
-            if self._first[row] != self._first[row]:  # still NaN
+            began = self._first[row]
+            if began != began:  # still NaN
                 self._first[row] = now
             try:
                 whole = answer.feed(data)
