@@ -280,6 +280,6 @@ def read(data: bytes, shapes: http1.Shapes) -> tuple[object, ...]:
 @given(answer=answers())
 def test_what_was_seen_before_does_not_change_how_an_answer_is_read(answer: Answer) -> None:
     shapes: http1.Shapes = {}
-    read(answer.data.translate(NEXT_DIGIT), shapes)
+    read(answer.data[:9] + answer.data[9:].translate(NEXT_DIGIT), shapes)
     read(answer.data, shapes)
     assert read(answer.data, shapes) == read(answer.data, {})
