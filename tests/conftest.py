@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from gatewaylab.guard import procfs
 from gatewaylab.load import standby
@@ -23,6 +24,10 @@ _PATIENCE = 60.0  # a limit for what should be gone at once, on a machine of any
 # that interrupt a build would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+#: For what a schedule runs: scripts/test tests/load/test_hostile.py --hypothesis-profile=nightly
+settings.register_profile("nightly", max_examples=10_000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,6 +22,7 @@ from gatewaylab import __version__
 from gatewaylab.errors import BuildError, GatewaylabError, ResultError, in_words
 from gatewaylab.load import run as load
 from gatewaylab.load.request import split_url
+from gatewaylab.load.summary import summary
 from gatewaylab.model import arrivals
 from gatewaylab.records.results import LoadRecord
 from gatewaylab.records.storage import check_destination, rescue, write_or_rescue
@@ -182,9 +183,7 @@ def load_command(
             generator=report,
         )
         _deliver(record.model_dump_json() + "\n", None if to_stdout else out)
-    for key, value in load.summary(
-        samples, report, seconds, warmup=warmup, deadline=deadline
-    ).items():
+    for key, value in summary(samples, report, seconds, warmup=warmup, deadline=deadline).items():
         told.out(f"{key:>24}  {value}")
     if out is not None:
         told.out(f"raw samples: {'standard output' if to_stdout else out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -19,7 +20,7 @@ from unittest.mock import Mock
 import pytest
 
 from gatewaylab.errors import InputError, ServerError, ServerMissingError, ServerStartError
-from gatewaylab.guard import guard, ports, probe, procfs, runs
+from gatewaylab.guard import guard, owner, ports, probe, procfs, runs
 from gatewaylab.guard.readiness import log_tail
 from gatewaylab.guard.serve import serve
 from gatewaylab.measure.delay import until
@@ -100,6 +101,19 @@ def test_the_environment_is_an_allow_list(monkeypatch: pytest.MonkeyPatch) -> No
         "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "DJANGO_SETTINGS_MODULE",
         "GATEWAYLAB_NONCE", "GATEWAYLAB_RUN", "MINE", "TINY",
     }  # fmt: skip
+
+
+@pytest.mark.live
+def test_servers_and_fronts_may_open_more_files_than_a_shell_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        with serve(server("gunicorn-sync", app=TINY.app, slots=1, nginx=True)) as running:
+            limits = {resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] for pid in running.pids()}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = owner._DESCRIPTORS
+    assert limits == {most if hard == resource.RLIM_INFINITY else min(hard, most)}
 
 
 @pytest.mark.live

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from gatewaylab.load.clients import Reply, peak_inside
+from gatewaylab.errors import ServerError
+from gatewaylab.load.clients import Reply, inside, peak_inside
 
 
 def reply(headers: Mapping[str, str]) -> Reply:
@@ -28,3 +29,19 @@ def test_the_peak_counts_what_shares_a_moment(second: float, peak: int) -> None:
         reply({"x-started": str(begun), "server-timing": "app;dur=500"}) for begun in (2.0, second)
     ]
     assert peak_inside(stays) == peak
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-started": "1e999", "x-worker": "/", "server-timing": "app;dur=1"},
+        {"x-started": "nan", "x-worker": "7", "server-timing": "app;dur=1e999"},
+        {"x-started": "1.5", "x-worker": "1/" + "9" * 5_000, "server-timing": "app"},
+    ],
+)
+def test_absurd_headers_are_no_numbers(headers: Mapping[str, str]) -> None:
+    told = reply(headers)
+    assert (told.process, told.thread) == (None, None)
+    assert told.started in (1.5, math.inf)
+    with pytest.raises(ServerError, match="ask a path of a demo application"):
+        inside(told)

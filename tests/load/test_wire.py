@@ -43,6 +43,7 @@ def test_the_apps_headers_are_found_however_they_are_written(head: bytes) -> Non
         USUAL.replace(b"12.345", b"1" * 30 + b".000").replace(b"X-Started", b"X"),
         b"\r\nServer-Timing: db;dur=9.000\r\nNo-X-Started: 5.000000",
         b"\r\nServer-Timing: map;dur=\r\nX-Started: -",
+        b"\r\nServer-Timing: app;dur=1e999\r\nX-Started: 1.5e999",
     ],
 )
 def test_what_makes_no_sense_is_no_number(head: bytes) -> None:

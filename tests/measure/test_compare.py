@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.guard import standing
 from gatewaylab.load import run as load
+from gatewaylab.load.request import Request
+from gatewaylab.load.samples import Samples
 from gatewaylab.measure import compare as module
 from gatewaylab.measure import noise
 from gatewaylab.measure.compare import compare
@@ -355,6 +357,39 @@ def test_servers_that_answer_one_request_differently_are_not_compared(
         module._trial("fast", LOOP, 0, 1, window)
     with pytest.raises(InvalidTrialError, match="b'', where the first server gave b'held 100 ms"):
         module._trial("slow", SYNC, 0, 1, window)
+
+
+@pytest.mark.parametrize(
+    ("body", "unknown", "wrong"), [(None, 1, 1), (None, 0, 0), (b"held 100 ms\n", 1, 0)]
+)
+def test_answers_without_a_length_count_only_where_their_bodies_are_compared(
+    body: bytes | None, unknown: int, wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def serve(one: Server, **_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(target=one.spec.name, pids=set, verify=lambda: None)
+
+    seen = builders.samples([0.1] * 20).model_dump() | {"length_unknown": [0] * 19 + [unknown]}
+    asked: list[Request] = []
+
+    def sent(_: str, request: Request, *__: object, **___: object) -> tuple[Samples, object]:
+        asked.append(request)
+        return Samples(**seen), builders.REPORT
+
+    monkeypatch.setattr(standing, "serve", serve)
+    monkeypatch.setattr(load, "constant_body", lambda *_, **__: body)
+    monkeypatch.setattr(load, "run", sent)
+    monkeypatch.setattr(module, "ceiling", lambda _: 1e6)
+    watch = contextlib.nullcontext(SimpleNamespace(health={}))
+    monkeypatch.setattr(noise, "NoiseWatch", lambda **_: watch)
+    window = module._Window(
+        seconds=1.0, warmup=0.0, deadline=1.0, transport="raw", margin=0.2,
+        standing=standing.Standing({"fast": LOOP.server}, seconds=math.inf),
+    )  # fmt: skip
+    trial = module._trial("fast", LOOP, 0, 1, window)
+    assert asked[0].expected_body == body
+    assert trial.samples.length_unknown.sum() == unknown
+    assert sum(finding.rule == "body" for finding in trial.findings) == wrong
 
 
 def test_an_error_that_belongs_to_the_experiment_must_be_one_that_exists() -> None:

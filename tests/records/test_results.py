@@ -426,7 +426,7 @@ def wrong_comparison(draw: st.DrawFn) -> dict[str, Any]:
         )
     )
     if kind == "key lost":
-        optional = {"rejected", "findings", "workers"}
+        optional = {"rejected", "findings", "workers", "length_unknown", "retries"}
         del holder[draw(st.sampled_from(sorted(set(holder) - optional)))]
     elif kind == "key added":
         holder[draw(st.text(min_size=1).filter(lambda key: key not in holder))] = draw(

@@ -80,6 +80,7 @@ import numpy as np
 
 from gatewaylab.load import run as load
 from gatewaylab.load import standby
+from gatewaylab.load.summary import summary
 from gatewaylab.measure import noise
 from gatewaylab.load.wire import Job
 from gatewaylab.model.arrivals import ConstantRate
@@ -98,11 +99,11 @@ job = Job(
     plan=array("d", plan.tobytes()),
 )
 began = time.process_time()
-answer = load._generate(job, 600.0)
+answer, _ = load._generate(job, 600.0)
 handed = time.process_time()
 samples, generator = load._results(answer, job, plan)
 del answer  # as load.run does when it returns
-table = load.summary(samples, generator, seconds, deadline=job.deadline)
+table = summary(samples, generator, seconds, deadline=job.deadline)
 one = Trial(
     label="a", block=0, setup={}, arrivals={}, seed=0, warmup=1.0, seconds=seconds - 1,
     deadline=job.deadline, started="", samples=samples, generator=generator, health={},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,25 @@ from gatewaylab.guard import guard, procfs, runs
 _STOP_PATIENCE = 2.0  # seconds beyond the grace period after which the guard itself is killed
 _TAIL_BYTES = 128 * 1024
 _PASSED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
+
+#: uWSGI keeps memory for each descriptor that it may have, used or not.
+_DESCRIPTORS = 65_536
+
+
+@contextmanager
+def _more_descriptors() -> Iterator[None]:
+    """For what is started meanwhile, as many open files as this user may have.
+
+    A shell often gives 1024, which is too few for a proxy.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def passed_on() -> dict[str, str]:
@@ -71,7 +91,7 @@ class Guarded:
         try:
             with os.fdopen(orders_write, "w") as file:
                 json.dump(orders, file)
-            with (run.folder / "guard.log").open("wb") as errors:
+            with (run.folder / "guard.log").open("wb") as errors, _more_descriptors():
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", guard.__file__],
                     stdin=orders_read, stdout=errors, stderr=errors,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import socket
 import ssl
 import time
@@ -28,6 +29,10 @@ from gatewaylab.servers.fronts import Secured
 from gatewaylab.timeline import session
 
 Result = TypeVar("Result")
+
+#: A server's header is a server's text: it may say anything, and must not end the caller.
+_PLAIN = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
+_WORKER = re.compile(r"([0-9]{1,20})/([0-9]{1,20})")
 
 #: A server has settled when all its threads wait in so many looks, so many seconds apart.
 _LOOKS, _APART = 3, 0.01
@@ -59,7 +64,8 @@ class Reply:
         begun: monotonic clock when the request was sent, in seconds.
         seconds: from there to the end of the answer, or to giving up.
         pieces: from there to each piece of the body, in seconds.
-        error: why there is no whole answer, the exception's name; empty when there is one.
+        error: why there is no whole answer, the exception's name or ``TooLarge``; empty when there
+            is one, or when one without a length ended with its connection.
     """
 
     status: int | None
@@ -79,7 +85,7 @@ class Reply:
     @property
     def process(self) -> int | None:
         """The process whose demo application answered; None if none did."""
-        return self._worker(0)
+        return self._worker(1)
 
     @property
     def thread(self) -> int | None:
@@ -89,11 +95,11 @@ class Reply:
     @property
     def started(self) -> float:
         """Monotonic clock when the request came to the demo application; ∞ if it never did."""
-        return float(self.headers.get("x-started", math.inf))
+        return _number(self.headers.get("x-started", ""))
 
     def _worker(self, part: int) -> int | None:
-        worker = self.headers.get("x-worker")
-        return None if worker is None else int(worker.partition("/")[part])
+        worker = _WORKER.fullmatch(self.headers.get("x-worker", ""))
+        return None if worker is None else int(worker[part])
 
     @property
     def text(self) -> str:
@@ -175,9 +181,18 @@ def inside(reply: Reply) -> tuple[float, float]:
 
     Both by the monotonic clock, as the headers of every answer tell; what a client, the network or
     a queue before the application add is not in them.
+
+    Raises:
+        ServerError: the answer has no such headers, or they make no sense.
     """
-    came = float(reply.headers["x-started"])
-    return came, came + float(reply.headers["server-timing"].partition("dur=")[2]) / 1000
+    came = reply.started
+    ready = came + _number(reply.headers.get("server-timing", "").partition("dur=")[2]) / 1000
+    if not math.isfinite(ready):
+        raise ServerError(
+            "the answer does not say when the application was at work; ask a path of a demo "
+            f"application, through nothing that takes its headers away (status {reply.status})"
+        )
+    return came, ready
 
 
 def most_at_once(intervals: Iterable[Sequence[float]]) -> int:
@@ -192,6 +207,11 @@ def most_at_once(intervals: Iterable[Sequence[float]]) -> int:
 def peak_inside(replies: Iterable[Reply]) -> int:
     """How many of these requests most were inside the demo application at one moment."""
     return most_at_once(map(inside, replies))
+
+
+def _number(text: str) -> float:
+    """A number as the demo applications write it; ∞ for anything else."""
+    return float(text) if _PLAIN.fullmatch(text) else math.inf
 
 
 async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
@@ -211,6 +231,9 @@ async def _exchange(client: httpx.AsyncClient, request: Request) -> Reply:
             async for piece in response.aiter_bytes():
                 pieces.append(time.monotonic() - begun)
                 body += piece
+                if len(body) > http1.MAX_BODY:
+                    error = "TooLarge"
+                    break
     except httpx.HTTPError as problem:
         error = type(problem).__name__
     seconds = time.monotonic() - begun

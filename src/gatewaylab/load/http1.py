@@ -1,23 +1,38 @@
 """Just enough HTTP/1.1 to send one request and know when its answer is whole.
 
-The plain case (a head and a Content-Length) is checked by hand: a full parser calls back once a
-header, which costs more than everything else that the client does. A head that a connection has
-seen before, but for digits that do not matter, is not looked into again. Chunked bodies go through
-httptools. Framing rules: RFC 9112, section 6.
+A head is checked by hand: a full parser calls back once a header, which costs more than everything
+else that the client does. A head that was seen before, but for digits that do not matter, is not
+looked into again. Chunked bodies go through httptools. Framing rules: RFC 9112, section 6.
+
+Whatever a server sends is bounded, and what could be read in two ways is no answer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import httptools
 
-MAX_HEAD = 65_536
+#: What a server may send in answer to one request: bytes of a head, heads before the answer's own,
+#: and bytes of the rest.
+MAX_HEAD, MAX_INTERIM, MAX_BODY = 65_536, 16, 2**30
+
+#: A status line and header lines as RFC 9112, sections 4 and 5, have them, without folded lines.
+_TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+_HEAD_FORM = re.compile(
+    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _TEXT + rb")?"
+    rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:" + _TEXT + rb")*"
+)
+_LONE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 #: Heads that differ in digits alone (a date, a service time) have one shape.
 _SHAPE = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
-#: Shapes that a connection remembers, and how long a head may be that is worth it.
+#: Shapes that are remembered, and how long a head may be that is worth it.
 _SHAPES, _SHAPED = 32, 2_048
+#: By shape: the head's first 12 bytes, where its Content-Length is and what that says; then what
+#: follows from these: how the body ends, how long it is at most, the status, and `Answer.keep`.
+Shapes = dict[bytes, tuple[bytes, int, int, bytes, int, int, int, bool]]
 
 _HEAD, _COUNTED, _CHUNKED, _UNTIL_CLOSE = range(4)
 
@@ -44,18 +59,22 @@ class Answer:
 
     Args:
         method: of the request; the answer to HEAD has no body.
-        keep_body: collect the body in :attr:`body`.
+        keep_body: of how many bytes of the body :attr:`body` is to hold the whole; 0 for none.
+        shapes: the heads seen so far, which all answers to one method may share.
 
     Attributes:
         status: HTTP status, 0 until the head is there.
         head: the raw header block without its final blank line.
-        body: the body, if it was to be kept.
+        body: the body as far as it was to be kept, and at most one piece more.
         keep: whether the server will take another request on this connection.
+        interim: a head before the answer's own (100, 103) has ended, so that what arrived before
+            does not count as its beginning. Whoever stamps that sets this back.
     """
 
     __slots__ = (
         "_bodiless",
         "_buffer",
+        "_interims",
         "_keep_body",
         "_known",
         "_known_length",
@@ -66,34 +85,41 @@ class Answer:
         "_whole",
         "body",
         "head",
+        "interim",
         "keep",
         "status",
     )
 
-    def __init__(self, method: str, *, keep_body: bool) -> None:
+    def __init__(self, method: str, *, keep_body: int, shapes: Shapes | None = None) -> None:
         self._bodiless = method == "HEAD"
         self._keep_body = keep_body
         self._known = (b"", 0, False)
         self._known_length = -1
-        self._shapes: dict[bytes, tuple[bytes, int, int, bytes, int, int]] = {}
+        self._shapes: Shapes = {} if shapes is None else shapes
         self.body = b""
         self.head = b""
-        self.keep = False
+        self.keep = self.interim = False
         self.reset()
 
     def reset(self) -> None:
         """Get ready for the next answer."""
-        self.status = 0
+        self.status = self._interims = 0
         self._mode = _HEAD
         self._buffer = b""
         if self._keep_body:
             self.body = b""
 
+    @property
+    def begun(self) -> bool:
+        """Whether something of the answer itself is there, and not only of an interim head."""
+        return self._mode != _HEAD or bool(self._buffer)
+
     def feed(self, data: bytes) -> bool:
         """Take what arrived; True when the answer is whole.
 
         Raises:
-            ProtocolError: this is not HTTP/1, or more arrived than was announced.
+            ProtocolError: this is not HTTP/1, it is more than the bounds allow, or more arrived
+                than was announced.
         """
         mode = self._mode
         if mode == _HEAD:
@@ -106,100 +132,106 @@ class Answer:
                     self.head, self.status, self.keep = self._known
                     if len(data) - end - 4 == self._known_length and not self._keep_body:
                         return True
-                    self._left = self._known_length
-                    self._mode = _COUNTED
-                    return self._count(data[end + 4 :])
+                    return self._follow(_COUNTED, self._known_length, data, end)
                 shape = self._shapes.get(head.translate(_SHAPE))
                 if shape is not None:
-                    start, at, to, digits, length, status = shape
+                    start, at, to, digits, mode, left, status, keep = shape
                     # The digits that matter are the same too: version, status and length.
                     if head[:12] == start and head[at:to] == digits:
-                        self.head, self.status, self.keep = head, status, True
-                        if len(data) - end - 4 == length and not self._keep_body:
+                        self.head, self.status, self.keep = head, status, keep
+                        if self._known_length < 0 and mode == _COUNTED:
+                            self._known, self._known_length = (head, status, keep), left
+                        if len(data) - end - 4 == left and not self._keep_body:
                             return True
-                        self._left = length
-                        self._mode = _COUNTED
-                        return self._count(data[end + 4 :])
-                return self._begin(data, end)
-            if len(data) > MAX_HEAD or not data.startswith(b"HTTP/1."[: len(data)]):
+                        return self._follow(mode, left, data, end)
+                return self._begin(data, head)
+            if (
+                len(data) > MAX_HEAD
+                or not data.startswith(b"HTTP/1."[: len(data)])
+                or _LONE_LINE_FEED.search(data)
+            ):
                 raise ProtocolError("no HTTP/1 response head")
             self._buffer = data
             return False
-        if mode == _COUNTED:
-            return self._count(data)
         if mode == _CHUNKED:
             return self._parse(data)
-        if self._keep_body:
-            self.body += data
-        return False
+        return self._count(data)
 
     def eof(self) -> bool:
-        """The server closed: True if that is how this answer ends."""
+        """The server closed: True if that is how this answer ends.
+
+        Nothing tells such an answer from the first part of a longer one.
+        """
         return self._mode == _UNTIL_CLOSE
 
-    def _begin(self, data: bytes, end: int) -> bool:
-        if not data.startswith(b"HTTP/1.") or end > MAX_HEAD:
+    def _begin(self, data: bytes, head: bytes) -> bool:
+        end = len(head)
+        if end > MAX_HEAD or not _HEAD_FORM.fullmatch(head):
             raise ProtocolError("no HTTP/1 response head")
-        head = data[:end]
-        lower = head.lower()
-        try:
-            status = int(data[9:12])
-        except ValueError:
-            raise ProtocolError("no status in the response") from None
+        status = int(head[9:12])
         if status < 200:
-            if status < 100 or status == 101:
+            self.interim = True
+            self._interims += 1
+            if status == 101 or self._interims > MAX_INTERIM:
                 raise ProtocolError(f"status {status} in answer to a plain request")
-            self._buffer = b""  # interim (100, 103): the real answer follows
+            self._buffer = b""  # the real answer follows
             return self.feed(data[end + 4 :]) if len(data) > end + 4 else False
-        self.status = status
-        self.head = head
-        at = lower.find(b"\r\nconnection:")
-        if at < 0:
-            self.keep = data[7] == 49  # "1": persistence is the default of HTTP/1.1 only
-        else:
-            tokens = lower[at + 13 :].partition(b"\r\n")[0]
-            self.keep = b"keep-alive" in tokens or (data[7] == 49 and b"close" not in tokens)
-        rest = data[end + 4 :]
-        self._left = 0
+        lower = head.lower()
+        codings, lengths = _values(lower, b"transfer-encoding"), _values(lower, b"content-length")
+        if codings and (lengths or codings != [b"chunked"]):
+            raise ProtocolError("the Transfer-Encoding makes no sense")
+        if lengths and (
+            len(lengths) > 1
+            or not lengths[0].isdigit()
+            or len(lengths[0]) > 18  # Python reads no number of thousands of digits
+        ):
+            raise ProtocolError("the Content-Length makes no sense")
+        options = b",".join(_values(lower, b"connection"))
+        newer = head[7] == 49  # "1": persistence is the default of HTTP/1.1 only
+        keep = b"close" not in options and (newer or b"keep-alive" in options)
+        mode, left, at, to = _COUNTED, 0, 0, 0
         if self._bodiless or status == 204 or status == 304:
-            self._mode = _COUNTED
-            return self._count(rest)
-        if b"\r\ntransfer-encoding:" in lower:
-            self._mode = _CHUNKED
+            pass
+        elif codings:
+            mode, left = _CHUNKED, MAX_BODY
+        elif lengths:
+            left = int(lengths[0])
+            if left > MAX_BODY:
+                raise ProtocolError(f"the body has {left} bytes; up to {MAX_BODY} are read")
+            at = lower.index(b"\r\ncontent-length:") + 17
+            to = at + len(head[at:].partition(b"\r\n")[0])
+            self._known, self._known_length = (head, status, keep), left
+        else:
+            mode, left, keep = _UNTIL_CLOSE, MAX_BODY, False
+        if end <= _SHAPED:
+            if len(self._shapes) == _SHAPES:
+                self._shapes.clear()
+            shape = (head[:12], at, to, head[at:to], mode, left, status, keep)
+            self._shapes[head.translate(_SHAPE)] = shape
+        self.head, self.status, self.keep = head, status, keep
+        return self._follow(mode, left, data, end)
+
+    def _follow(self, mode: int, left: int, data: bytes, end: int) -> bool:
+        """Read on after the head, which ``end`` bytes of ``data`` are."""
+        self._mode, self._left = mode, left
+        if mode == _CHUNKED:
             self._whole = False
             self._parser = httptools.HttpResponseParser(self)
             return self._parse(data)
-        at = lower.find(b"\r\ncontent-length:")
-        if at < 0:
-            self._mode = _UNTIL_CLOSE
-            self.keep = False
-            return self.feed(rest)
-        digits = lower[at + 17 :].partition(b"\r\n")[0].strip()
-        if not digits.isdigit() or lower.find(b"\r\ncontent-length:", at + 17) >= 0:
-            raise ProtocolError("the Content-Length makes no sense")
-        self._mode = _COUNTED
-        self._left = self._known_length = int(digits)
-        self._known = (head, status, self.keep)
-        if self.keep and end <= _SHAPED:
-            if len(self._shapes) == _SHAPES:
-                self._shapes.clear()
-            at += 17
-            to = at + len(head[at:].partition(b"\r\n")[0])
-            shape = (head[:12], at, to, head[at:to], self._left, status)
-            self._shapes[head.translate(_SHAPE)] = shape
-        return self._count(rest)
+        return self._count(data[end + 4 :])
 
     def _count(self, data: bytes) -> bool:
         self._left -= len(data)
         if self._left < 0:
-            raise ProtocolError("more bytes than the Content-Length announced")
-        if self._keep_body:
+            raise ProtocolError("more bytes than were announced, or than are read")
+        if len(self.body) < self._keep_body:
             self.body += data
-        return self._left == 0
+        return self._left == 0 and self._mode == _COUNTED
 
     def _parse(self, data: bytes) -> bool:
-        if self._whole:
-            raise ProtocolError("bytes after the last chunk")
+        self._left -= len(data)
+        if self._whole or self._left < 0:
+            raise ProtocolError("bytes after the last chunk, or more than are read")
         assert self._parser is not None
         try:
             self._parser.feed_data(data)
@@ -214,8 +246,17 @@ class Answer:
             raise ProtocolError("a second response to one request")
 
     def on_body(self, body: bytes) -> None:
-        if self._keep_body:
+        if len(self.body) < self._keep_body:
             self.body += body
 
     def on_message_complete(self) -> None:
         self._whole = True
+
+
+def _values(lower: bytes, name: bytes) -> list[bytes]:
+    """What each line of that name says, in a head in lower case."""
+    if b"\r\n" + name + b":" not in lower:
+        return []
+    start = name + b":"
+    lines = [line for line in lower.split(b"\r\n") if line.startswith(start)]
+    return [line[len(start) :].strip(b" \t") for line in lines]

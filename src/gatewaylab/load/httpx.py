@@ -15,7 +15,18 @@ import uvloop
 
 from gatewaylab.load.loops import columns_for, drive
 from gatewaylab.load.request import Endpoint
-from gatewaylab.load.wire import BODY, CONNECT, PROTOCOL, RESET, STATUS, Columns, Job, Tally
+from gatewaylab.load.wire import (
+    BODY,
+    CONNECT,
+    CUT_OFF,
+    KEPT_RESET,
+    PROTOCOL,
+    RESET,
+    STATUS,
+    Columns,
+    Job,
+    Tally,
+)
 
 
 def run(job: Job) -> tuple[Columns, Tally]:
@@ -34,6 +45,7 @@ async def _run(job: Job) -> tuple[Columns, Tally]:
     tally = Tally()
     async with httpx.AsyncClient(transport=transport, base_url=base, timeout=None) as client:  # noqa: S113 - the plan's deadline cancels
         columns, zero = columns_for(job)
+        fresh: set[int] = set()  # rows that had a new connection
 
         async def exchange(row: int, _: int) -> None:
             async def stamp(event: str, __: dict[str, Any]) -> None:
@@ -51,8 +63,10 @@ async def _run(job: Job) -> tuple[Columns, Tally]:
                     "connection.connect_unix_socket.complete",
                 ):
                     tally.connections += 1
+                    fresh.add(row)
 
-            columns.error[row] = await _exchange(job, client, columns, row, stamp)
+            error = await _exchange(job, client, columns, row, stamp)
+            columns.error[row] = KEPT_RESET if error == RESET and row not in fresh else error
 
         await drive(job, columns, tally, zero, exchange)
     # A lower bound: more connections than were ever needed at once means that some were replaced.
@@ -75,11 +89,16 @@ async def _exchange(
         columns.sent_at[row] = math.nan
         return CONNECT
     except httpx.RemoteProtocolError as error:
-        return RESET if "disconnected" in str(error) else PROTOCOL
-    except (httpx.NetworkError, httpx.TimeoutException):
-        return RESET
+        if "disconnected" in str(error):
+            return RESET
+        return CUT_OFF if "without sending complete" in str(error) else PROTOCOL
+    except httpx.NetworkError:
+        return RESET if math.isnan(columns.first_byte_at[row]) else CUT_OFF
     except httpx.HTTPError:
         return PROTOCOL
+    if job.method != "HEAD" and response.status_code not in (204, 304):
+        ends = response.headers.keys() & {"content-length", "transfer-encoding"}
+        columns.length_unknown[row] = not ends
     columns.finished_at[row] = time.monotonic()
     columns.status[row] = response.status_code
     if job.trace:

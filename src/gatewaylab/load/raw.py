@@ -12,7 +12,9 @@ Rules that keep the samples honest:
 * the send stamp is taken when this side acts, at ``send`` or, for a new connection, at
   ``connect``: a server that is slow to accept shows in the latency, not as a slow generator;
 * nothing is sent twice. A connection that dies under its request is an error sample; one that
-  was found closed *before* its next request is replaced and counted as a reconnect.
+  was found closed *before* its next request is replaced and counted as a reconnect;
+* an answer is whole only if it says where it ends. One that ends with its connection is marked as
+  of unknown length, and is an error if that was reset.
 """
 
 from __future__ import annotations
@@ -28,33 +30,20 @@ from collections import deque
 from time import monotonic
 
 from gatewaylab.load import wire
-from gatewaylab.load.http1 import Answer, ProtocolError
+from gatewaylab.load.connection import BUSY, CONNECTING, DEAD, IDLE, Connection
+from gatewaylab.load.http1 import Answer, ProtocolError, Shapes
 from gatewaylab.load.timer import Timer
-from gatewaylab.load.wire import BODY, CONNECT, PROTOCOL, RESET, STATUS, Columns, Job, Tally, Usage
+from gatewaylab.load.wire import Columns, Job, Tally, Usage
 
 #: A connection idle for longer than this is looked at before it is used.
 _COLD = 0.05
 #: Overdue requests that are started before answers are looked at again.
 _BURST = 64
-#: A unix socket with a full backlog refuses at once; this is when it is asked again.
+#: A unix socket with a full backlog refuses at once; if it is to be asked again, then so soon.
 _RETRY = 0.001
 _READ = 65_536
 
-_IDLE, _CONNECTING, _BUSY, _DEAD = range(4)
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
-
-
-class _Connection:
-    __slots__ = ("answer", "fd", "idle_since", "row", "sock", "state", "unsent")
-
-    def __init__(self, sock: socket.socket, answer: Answer) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.answer = answer
-        self.state = _CONNECTING
-        self.row = -1
-        self.idle_since = 0.0
-        self.unsent: memoryview | None = None
 
 
 def run(job: Job, *, interruptible: bool = False) -> tuple[Columns, Tally]:
@@ -81,14 +70,17 @@ class Loop:
         self._poller = select.epoll()
         self._timer = Timer()
         self._poller.register(self._timer.fd, _IN | select.EPOLLET)
-        self._connections: dict[int, _Connection] = {}
-        self._idle: list[_Connection] = []
+        self._connections: dict[int, Connection] = {}
+        self._idle: list[Connection] = []
         self._backlogged: deque[int] = deque()
+        self._shapes: Shapes = {}
+        wanted = job.expected_body
+        self._keep_body = 0 if wanted is None else len(wanted) + 1  # one more shows a longer one
         # Who asks for the connection to be closed must not use it again, whatever the server says.
         self._reuses = not any(
             name.lower() == "connection" and "close" in value.lower() for name, value in job.headers
         )
-        self._thinking: list[tuple[float, int, _Connection | None]] = []
+        self._thinking: list[tuple[float, int, Connection | None]] = []
         self._thoughts = 0
         self._next = 0
         self._in_flight = 0
@@ -130,7 +122,7 @@ class Loop:
                 connection = connections.get(fd)
                 if connection is None:
                     continue
-                if connection.state == _CONNECTING:
+                if connection.state == CONNECTING:
                     self._connected(connection, event)
                     continue
                 if event == _IN:
@@ -138,11 +130,11 @@ class Loop:
                     continue
                 if event & _OUT and connection.unsent is not None:
                     self._push(connection)
-                if event & ~_OUT and connection.state != _DEAD:
+                if event & ~_OUT and connection.state != DEAD:
                     self._read(connection)
             if due:  # after the answers, so that a connection freed just now can be used
                 self._tick()
-        connecting = [c.row for c in connections.values() if c.state == _CONNECTING]
+        connecting = [c.row for c in connections.values() if c.state == CONNECTING]
         for row in [*connecting, *self._backlogged]:
             self._sent[row] = math.nan
         if self._broken_off and not job.clients:
@@ -177,8 +169,12 @@ class Loop:
         if monotonic() >= self._end_at:
             self._gave_up = True
             return
-        for _ in range(len(self._backlogged)):
-            self._open(self._backlogged.popleft())
+        while self._backlogged:  # those refused first are first, until the next refusal
+            row = self._backlogged.popleft()
+            self.tally.retries += 1
+            if not self._open(row):
+                self._backlogged.appendleft(row)
+                break
         if self._job.clients:
             thinking = self._thinking
             while thinking and thinking[0][0] <= monotonic():
@@ -201,95 +197,88 @@ class Loop:
             self._armed = when
             self._timer.at(when)
 
-    def _think(self, until: float, connection: _Connection | None) -> None:
+    def _think(self, until: float, connection: Connection | None) -> None:
         self._thoughts += 1  # breaks ties, because connections have no order
         heapq.heappush(self._thinking, (until, self._thoughts, connection))
         self._alarm(until)
 
-    def _start(self, row: int, connection: _Connection | None) -> None:
+    def _start(self, row: int, connection: Connection | None) -> None:
         self._in_flight += 1
         if self._in_flight > self.tally.peak_in_flight:
             self.tally.peak_in_flight = self._in_flight
-        if connection is None:
-            idle = self._idle
-            while idle:
-                connection = idle.pop()
-                if self._usable(connection):
-                    self._send(connection, row)
-                    return
-        elif self._usable(connection):
-            self._send(connection, row)
-            return
-        self._open(row)
+        idle = self._idle if connection is None else [connection]
+        while idle:
+            connection = idle.pop()
+            if self._usable(connection):
+                self._send(connection, row)
+                return
+        if not self._open(row):
+            self._backlogged.append(row)
 
-    def _usable(self, connection: _Connection) -> bool:
-        if connection.state != _IDLE:
+    def _usable(self, connection: Connection) -> bool:
+        if connection.state != IDLE:
             return False
         if monotonic() - connection.idle_since < _COLD:
             return True
-        try:
-            connection.sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
+        if connection.is_quiet():
             return True
-        except OSError:
-            pass
         self._discard(connection)
         return False
 
-    def _open(self, row: int) -> None:
+    def _open(self, row: int) -> bool:
+        """Connect for a request; False if it has to be tried again, and then the alarm is set."""
         if self._sent[row] != self._sent[row]:  # NaN: not the second try on a full backlog
             self._sent[row] = monotonic()
         try:
             sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError:
-            self._unsent(row)
-            return
+            self._unsent(row, wire.CONNECT)
+            return True
         if self._job.port:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = sock.connect_ex(self._address)
-        if code == errno.EAGAIN:
-            sock.close()
-            self._backlogged.append(row)
-            self._alarm(monotonic() + _RETRY)
-            return
         if code not in (0, errno.EINPROGRESS):
             sock.close()
-            self._unsent(row)
-            return
-        answer = Answer(self._job.method, keep_body=self._job.expected_body is not None)
-        connection = _Connection(sock, answer)
-        connection.row = row
+            full = code == errno.EAGAIN
+            if full and self._job.retry:
+                self._alarm(monotonic() + _RETRY)
+                return False
+            self._unsent(row, wire.BACKLOG_FULL if full else wire.CONNECT)
+            return True
+        answer = Answer(self._job.method, keep_body=self._keep_body, shapes=self._shapes)
+        connection = Connection(sock, answer, row)
         self._connections[connection.fd] = connection
         if code == 0:
             self._poller.register(connection.fd, _IN)
             self._opened(connection)
         else:
             self._poller.register(connection.fd, _OUT)
+        return True
 
-    def _connected(self, connection: _Connection, event: int) -> None:
+    def _connected(self, connection: Connection, event: int) -> None:
         if not event & ~_IN:  # left over from a closed connection that had the same descriptor
             return
         if connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             row, connection.row = connection.row, -1
             self._discard(connection, served=False)
-            self._unsent(row)
+            self._unsent(row, wire.CONNECT)
             return
         self._poller.modify(connection.fd, _IN)
         self._opened(connection)
 
-    def _opened(self, connection: _Connection) -> None:
+    def _opened(self, connection: Connection) -> None:
         self.tally.connections += 1
         if self._lost > self.tally.reconnects:
             self.tally.reconnects += 1
         self._transmit(connection, connection.row)
 
-    def _send(self, connection: _Connection, row: int) -> None:
+    def _send(self, connection: Connection, row: int) -> None:
         self._sent[row] = monotonic()
         self._transmit(connection, row)
 
-    def _transmit(self, connection: _Connection, row: int) -> None:
+    def _transmit(self, connection: Connection, row: int) -> None:
         connection.row = row
-        connection.state = _BUSY
+        connection.state = BUSY
         connection.answer.reset()
         try:
             count = connection.sock.send(self._request)
@@ -297,13 +286,13 @@ class Loop:
             count = 0
         except OSError:
             self._sent[row] = math.nan
-            self._fail(connection, RESET)
+            self._fail(connection, connection.loss())
             return
         if count < len(self._request):
             connection.unsent = memoryview(self._request)[count:]
             self._poller.modify(connection.fd, _IN | _OUT)
 
-    def _push(self, connection: _Connection) -> None:
+    def _push(self, connection: Connection) -> None:
         assert connection.unsent is not None
         try:
             connection.unsent = connection.unsent[connection.sock.send(connection.unsent) :]
@@ -311,21 +300,21 @@ class Loop:
             return
         except OSError:
             # The server may have answered and closed without reading on; let the read decide.
-            connection.unsent = None
+            connection.broken = True
             self._poller.modify(connection.fd, _IN)
-            connection.answer.keep = False
             return
         if not connection.unsent:
             connection.unsent = None
             self._poller.modify(connection.fd, _IN)
 
-    def _read(self, connection: _Connection) -> None:
+    def _read(self, connection: Connection) -> None:
         try:
             data = connection.sock.recv(_READ)
         except BlockingIOError:
             return
         except OSError:
             data = b""
+            connection.broken = True
         now = monotonic()
         row = connection.row
         if row < 0:  # closed while idle, or talking out of turn: either way it is of no more use
@@ -333,17 +322,24 @@ class Loop:
             return
         answer = connection.answer
         if data:
-            if self._first[row] != self._first[row]:  # still NaN
+            began = self._first[row]
+            if began != began:  # still NaN
                 self._first[row] = now
             try:
-                if not answer.feed(data):
-                    return
+                whole = answer.feed(data)
             except ProtocolError:
-                self._fail(connection, PROTOCOL)
+                self._fail(connection, wire.PROTOCOL)
                 return
-        elif not answer.eof():
-            self._fail(connection, RESET)
+            if answer.interim:
+                answer.interim = False
+                self._first[row] = now if answer.begun or whole else math.nan
+            if not whole:
+                return
+        elif connection.broken or not answer.eof():
+            self._fail(connection, connection.loss())
             return
+        else:
+            self.columns.length_unknown[row] = 1
         columns, job = self.columns, self._job
         self._finished[row] = now
         status = columns.status[row] = answer.status
@@ -351,13 +347,13 @@ class Loop:
             columns.heads[row] = answer.head
         # As job.accepts says, without the call.
         if status not in job.expected if job.expected else not 200 <= status < 300:
-            columns.error[row] = STATUS
+            columns.error[row] = wire.STATUS
         elif job.expected_body is not None and answer.body != job.expected_body:
-            columns.error[row] = BODY
+            columns.error[row] = wire.BODY
         connection.row = -1
         self._in_flight -= 1
-        if answer.keep and self._reuses and data and connection.unsent is None:
-            connection.state = _IDLE
+        if answer.keep and self._reuses and connection.unsent is None:
+            connection.state = IDLE
             connection.idle_since = now
             if not job.clients:
                 self._idle.append(connection)
@@ -367,13 +363,13 @@ class Loop:
         if job.clients and now < self._close_at:
             if job.think:
                 self._think(now + job.think, connection)
-            elif connection.state == _IDLE:
+            elif connection.state == IDLE:
                 self._in_flight += 1
                 self._send(connection, columns.add(now))
             else:
                 self._start(columns.add(now), None)
 
-    def _fail(self, connection: _Connection, code: int) -> None:
+    def _fail(self, connection: Connection, code: int) -> None:
         row = connection.row
         connection.row = -1
         if connection.answer.status:
@@ -381,9 +377,9 @@ class Loop:
         self._discard(connection)
         self._failed(row, code)
 
-    def _unsent(self, row: int) -> None:
+    def _unsent(self, row: int, code: int) -> None:
         self._sent[row] = math.nan
-        self._failed(row, CONNECT)
+        self._failed(row, code)
 
     def _failed(self, row: int, code: int) -> None:
         self.columns.error[row] = code
@@ -391,10 +387,10 @@ class Loop:
         if self._job.clients:
             self._think(monotonic() + max(self._job.think, wire.BACKOFF), None)
 
-    def _discard(self, connection: _Connection, *, served: bool = True) -> None:
-        if connection.state == _DEAD:
+    def _discard(self, connection: Connection, *, served: bool = True) -> None:
+        if connection.state == DEAD:
             return
-        connection.state = _DEAD
+        connection.state = DEAD
         self._lost += served
         del self._connections[connection.fd]
         connection.sock.close()

@@ -15,6 +15,9 @@ from gatewaylab.errors import InputError
 #: A loopback address: ``http://127.0.0.1:8000``, ``http://[::1]:8000`` or ``unix:/path/of/socket``.
 Target = str
 
+#: Headers whose values are sent and never written down.
+_SECRET = ("authorization", "proxy-authorization", "cookie")
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -45,7 +48,7 @@ class Endpoint:
         port = None
         with contextlib.suppress(ValueError):  # not a number, or beyond 65535
             port = parts.port
-        if parts.scheme not in ("http", "ws") or not port:
+        if parts.scheme != "http" or not port:
             raise InputError(f"a target is http://127.0.0.1:PORT or unix:/path, not {target!r}")
         host = str(parts.hostname)
         return cls("127.0.0.1" if host == "localhost" else host, port)
@@ -98,7 +101,10 @@ class Request:
                 raise InputError(f"the header {name!r}: {value!r} does not fit on one line")
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form for the record; a long or binary body is given by its SHA-256."""
+        """JSON-able form for the record.
+
+        A long or binary body is given by its SHA-256, and what shows who somebody is, not at all.
+        """
         body = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
         if len(self.body) <= 1024:
             with contextlib.suppress(UnicodeDecodeError):
@@ -106,7 +112,10 @@ class Request:
         return {
             "method": self.method,
             "path": self.path,
-            "headers": [list(pair) for pair in self.headers],
+            "headers": [
+                [name, "(left out)" if name.lower() in _SECRET else value]
+                for name, value in self.headers
+            ],
             "body": body,
             "expected": list(self.expected),
         }
@@ -126,7 +135,7 @@ def split_url(url: str) -> tuple[Target, Request]:
     """A URL as the target and the GET request for its path.
 
     Raises:
-        InputError: not a loopback ``http://`` (or ``ws://``) address.
+        InputError: not a loopback ``http://`` address, or one with a user's name in it.
     """
     if url.startswith("unix:"):
         return url, Request()
@@ -136,13 +145,22 @@ def split_url(url: str) -> tuple[Target, Request]:
 
 
 def _split(given: str) -> SplitResult:
-    """The parts of an address on loopback; any other is refused."""
+    """The parts of an address on loopback; a refused one is not repeated with its password."""
     try:
         parts = urlsplit(given)
-    except ValueError as error:  # a bracket is missing, for example
+    except ValueError as problem:  # a bracket is missing, for example
+        raise InputError(f"no address: {problem}; write one like http://[::1]:8000/") from None
+    if "@" in parts.netloc:
         raise InputError(
-            f"{given!r} is no address ({error}); it looks like http://[::1]:8000/"
-        ) from None
+            "the address holds a user's name or a password, which would be written down with the "
+            "result: leave them out, and send them as a header: "
+            'get("/", Authorization="Basic …")'
+        )
+    if parts.scheme in ("ws", "wss"):
+        raise InputError(
+            f"{parts.scheme}:// is not a target: write http://{parts.netloc}, and choose the "
+            "client by run(…, transport='websocket')"
+        )
     with contextlib.suppress(ValueError):  # a name, and no address
         if parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback:
             return parts

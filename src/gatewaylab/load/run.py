@@ -1,12 +1,10 @@
 """Put load on a server from a process of its own, and bring back raw samples.
 
 The plan of scheduled starts is made here, before anything is sent; the generator only follows it.
-Nothing is computed from the samples but the few lines that the command line prints.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import signal
@@ -20,13 +18,12 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewaylab.errors import InputError, LoadError, RefusedError
+from gatewaylab.errors import InputError, LoadError
 from gatewaylab.load import http1, standby
 from gatewaylab.load.request import Endpoint, Request, Target
-from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
-from gatewaylab.load.wire import DEADLINE, FLOAT_COLUMNS, Job, decode
+from gatewaylab.load.samples import GeneratorReport, Samples
+from gatewaylab.load.wire import BACKLOG_FULL, DEADLINE, FLOAT_COLUMNS, Job, decode
 from gatewaylab.model.arrivals import Arrivals, Closed
-from gatewaylab.model.quantiles import quantile_of
 from gatewaylab.timeline import session
 
 TRANSPORTS = ("raw", "httpx", "websocket")
@@ -69,14 +66,16 @@ def run(
     trace: bool = True,
     pin: int | None = None,
     connections: int = 8,
+    retry: bool = False,
 ) -> tuple[Samples, GeneratorReport]:
     """Measure one trial, with connections of its own.
 
     The plan spans ``warmup + seconds``, and all of its samples come back; a statistic uses those
     with ``scheduled_at >= warmup``. A request that has no answer ``deadline`` seconds after its
     scheduled start is censored: ``finished_at`` is NaN and its error ``deadline``. A request that
-    failed (``connect``, ``reset``, ``protocol``) has no ``finished_at`` either; an answer with the
-    wrong status or body has one, and the error ``status`` or ``body``.
+    failed (``connect``, ``reset``, ``cut off`` and so on) has no ``finished_at`` either; an answer
+    with the wrong status or body has one, and the error ``status`` or ``body``. An answer that only
+    the end of its connection ends is marked in ``length_unknown``: it may be a part of one.
 
     In the closed model ``scheduled_at`` is when the client meant to send: after the last answer
     and its think time.
@@ -93,6 +92,9 @@ def run(
         pin: the core that the generator runs on.
         connections: how many connections the WebSocket transport opens beforehand in the open
             model; messages go round them in turn.
+        retry: ask a unix socket whose backlog is full again, every millisecond, as no proxy does.
+            The report counts it. By default such a request fails with ``backlog full``. Over TCP
+            the kernel asks again by itself, after a second, and shows it to nobody.
 
     Raises:
         InputError: an argument makes no sense, or the target is not on loopback.
@@ -101,6 +103,13 @@ def run(
     """
     endpoint = Endpoint.parse(target)
     _check(arrivals, seconds, warmup, deadline, transport, pin, connections)
+    if retry and transport != "raw":
+        raise InputError(f"retry=True works with transport='raw' only, not with {transport!r}")
+    if transport == "httpx" and endpoint.path:
+        raise InputError(
+            "below httpx a unix socket with a full backlog is asked again and again, and nobody "
+            "is told: use transport='raw' for a unix socket, or a target on TCP"
+        )
     plan: NDArray[np.float64] = np.empty(0)
     clients, think = 0, 0.0
     if isinstance(arrivals, Closed):
@@ -132,12 +141,13 @@ def run(
         lifeline=-1,
         connections=connections,
         plan=array("d", plan.tobytes()),
+        retry=retry,
     )
     answer, interrupted_at = _generate(job, warmup + seconds + deadline + _STARTUP)
     samples, report = _results(answer, job, plan)
     if interrupted_at is not None:
         raise RunInterrupted(samples, report, interrupted_at - report.monotonic_start)
-    if report.connections == 0:
+    if report.connections == 0 and not (samples.error == BACKLOG_FULL).any():
         raise LoadError(f"no connection to {target} could be made: is a server listening there?")
     return samples, report
 
@@ -216,6 +226,7 @@ def _results(answer: bytes, job: Job, plan: NDArray[np.float64]) -> tuple[Sample
         sent=int(np.count_nonzero(~np.isnan(samples.sent_at))),
         connections=tally.connections,
         reconnects=tally.reconnects,
+        retries=tally.retries,
         peak_in_flight=tally.peak_in_flight,
         cpu_seconds=tally.cpu_seconds,
         wall_seconds=tally.wall_seconds,
@@ -299,54 +310,6 @@ def _client(target: Target, timeout: float) -> httpx.Client:
     return httpx.Client(
         transport=transport, base_url=f"http://{endpoint.authority}", timeout=timeout
     )
-
-
-def summary(
-    samples: Samples,
-    report: GeneratorReport,
-    seconds: float,
-    *,
-    warmup: float = 0.0,
-    deadline: float | None = None,
-) -> dict[str, Any]:
-    """What the command line prints of one run, ready for display (milliseconds, rounded).
-
-    Quantiles that the samples cannot carry are left out; one that falls among the unanswered
-    requests reads ``>= deadline``.
-    """
-    measured = samples.rows(samples.scheduled_at >= warmup)
-    inside = (measured.finished_at < warmup + seconds) & (measured.error == 0)
-    sent = measured.send_lag[~np.isnan(measured.send_lag)]
-    beyond = ">= deadline" if deadline is None else f">= {1e3 * deadline:g}"
-    latency = measured.latency
-
-    def shown(value: float) -> float | str:
-        return round(1e3 * value, 3) if np.isfinite(value) else beyond
-
-    table: dict[str, Any] = {
-        "transport": report.transport,
-        "planned": len(measured),
-        "sent_rate": round(len(sent) / seconds, 2),
-        "throughput": round(int(inside.sum()) / seconds, 2),
-        "errors": {
-            ERRORS[code]: int((measured.error == code).sum())
-            for code in range(1, len(ERRORS))
-            if (measured.error == code).any()
-        },
-    }
-    for p in (0.5, 0.9, 0.95, 0.99):
-        with contextlib.suppress(RefusedError):
-            if len(latency):
-                table[f"p{100 * p:g}_ms"] = shown(quantile_of(latency, p))
-    if len(latency):
-        table["max_ms"] = shown(float(latency.max()))
-    if len(sent):
-        lag = np.sort(sent)
-        for p in (0.5, 0.99):
-            table[f"send_lag_p{100 * p:g}_ms"] = shown(float(lag[int(p * (len(lag) - 1))]))
-    table["connections"] = report.connections
-    table["reconnects"] = report.reconnects
-    return table
 
 
 def check_core(pin: int | None) -> None:

@@ -12,7 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 from gatewaylab.load.columns import Integers, Seconds
 
 #: The error of a sample, by the index that :attr:`Samples.error` stores.
-ERRORS = ("", "deadline", "connect", "reset", "protocol", "status", "body")
+ERRORS = (
+    "",
+    "deadline",  # no answer by then
+    "connect",  # no connection
+    "reset",  # the connection ended before the answer began
+    "protocol",  # what came is no HTTP/1 answer, or more than the client reads
+    "status",  # a wrong one
+    "body",  # a wrong one
+    "backlog full",  # the queue of a unix socket, so that it refused the connection
+    "kept reset",  # a connection that had served before ended before the answer began
+    "cut off",  # the connection ended within the answer
+)
 
 
 #: A float that may be ±∞ or NaN; JSON has it as text then (``ser_json_inf_nan`` below).
@@ -38,7 +49,8 @@ class Samples(Frozen):
         scheduled_at: when the plan wanted the request to start.
         sent_at: when its bytes were handed to the kernel or, where it needed a new connection,
             when that was asked for, so that a full backlog counts as latency.
-        first_byte_at: when the first byte of the answer arrived.
+        first_byte_at: when the first byte of the answer arrived; interim heads (100, 103) are not
+            of the answer.
         finished_at: when the last byte arrived; NaN if the deadline came first.
         status: HTTP status, 0 if none arrived.
         error: index into :data:`ERRORS`; 0 is "no error".
@@ -46,6 +58,8 @@ class Samples(Frozen):
         started_at: when the application began, from its ``X-Started`` header.
         worker: index into :attr:`workers` of the process/thread that answered, -1 if unknown.
         workers: the distinct ``X-Worker`` values seen.
+        length_unknown: 1 where the answer's only end was its connection's, so that no client can
+            tell the whole from a part unless it knows the body; else 0.
     """
 
     scheduled_at: Seconds
@@ -58,6 +72,9 @@ class Samples(Frozen):
     started_at: Seconds
     worker: Integers
     workers: tuple[str, ...] = ()
+    length_unknown: Integers = Field(
+        default_factory=lambda seen: np.zeros(len(seen.get("status", ())), np.int32)
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -69,6 +86,8 @@ class Samples(Frozen):
             raise ValueError("scheduled_at must be a non-negative number in every row")
         if n and (self.error.min() < 0 or self.error.max() >= len(ERRORS)):
             raise ValueError(f"error codes run from 0 to {len(ERRORS) - 1}")
+        if n and not 0 <= self.length_unknown.min() <= self.length_unknown.max() <= 1:
+            raise ValueError("length_unknown is 0 or 1 in every row")
         if n and not -1 <= self.worker.min() <= self.worker.max() < len(self.workers):
             raise ValueError("worker names an entry that the workers table does not have")
         if n and not 0 <= self.status.min() <= self.status.max() <= 999:
@@ -154,6 +173,7 @@ class GeneratorReport(Frozen):
         sent: requests whose bytes were written.
         connections: TCP (or unix) connections opened.
         reconnects: connections that had to be replaced after the server closed them.
+        retries: how often a unix socket with a full backlog was asked again.
         peak_in_flight: most requests that were unanswered at once.
         cpu_seconds: user and system time of the generator process while it sent.
         wall_seconds: how long it sent and waited.
@@ -167,6 +187,7 @@ class GeneratorReport(Frozen):
     sent: Count
     connections: Count
     reconnects: Count
+    retries: Count = 0
     peak_in_flight: Count
     cpu_seconds: Amount
     wall_seconds: Amount

@@ -17,16 +17,17 @@ from typing import Any, BinaryIO
 
 # Indices into gatewaylab.load.samples.ERRORS; a test holds the two together.
 OK, DEADLINE, CONNECT, RESET, PROTOCOL, STATUS, BODY = range(7)
+BACKLOG_FULL, KEPT_RESET, CUT_OFF = range(7, 10)
 
 FLOAT_COLUMNS = ("scheduled_at", "sent_at", "first_byte_at", "finished_at", "service", "started_at")
-INTEGER_COLUMNS = ("status", "error", "worker")
+INTEGER_COLUMNS = ("status", "error", "length_unknown", "worker")
 
-#: A head is a server's text: neither ``1.2.3`` nor 400 digits may count as a number.
-_NUMBER = rb"([0-9]{1,20}(?:\.[0-9]{0,20})?)(?![0-9.])"
+#: A head is a server's text: neither ``1.2.3``, ``1e999`` nor 400 digits may count as a number.
+_NUMBER = rb"([0-9]{1,20}(?:\.[0-9]{0,20})?)(?![\w.])"
 #: As the apps write them, one after the other, which is how most servers pass them on.
 _USUAL = re.compile(
     rb"\r\nserver-timing: app;dur=([0-9]{1,20}\.[0-9]{3})"
-    rb"\r\nx-worker: ([0-9/]+)"
+    rb"\r\nx-worker: ([0-9/]{1,200})"
     rb"\r\nx-started: ([0-9]{1,20}\.[0-9]{6})(?:\r|$)",
     re.IGNORECASE,
 )
@@ -36,7 +37,7 @@ _HEADERS = re.compile(
     + _NUMBER
     + rb"|x-started:[ \t]*"
     + _NUMBER
-    + rb"|x-worker:[ \t]*([^\r\n]+))",
+    + rb"|x-worker:[ \t]*([^\r\n]{1,200}))",
     re.IGNORECASE,
 )
 #: Seconds between "ready" and the first scheduled start.
@@ -70,6 +71,7 @@ class Job:
         lifeline: descriptor that ends when the owner does.
         connections: how many connections the WebSocket transport opens.
         plan: scheduled starts, seconds from the trial's zero.
+        retry: ask a unix socket with a full backlog again.
     """
 
     transport: str
@@ -92,6 +94,7 @@ class Job:
     lifeline: int
     connections: int
     plan: array[float]
+    retry: bool = False
 
     def encode(self) -> bytes:
         """The job as bytes: a length, a JSON object, the plan's doubles."""
@@ -123,6 +126,7 @@ class Tally:
 
     connections: int = 0
     reconnects: int = 0
+    retries: int = 0
     peak_in_flight: int = 0
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
@@ -196,6 +200,7 @@ class Columns:
         self.finished_at = array("d", [math.nan]) * rows
         self.status = array("i", [0]) * rows
         self.error = array("i", [0]) * rows
+        self.length_unknown = array("i", [0]) * rows
         self.heads = Heads(rows)
 
     def add(self, scheduled_at: float) -> int:
@@ -208,6 +213,7 @@ class Columns:
             zeros = array("i", [0]) * _GROWTH
             self.status.extend(zeros)
             self.error.extend(zeros)
+            self.length_unknown.extend(zeros)
             self.heads.extend(_GROWTH)
         self.scheduled_at[row] = scheduled_at
         self.rows = row + 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from gatewaylab.errors import InvalidTrialError
 from gatewaylab.guard.standing import Standing
 from gatewaylab.load import run as load
 from gatewaylab.load.request import Request
+from gatewaylab.load.samples import Samples
 from gatewaylab.measure import noise
 from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.design import Came, design
@@ -170,6 +171,7 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
         planned=not isinstance(one.arrivals, Closed),
         margin=window.margin,
     )
+    found = (*found, *_unchecked(request, samples))
     health["drift"] = noise.drift(found)
     return Trial(
         label=label,
@@ -199,6 +201,21 @@ def _invalid(what: str, wrong: tuple[Finding, ...]) -> InvalidTrialError:
     if (stage := staging()) is not None:
         stage.fault(wrong)
     return InvalidTrialError(f"{what}: {'; '.join(map(str, wrong))}")
+
+
+def _unchecked(request: Request, samples: Samples) -> Iterable[Finding]:
+    """Answers of which nobody can tell whether they are whole: neither a length nor a known body.
+
+    A worker that dies in a stream ends it as one that is done, and sooner.
+    """
+    count = int(samples.length_unknown.sum())
+    if count and request.expected_body is None:
+        words = (
+            f"body: {count} answers had no length and ended with their connection, and their body "
+            "varies, so nobody can tell whether they were cut off (0 allowed); ask for a page "
+            "whose body is always the same"
+        )
+        yield Finding(rule="body", kind="wrong data", measured=count, allowed=0, message=words)
 
 
 def _brief(body: bytes | None) -> str:
