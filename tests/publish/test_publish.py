@@ -19,6 +19,7 @@ from rich.console import Console
 
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.measure.delay import until
+from gatewaylab.measure.design import BLOCKS
 from gatewaylab.measure.reference import CEILINGS_VARIABLE
 from gatewaylab.publish import build as publish
 from gatewaylab.publish import execution, key, rendering, sources, states
@@ -433,7 +434,7 @@ def test_every_notebook_of_the_book_can_be_read() -> None:
     for path in real.notebooks():
         notebook = execution.read_notebook(path)
         assert notebook.metadata.kernelspec.name == "python3"
-        assert set(notebook.metadata.expected_seconds) == set(publish.PROFILES)
+        assert set(notebook.metadata.expected_seconds) == set(BLOCKS)
         assert json.dumps(catalogue_of(real, path.stem), default=str) != "{}"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -60,8 +60,6 @@ def duration(seconds: float) -> str:
 
 class SlotCalculator(SphinxDirective):
     """The table, and the form above it."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """Raw HTML: form fields have no docutils node."""

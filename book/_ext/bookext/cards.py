@@ -187,8 +187,6 @@ class ClaimCard(ClaimDirective):
 class ClaimsLedger(ClaimDirective):
     """All claims: counts, and a table."""
 
-    option_spec: ClassVar = {}
-
     def run(self) -> list[nodes.Node]:
         """The table; without any claim, a remark."""
         depends_on_all(self.env)
@@ -216,7 +214,6 @@ class ClaimEntries(ClaimDirective):
     """A section for each claim of a range; of all claims when none is given."""
 
     optional_arguments = 1
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The sections; a range that holds no claim is a warning."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import ClassVar
 
 from docutils import nodes
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -82,8 +81,6 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 class ComparisonTable(ClaimDirective):
     """WSGI and ASGI side by side; on a narrow screen, one below the other."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The table; a file that cannot be used is a warning."""

@@ -84,18 +84,6 @@ class BookDomain(Domain):
             return None
         return make_refnode(builder, fromdocname, page, node_id, contnode)
 
-    def resolve_any_xref(
-        self,
-        env: BuildEnvironment,
-        fromdocname: str,
-        builder: Builder,
-        target: str,
-        node: pending_xref,
-        contnode: nodes.Element,
-    ) -> list[tuple[str, nodes.Element]]:
-        """Nothing here is meant for ``any``."""
-        return []
-
 
 def book_of(env: BuildEnvironment) -> BookDomain:
     """The domain of this build."""

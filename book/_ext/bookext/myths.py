@@ -100,8 +100,6 @@ class Placeholder(nodes.General, nodes.Element):
 class MythsTable(ClaimDirective):
     """The page's myths in one table, with how many of them came out how."""
 
-    option_spec: ClassVar = {}
-
     def run(self) -> list[nodes.Node]:
         """A place that :func:`fill` fills."""
         return [Placeholder()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -31,8 +31,6 @@ def not_measured() -> nodes.paragraph:
 
 class EnvironmentRecord(SphinxDirective):
     """Machine, versions, seeds and times; one block for each machine that measured."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The blocks, or a remark when nothing was measured."""
@@ -89,8 +87,6 @@ def _runs(group: Sequence[Evidence], shelf: Shelf) -> nodes.table:
 class SystemsTable(SphinxDirective):
     """Every server that the book knows, measured here or not."""
 
-    option_spec: ClassVar = {}
-
     def run(self) -> list[nodes.Node]:
         """The table, or a remark when nothing was measured."""
         depends_on_all(self.env)
@@ -117,8 +113,6 @@ def _system(row: SystemRecord, state: StateRecord) -> list[list[Piece]]:
 
 class TrialsTable(SphinxDirective):
     """Every comparison's trials, accepted and refused, with the rules that refused them."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """A block for each notebook; notebooks without evidence get a remark."""

@@ -38,7 +38,6 @@ Record = TypeVar("Record", bound=BaseModel)
 class _RecordDirective(SphinxDirective, Generic[Record]):
     """A record of one kind, from ``<bookext_records>/<stem>.json``."""
 
-    option_spec: ClassVar = {}
     kind: type[Record]
     stem: ClassVar[str]
 

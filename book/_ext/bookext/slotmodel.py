@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
 
 import matplotlib as mpl
 from docutils import nodes
@@ -52,8 +51,6 @@ def collected(env: BuildEnvironment) -> Collection:
 
 class SlotModelFigure(SphinxDirective):
     """Predicted against measured, every set-up one point, and the same as a table."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The figure; without any point, what is missing."""

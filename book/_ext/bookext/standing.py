@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -18,8 +16,6 @@ from bookext.shelf import shelf_of
 
 class StatesTable(SphinxDirective):
     """One row a notebook: its state, and when, where and how long its numbers were measured."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The table, or a remark when there is no notebook."""

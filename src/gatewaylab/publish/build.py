@@ -41,8 +41,6 @@ from gatewaylab.servers.registry import servers_table
 from gatewaylab.servers.specs import NGINX
 from gatewaylab.truth.peers.registry import PEERS
 
-PROFILES = ("quick", "full")
-
 
 @dataclass(frozen=True)
 class Options:

@@ -53,11 +53,6 @@ class Execution:
     ended: datetime
     errors: tuple[str, ...] = ()
 
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return (self.ended - self.begun).total_seconds()
-
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """A text notebook as the renderer will read it, so that both see the same code cells."""

@@ -105,11 +105,6 @@ def equivalence_size(
     return supported / simulations
 
 
-def equivalence_power(n: int, *, spread: float = 0.05, simulations: int = SIMULATIONS) -> float:
-    """How often "no difference" is supported when there is none: what noise leaves undecided."""
-    return equivalence_size(n, ratio=1.0, spread=spread, simulations=simulations)
-
-
 def looks(
     policy: Policy,
     *,

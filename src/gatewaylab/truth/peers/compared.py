@@ -1,4 +1,4 @@
-"""Other load tools on the same servers: what they cost, and what they say of a server that stalls.
+"""What other load tools say of a server that stalls, beside the truth.
 
 Each is run as its own manual has it and taken at its word; nothing it reports is corrected. It is
 a process of its own, sends to this machine only, and is ended when it does not end by itself.
@@ -15,9 +15,8 @@ from gatewaylab.measure.delay import Delay
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.model.queueing import stall_latencies
-from gatewaylab.truth.peers.registry import PEERS, closed, reported
+from gatewaylab.truth.peers.registry import PEERS, reported
 from gatewaylab.truth.peers.reports import LEVELS, quantiles_of
-from gatewaylab.truth.peers.tools import LoadTotal
 
 #: Below this a true latency is nothing, and no error is stated relative to it.
 _NOTHING = 1e-3
@@ -58,18 +57,6 @@ class StallRow:
         """Seconds by which the report at a level is off by more than ``share`` of the truth."""
         truth = self.truth[level]
         return abs(self.reported[level] - truth) - share * truth
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One tool's closed loads, by round.
-
-    Attributes:
-        cpu_per_request: CPU seconds that it spent on a request. rate: requests/s that it got.
-    """
-
-    cpu_per_request: tuple[float, ...]
-    rate: tuple[float, ...]
 
 
 def stall_reports(
@@ -129,31 +116,3 @@ def stall_reports(
             )
         )  # fmt: skip
     return rows
-
-
-def costs(rounds: int = 5, seconds: float = 1.0, connections: int = 8) -> dict[str, Cost]:
-    """Let the tools that are here ask the same null server in turn, as fast as they can.
-
-    The server has one core and the tool another, where there are two. Each round begins with
-    another tool, so that none always follows the same one.
-
-    Raises:
-        InputError: an argument makes no sense.
-        LoadError: a tool failed.
-    """
-    if rounds < 1:
-        raise InputError(f"rounds must be at least 1, not {rounds!r}")
-    names = [name for name, peer in PEERS.items() if peer.available()]
-    tallies: dict[str, list[LoadTotal]] = {name: [] for name in names}
-    cores = choose_cores()
-    with reference_server("null", trace=False, pin=cores.server) as server:
-        for turn in range(rounds):
-            first = turn % len(names)
-            for name in names[first:] + names[:first]:
-                tallies[name].append(
-                    closed(name, server.url, connections, seconds, cores.generator)
-                )
-    return {
-        name: Cost(tuple(one.cpu_per_request for one in of), tuple(one.rate for one in of))
-        for name, of in tallies.items()
-    }

@@ -8,12 +8,11 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gatewaylab.errors import LoadError
 from gatewaylab.load import run as load
@@ -54,19 +53,15 @@ class Report:
     """What a tool itself says of latency.
 
     Attributes:
-        latencies: of each request in seconds, where the tool hands them out.
-        quantiles: by level, in seconds: the printed ones, else those of ``latencies``.
+        quantiles: by level, in seconds: as printed, else of the latencies that it hands out.
         requests: answered ones, as the tool counts them.
         source: where in its output the quantiles come from.
-        printed: further numbers of its summary, in seconds: ``mean`` and ``max``.
         began: when it began, on ``time.monotonic()``; None where it does not say.
     """
 
-    latencies: NDArray[np.float64] | None
     quantiles: Mapping[float, float]
     requests: int
     source: str
-    printed: Mapping[str, float] = field(default_factory=dict)
     began: float | None = None
 
 
@@ -120,10 +115,8 @@ def lean_tally(ask: Ask) -> LoadTotal:
 def lean_report(ask: Ask) -> Report:
     samples, used = _lean(ask, ConstantRate(ask.rate))
     took = samples.latency
-    return Report(
-        took, reports.quantiles_of(took), len(took), "latency from each planned start",
-        {"mean": float(took.mean()), "max": float(took.max())}, used.monotonic_start,
-    )  # fmt: skip
+    source = "latency from each planned start"
+    return Report(reports.quantiles_of(took), len(took), source, used.monotonic_start)
 
 
 # A script with httpx.
@@ -148,10 +141,8 @@ def httpx_tally(ask: Ask) -> LoadTotal:
 def httpx_report(ask: Ask) -> Report:
     said = _httpx(ask)
     took = np.array(said["latencies"])
-    return Report(
-        took, reports.quantiles_of(took), len(took), "the script's stopwatch around each get",
-        {"mean": float(took.mean()), "max": float(took.max())}, said["began"],
-    )  # fmt: skip
+    source = "the script's stopwatch around each get"
+    return Report(reports.quantiles_of(took), len(took), source, said["began"])
 
 
 # Locust.
@@ -200,10 +191,8 @@ def hey_report(ask: Ask) -> Report:
         "-q", f"{ask.each:.9g}", "-o", "csv", ask.url,
     )  # fmt: skip
     took = reports.hey_csv(done.stdout)
-    return Report(
-        took, reports.quantiles_of(took), len(took), "the rows of its CSV output, to 0.1 ms",
-        {"mean": float(took.mean()), "max": float(took.max())},
-    )  # fmt: skip
+    source = "the rows of its CSV output, to 0.1 ms"
+    return Report(reports.quantiles_of(took), len(took), source)
 
 
 def _h2load(ask: Ask, *options: str) -> tuple[reports.Printed, Finished]:
@@ -224,10 +213,8 @@ def h2load_report(ask: Ask) -> Report:
     epoch = time.time() - time.monotonic()
     said, _ = _h2load(ask, f"--rps={ask.each:.9g}", f"--log-file={log}")
     sent, took = reports.h2load_log(log.read_text(encoding="utf-8"))
-    return Report(
-        took, reports.quantiles_of(took), said.requests, "the rows of its log file",
-        {"mean": said.mean, "max": said.largest}, float(sent.min()) - epoch,
-    )  # fmt: skip
+    began = float(sent.min()) - epoch
+    return Report(reports.quantiles_of(took), said.requests, "the rows of its log file", began)
 
 
 def _wrk(ask: Ask, connections: int) -> tuple[reports.Printed, Finished]:
@@ -250,7 +237,4 @@ def wrk_report(ask: Ask) -> Report:
 
 def _of_printed(said: reports.Printed, source: str) -> Report:
     quantiles = {level: said.quantiles[level] for level in reports.LEVELS[:-1]}
-    return Report(
-        None, quantiles | {1.0: said.largest}, said.requests, source,
-        {"mean": said.mean, "max": said.largest},
-    )  # fmt: skip
+    return Report(quantiles | {1.0: said.largest}, said.requests, source)
