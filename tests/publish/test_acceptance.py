@@ -24,6 +24,7 @@ from gatewaylab.records import evidence
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.evidence import ClaimRecord, Evidence
 from gatewaylab.records.results import Finding
+from gatewaylab.records.storage import save
 from tests import builders
 
 NOISE = (
@@ -182,7 +183,7 @@ def test_what_a_missing_system_leaves_open_is_no_noise() -> None:
 @pytest.fixture
 def book(tmp_path: Any) -> Book:
     found = Book(tmp_path)
-    history.write(PAST, found.history("some"))
+    save(PAST, found.history("some"))
     evidence.accept(WHOLE, found.evidence)
     return found
 

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from docutils import nodes
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -19,6 +19,7 @@ from bookext.cards import ClaimDirective, common_badge
 from bookext.domain import link
 from bookext.roles import anchor, badge
 from bookext.standings import consult, doubt, doubtful
+from gatewaylab.load.samples import Frozen
 from gatewaylab.records.evidence import ClaimRecord, CommonVerdict
 
 LOGGER = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ LOGGER = logging.getLogger(__name__)
 INTERFACES = ("wsgi", "asgi")
 
 
-class Cell(BaseModel):
+class Cell(Frozen):
     """One answer of the table.
 
     Attributes:
@@ -35,22 +36,18 @@ class Cell(BaseModel):
         claim: the claim that the answer rests on; the row's own when None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     people: str
     answer: str
     claim: str | None = None
 
 
-class Row(BaseModel):
+class Row(Frozen):
     """One row: its name, the claim about the row as people tell it, and both answers.
 
     Attributes:
         verdict: on what people say; the claim's own when None, for the claim's common statement
             is mostly the row itself.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     claim: str
@@ -59,10 +56,8 @@ class Row(BaseModel):
     asgi: Cell
 
 
-class Rows(BaseModel):
+class Rows(Frozen):
     """The whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     row: tuple[Row, ...]
 

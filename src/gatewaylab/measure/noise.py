@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 
 from gatewaylab.guard import procfs
 from gatewaylab.guard.procfs import machine_times, pressure_total
@@ -47,12 +46,7 @@ class NoiseWatch:
         self._begin = self._read()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         begin, end = self._begin, self._read()
         spent = {name: end[name] - begin[name] for name in begin.keys() & end.keys()}
         passed = spent.pop("at")

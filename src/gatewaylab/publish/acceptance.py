@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from gatewaylab.claims.rule import FEWEST_REPETITIONS
 from gatewaylab.errors import ResultError
+from gatewaylab.load.samples import Frozen
 from gatewaylab.publish import history
 from gatewaylab.publish.book import Book
 from gatewaylab.publish.history import History
@@ -27,15 +27,13 @@ from gatewaylab.records.results import Finding
 from gatewaylab.records.storage import load, save
 
 
-class Reason(BaseModel):
+class Reason(Frozen):
     """Why a run was not accepted, or not wholly.
 
     Attributes:
         kind: it was wrong; noise left something undecided; a number waits for a second run.
         text: for pages, without any number of the run.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["wrong", "noise", "held"]
     text: str
@@ -105,7 +103,7 @@ def settle(fresh: Evidence, old: Evidence | None, book: Book, console: Console) 
     decision = decide(fresh, old, past, _held(book.held(name), console))
     if decision.kept:
         evidence.accept(fresh, book.evidence)
-        history.write(past.extended(fresh, decision.confirmed), book.history(name))
+        save(past.extended(fresh, decision.confirmed), book.history(name))
         book.held(name).unlink(missing_ok=True)
     elif decision.far:
         save(fresh, book.held(name))

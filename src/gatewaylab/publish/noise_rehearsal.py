@@ -20,7 +20,7 @@ from gatewaylab.publish.rehearsal import choose_chapters, run_each
 from gatewaylab.publish.stability import Outcome
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import load
+from gatewaylab.records.storage import load, save
 
 
 def under_noise(
@@ -112,4 +112,4 @@ def _keep(
                 noises = dict(old.noises)
     noises[noise] = found
     ordered = {name: noises[name] for name in NOISES if name in noises}
-    NoiseRecord(machine=machine, profile=profile, noises=ordered).write(out)
+    save(NoiseRecord(machine=machine, profile=profile, noises=ordered), out, indent=1)

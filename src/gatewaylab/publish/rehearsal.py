@@ -38,7 +38,7 @@ from gatewaylab.publish.stability import (
 from gatewaylab.publish.tolerant import Chapter, TolerantRun, chapters
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import load
+from gatewaylab.records.storage import load, save
 from gatewaylab.servers.registry import servers_table
 
 
@@ -195,7 +195,7 @@ def stability(
                 keys=keys,
                 rebuilds=(*done, _rebuild(book, profile, console)),
             )
-            record.write(out)
+            save(record, out, indent=1)
     return record
 
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gatewaylab.claims.claim import MARKS
-from gatewaylab.load.samples import Amount, Number
+from gatewaylab.load.samples import Amount, Frozen, Number
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import write_atomically
 
 #: What one rebuild says of a claim; *missing* when its notebook failed before stating it.
 Outcome = Verdict | Literal["missing"]
@@ -26,11 +24,7 @@ Outcome = Verdict | Literal["missing"]
 OUTCOME_MARKS: dict[str, str] = {**MARKS, "missing": "!"}
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class ClaimRun(_Record):
+class ClaimRun(Frozen):
     """One claim in one rebuild.
 
     Attributes:
@@ -51,7 +45,7 @@ class ClaimRun(_Record):
     error: str = ""
 
 
-class Rebuild(_Record):
+class Rebuild(Frozen):
     """One measurement of the whole book: wall-clock times, and each declared claim by its id."""
 
     begun: str
@@ -60,7 +54,7 @@ class Rebuild(_Record):
     claims: dict[str, ClaimRun]
 
 
-class StabilityRecord(_Record):
+class StabilityRecord(Frozen):
     """Several rebuilds of the same code on the same machine, oldest first.
 
     Attributes:
@@ -135,10 +129,6 @@ class StabilityRecord(_Record):
         if found is None or found[0] <= 0 or math.isinf(found[1]):
             return None
         return found[1] / found[0]
-
-    def write(self, path: Path) -> None:
-        """Replace the file at ``path``, whole or not at all."""
-        write_atomically(path, self.model_dump_json(indent=1) + "\n")
 
 
 def summarise(record: ClaimRecord) -> ClaimRun:

@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from gatewaylab.load.samples import Frozen
 from gatewaylab.publish.acceptance import Reason, find_doubts
 from gatewaylab.records.evidence import Evidence
 from gatewaylab.records.storage import load, save
@@ -25,7 +24,7 @@ State = Literal["accepted", "unstable", "rejected", "stale", "missing"]
 STATES: tuple[State, ...] = ("rejected", "unstable", "stale", "missing", "accepted")
 
 
-class StateRecord(BaseModel):
+class StateRecord(Frozen):
     """What the evidence of one notebook is worth.
 
     Attributes:
@@ -35,8 +34,6 @@ class StateRecord(BaseModel):
         current: the evidence belongs to the present code, versions and machine.
         figures: its code cells are the notebook's, so that its outputs can stand beside them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     notebook: str

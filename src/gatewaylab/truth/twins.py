@@ -23,14 +23,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gatewaylab.claims.rule import Rule
 from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.load import raw
 from gatewaylab.load import run as load
 from gatewaylab.load.http1 import encode
-from gatewaylab.load.samples import Amount, Count, Number
+from gatewaylab.load.samples import Amount, Count, Frozen, Number
 from gatewaylab.load.wire import Job
 from gatewaylab.measure import noise
 from gatewaylab.measure.cores import choose_cores
@@ -63,11 +63,7 @@ _LABELS = ("one", "other")
 _RULES = {"at least 1": Rule("at least", 1.0), "equivalent": Rule("equivalent")}
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Ratio(_Record):
+class Ratio(Frozen):
     """What one comparison of equals found: the ratio of medians, its 95 % interval, its floor."""
 
     estimate: Number
@@ -81,7 +77,7 @@ class Ratio(_Record):
         return not self.low <= 1.0 <= self.high
 
 
-class AARecord(_Record):
+class AARecord(Frozen):
     """How often equals were called different.
 
     Attributes:
