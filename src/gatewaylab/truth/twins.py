@@ -37,6 +37,7 @@ from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.design import Came, Design, design
 from gatewaylab.measure.outcome import CENSORED, ratio_of
 from gatewaylab.measure.reference import ReferenceServer, reference_server
+from gatewaylab.measure.rules import Seen
 from gatewaylab.model import stats
 from gatewaylab.model.arrivals import Poisson
 from gatewaylab.model.quantiles import quantile_of
@@ -259,10 +260,8 @@ def _trial(server: ReferenceServer, seed: int, seconds: float) -> tuple[float, t
     with noise.NoiseWatch(own=(server.pid,)) as watch:
         columns, tally = raw.run(job)
     samples, report = load._results(columns.encode(tally), job, plan)
-    found = noise.findings(
-        report, samples, watch.health, warmup=WARMUP, seconds=seconds,
-        expected_errors=CENSORED, hold=HOLD, slots=1,
-    )  # fmt: skip
+    window = Seen(report, samples, watch.health, WARMUP, seconds, CENSORED, hold=HOLD, slots=1)
+    found = noise.findings(window)
     return quantile_of(samples.latency[samples.scheduled_at >= WARMUP], 0.5), found
 
 
