@@ -30,6 +30,7 @@ from gatewaylab.publish.key import staleness_key
 from gatewaylab.records.effects import Bounds
 from gatewaylab.records.evidence import Evidence, WorkRecord, accept, read
 from gatewaylab.records.staging import Staging
+from gatewaylab.records.storage import load
 from gatewaylab.servers.registry import APPS
 from gatewaylab.truth.peers.registry import Peer
 from tests import ROOT, builders
@@ -559,9 +560,7 @@ def _refuted(key: str) -> Evidence:
 
 
 def _state(book: Book, notebook: str = "some") -> states.StateRecord:
-    found = states.read(book.state(notebook))
-    assert found is not None
-    return found
+    return load(states.StateRecord, book.state(notebook))
 
 
 class Runs:

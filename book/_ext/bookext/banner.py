@@ -47,6 +47,11 @@ def state_badge(record: StateRecord) -> nodes.inline:
     return span(wording.state_of(record), "state-badge", f"state-{record.state}")
 
 
+def state_mark(record: StateRecord) -> list[Piece]:
+    """The badge, to stand behind numbers that are not plainly accepted; nothing behind others."""
+    return [] if record.state in {"accepted", "missing"} else [" ", state_badge(record)]
+
+
 def chapter(env: BuildEnvironment, notebook: str) -> nodes.Element:
     """A link to a notebook's page under its title; its name where it has no page."""
     page = f"notebooks/{notebook}"

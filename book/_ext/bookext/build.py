@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from docutils import nodes
 
 Piece = str | nodes.Node
+Cell = Piece | Sequence[Piece]
 
 
 def paragraph(*pieces: Piece, classes: Sequence[str] = ()) -> nodes.paragraph:
@@ -41,19 +42,18 @@ def fields(rows: Iterable[tuple[str, Sequence[Piece]]], *classes: str) -> nodes.
     )
 
 
-def table(
-    head: Sequence[str], rows: Iterable[Sequence[Sequence[Piece]]], *classes: str
-) -> nodes.table:
-    """A table; every cell is a sequence of texts and inline nodes."""
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *classes: str) -> nodes.table:
+    """A table; every cell is a text, an inline node, or a sequence of these."""
     group = nodes.tgroup("", cols=len(head))
     group += [nodes.colspec("", colwidth=1) for _ in head]
-    group += nodes.thead("", _row([[name] for name in head]))
+    group += nodes.thead("", _row(head))
     group += nodes.tbody("", *(_row(row) for row in rows))
     return nodes.table("", group, classes=["book-table", *classes])
 
 
-def _row(cells: Sequence[Sequence[Piece]]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", paragraph(*cell)) for cell in cells))
+def _row(cells: Sequence[Cell]) -> nodes.row:
+    pieces = ([cell] if isinstance(cell, str | nodes.Node) else cell for cell in cells)
+    return nodes.row("", *(nodes.entry("", paragraph(*cell)) for cell in pieces))
 
 
 def external(label: str, url: str) -> nodes.reference:

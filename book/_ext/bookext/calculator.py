@@ -132,14 +132,9 @@ _FORM = (
 )
 
 
-def load_files(
-    app: Sphinx,
-    pagename: str,
-    templatename: str,
-    context: dict[str, Any],
-    doctree: nodes.document | None,
-) -> None:
+def load_files(app: Sphinx, *event: Any) -> None:
     """Give a page the style sheet and the script that its parts need, and other pages nothing."""
+    doctree: nodes.document | None = event[-1]
     if doctree is None:
         return
     classes = {name for node in doctree.findall(nodes.Element) for name in node["classes"]}

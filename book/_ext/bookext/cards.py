@@ -17,8 +17,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.banner import state_badge
-from bookext.build import Piece, box, external, fields, inline, paragraph, span, table
+from bookext.banner import state_badge, state_mark
+from bookext.build import Cell, Piece, box, external, fields, inline, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, depends_on_claim, link
 from bookext.roles import anchor, badge
 from bookext.shelf import UnknownReferenceError, shelf_of
@@ -70,11 +70,9 @@ class ClaimDirective(SphinxDirective):
 
     def badges(self, record: ClaimRecord) -> list[Piece]:
         """The verdict, and the state of the evidence behind it unless that is accepted."""
-        pieces: list[Piece] = [badge(record, with_id=False)]
-        state = shelf_of(self.env).state(record.notebook)
-        if wording.is_measured(record) and state.state not in {"accepted", "missing"}:
-            pieces += [" ", state_badge(state)]
-        return pieces
+        measured = wording.is_measured(record)
+        mark = state_mark(shelf_of(self.env).state(record.notebook)) if measured else []
+        return [badge(record, with_id=False), *mark]
 
     def _measured(self, record: ClaimRecord) -> nodes.paragraph:
         effect = record.effect
@@ -193,13 +191,13 @@ class ClaimsLedger(ClaimDirective):
         records = list(shelf_of(self.env).claims().values())
         if not records:
             return [paragraph(span(wording.NOT_MEASURED, "measured-missing"))]
-        rows: list[list[list[Piece]]] = [
+        rows: list[list[Cell]] = [
             [
-                [link(span(r.id, "claim-id"), anchor(r.id))],
-                [*self.prose(r.title)],
-                [common_badge(r.common_verdict)],
+                link(span(r.id, "claim-id"), anchor(r.id)),
+                self.prose(r.title),
+                common_badge(r.common_verdict),
                 self.badges(r),
-                [span(wording.result(r), "claim-value")],
+                span(wording.result(r), "claim-value"),
             ]
             for r in records
         ]

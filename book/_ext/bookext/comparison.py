@@ -128,8 +128,7 @@ class ComparisonTable(ClaimDirective):
         reason = doubt([record])
         said: list[Piece] = [doubtful(reason)] if reason else [*self.prose(cell.answer)]
         entry = nodes.entry(
-            "",
-            paragraph(span(interface.upper(), "cell-interface"), " ", *said, classes=["answer"]),
+            "", paragraph(span(interface.upper(), "cell-interface"), " ", *said, classes=["answer"])
         )
         if record is None:
             return entry

@@ -14,7 +14,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 
 from bookext import wording
-from bookext.build import Piece, box, inline, paragraph, span, table
+from bookext.build import Cell, Piece, box, inline, paragraph, span, table
 from bookext.cards import ClaimDirective, common_badge
 from bookext.domain import link
 from bookext.roles import anchor, badge
@@ -109,7 +109,7 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
     """Put the table where its place is."""
     for place in list(doctree.findall(Placeholder)):
         sections = [s for s in doctree.findall(nodes.section) if "myth" in s]
-        rows: list[list[list[Piece]]] = []
+        rows: list[list[Cell]] = []
         count: Counter[str] = Counter()
         for section in sections:
             verdict, reason, names = section["myth"]
@@ -117,14 +117,10 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
             claims: list[Piece] = []
             for name in names:
                 claims += [link(span(name, "claim-id"), anchor(name)), " "]
-            rows.append(
-                [
-                    [nodes.reference("", "", *section[0].deepcopy().children,
-                                     refid=section["ids"][0], internal=True)],
-                    [common_badge(verdict) if verdict else doubtful(reason)],
-                    claims[:-1],
-                ]
-            )  # fmt: skip
+            title, target = section[0].deepcopy().children, section["ids"][0]
+            there = nodes.reference("", "", *title, refid=target, internal=True)
+            said = common_badge(verdict) if verdict else doubtful(reason)
+            rows.append([there, said, claims[:-1]])
         words = ", ".join(f"{n} {verdict}" for verdict, n in count.most_common())
         place.replace_self(
             [

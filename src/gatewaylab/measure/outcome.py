@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -261,16 +261,10 @@ def ratio_of(
         )
         quiet = Bounds(low=freed.low, high=freed.high, low90=freed.low90, high90=freed.high90)
     return Effect(
+        **asdict(found) | {"n": weigh(both)},
         kind="ratio",
         what=what,
-        estimate=found.estimate,
-        low=found.low,
-        high=found.high,
-        low90=found.low90,
-        high90=found.high90,
         floor=max(floor.high, 1 / floor.low if floor.low else math.inf),
-        a12=found.a12,
-        n=weigh(both),
         blocks=found.n,
         seed=seed,
         values=tuple(above[k] / below[k] for k in both),

@@ -32,7 +32,6 @@ import uvloop
 
 #: One request in so many is never answered by the mode ``mute``.
 MUTE_EVERY = 20
-MODES = ("null", "delay", "slots", "stall", "mute", "warming", "early", "wrong", "empty")
 
 _PR_SET_PDEATHSIG = 1
 #: The loop's timers may fire up to a millisecond early; a delay is never shorter than promised.
@@ -215,7 +214,7 @@ async def _serve(given: argparse.Namespace) -> None:
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line's options; :mod:`gatewaylab.measure.reference` checks their values."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("mode")
     for name in ("hold", "at", "warm", "sigma"):
         parser.add_argument(f"--{name}", type=float, default=0.0)
     for name, default in (("slots", 1), ("first", 0), ("seed", 0), ("parent", 0), ("pin", -1)):

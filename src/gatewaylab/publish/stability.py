@@ -140,10 +140,7 @@ def summarise(record: ClaimRecord) -> ClaimRun:
         return ClaimRun(verdict=record.verdict, refused=refused, sabotage=sabotage)
     return ClaimRun(
         verdict=record.verdict,
-        estimate=effect.estimate,
-        low=effect.low,
-        high=effect.high,
-        floor=effect.floor,
+        **effect.model_dump(include={"estimate", "low", "high", "floor"}),
         unit="×" if effect.kind == "ratio" else effect.unit,
         sabotage=sabotage,
     )

@@ -16,7 +16,7 @@ from typing import Literal
 from gatewaylab.load.samples import Frozen
 from gatewaylab.publish.acceptance import Reason, find_doubts
 from gatewaylab.records.evidence import Evidence
-from gatewaylab.records.storage import load, save
+from gatewaylab.records.storage import save
 
 State = Literal["accepted", "unstable", "rejected", "stale", "missing"]
 
@@ -99,15 +99,6 @@ def recalled(last: StateRecord | None, stored: Evidence | None) -> Attempt | Non
 
 def _after(one: str, other: str) -> bool:
     return datetime.fromisoformat(one) > datetime.fromisoformat(other)
-
-
-def read(path: Path) -> StateRecord | None:
-    """The state file at ``path``; None when there is none.
-
-    Raises:
-        ResultError: there is one, and it is unusable.
-    """
-    return load(StateRecord, path) if path.exists() else None
 
 
 def write(path: Path, last: StateRecord | None, record: StateRecord, now: str) -> StateRecord:

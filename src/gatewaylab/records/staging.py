@@ -157,11 +157,7 @@ def inventory(measured: Collection[str]) -> tuple[SystemRecord, ...]:
     """
     rows = tuple(
         SystemRecord(
-            name=row["name"],
-            title=row["title"],
-            interface=row["interface"],
-            slot_kind=row["slot_kind"],
-            version=row["version"],
+            **{key: row[key] for key in ("name", "title", "interface", "slot_kind", "version")},
             measured=row["name"] in measured,
             hint=row["install_hint"],
         )

@@ -240,7 +240,7 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
         details={
             # Pollaczek–Khinchine for one slot, Allen–Cunneen for several.
             "closed form for the long run, ms": 1e3
-            * allen_cunneen(rate, float(np.mean(held)), slots, arrival_scv=1.0, service_scv=0.0),
+            * allen_cunneen(rate, float(np.mean(held)), slots, arrival_scv=1.0, service_scv=0.0)
         },
     )
 

@@ -202,9 +202,7 @@ def _recorded(
 ) -> AARecord:
     stated = [effect for effect in effects if not effect.refused]
     given = [{name: rule.decide(effect) for name, rule in _RULES.items()} for effect in stated]
-    ratios = tuple(
-        Ratio(estimate=e.estimate, low=e.low, high=e.high, floor=e.floor) for e in stated
-    )
+    ratios = tuple(Ratio.model_validate(effect, from_attributes=True) for effect in stated)
     return AARecord(
         **about,
         hold=HOLD,

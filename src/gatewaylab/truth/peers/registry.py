@@ -65,11 +65,7 @@ class Peer:
 
 
 def closed(
-    peer: str | Peer,
-    url: str,
-    connections: int = 8,
-    seconds: float = 1.0,
-    pin: int | None = None,
+    peer: str | Peer, url: str, connections: int = 8, seconds: float = 1.0, pin: int | None = None
 ) -> LoadTotal:
     """Let a tool ask as fast as it can, each connection again as soon as it is answered.
 
@@ -89,11 +85,7 @@ def closed(
 
 
 def reported(
-    peer: str | Peer,
-    url: str,
-    rate: float = 100.0,
-    seconds: float = 3.0,
-    pin: int | None = None,
+    peer: str | Peer, url: str, rate: float = 100.0, seconds: float = 3.0, pin: int | None = None
 ) -> Report:
     """Ask a tool for ``rate`` requests/s in all over `WORKERS` workers, and take it at its word.
 
