@@ -435,7 +435,7 @@ def test_the_truth_is_laid_from_where_the_tool_began_else_from_the_servers_timer
         def report(self) -> dict[str, object]:
             return {"requests": 9, "stalls": [[101.002, 101.602]]}
 
-    said = Report(dict.fromkeys(LEVELS, 0.1), 8, "a table", began=began)
+    said = Report(dict.fromkeys(LEVELS, 0.1), 8, began=began)
     monkeypatch.setattr(peers, "PEERS", {"lean": PEERS["lean"]})
     monkeypatch.setattr(peers, "reference_server", lambda *_, **__: nullcontext(Stalled()))
     monkeypatch.setattr(peers, "reported", lambda *_: said)
@@ -446,4 +446,4 @@ def test_the_truth_is_laid_from_where_the_tool_began_else_from_the_servers_timer
     )
     assert row.error[0.5] is None
     assert row.error[0.9] == pytest.approx(0.1 / (longest - 0.3) - 1)
-    assert (row.planned, row.requests, row.served, row.version) == (300, 8, 9, "0.1.0")
+    assert (row.planned, row.requests, row.served) == (300, 8, 9)

@@ -38,7 +38,6 @@ def visit(self: HTML5Translator, node: Banner) -> None:
 
 
 def depart(self: HTML5Translator, node: Banner) -> None:
-    """Close the box."""
     self.body.append("</div>\n")
 
 
@@ -178,6 +177,5 @@ def _origin(env: BuildEnvironment, stored: Evidence) -> list[Piece]:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the node and its hook."""
     app.add_node(Banner, html=(visit, depart))
     app.connect("doctree-read", announce)

@@ -11,7 +11,6 @@ Cell = Piece | Sequence[Piece]
 
 
 def paragraph(*pieces: Piece, classes: Sequence[str] = ()) -> nodes.paragraph:
-    """A paragraph of texts and inline nodes."""
     return nodes.paragraph("", "", *inline(pieces), classes=list(classes))
 
 
@@ -21,12 +20,10 @@ def inline(pieces: Iterable[Piece]) -> list[nodes.Node]:
 
 
 def span(text: str, *classes: str) -> nodes.inline:
-    """Text with style classes."""
     return nodes.inline(text, text, classes=list(classes))
 
 
 def box(*children: nodes.Node, classes: Sequence[str]) -> nodes.container:
-    """A block with style classes."""
     return nodes.container("", *children, classes=list(classes))
 
 

@@ -145,6 +145,5 @@ def load_files(app: Sphinx, *event: Any) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
     app.add_directive("slot-calculator", SlotCalculator)
     app.connect("html-page-context", load_files)

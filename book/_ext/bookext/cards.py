@@ -19,9 +19,10 @@ from sphinx.util.docutils import SphinxDirective
 from bookext import wording
 from bookext.banner import state_badge, state_mark
 from bookext.build import Cell, Piece, box, external, fields, inline, paragraph, span, table
-from bookext.domain import book_of, depends_on_all, depends_on_claim, link
+from bookext.domain import book_of, depends_on_all, link
 from bookext.roles import anchor, badge
-from bookext.shelf import UnknownReferenceError, shelf_of
+from bookext.shelf import shelf_of
+from bookext.standings import consult
 from bookext.strip import strip
 from gatewaylab.records.evidence import ClaimRecord, CommonVerdict, SabotageRecord
 
@@ -144,12 +145,7 @@ class ClaimDirective(SphinxDirective):
 
 
 def _joined(pieces: Sequence[nodes.Node]) -> list[Piece]:
-    found: list[Piece] = []
-    for piece in pieces:
-        if found:
-            found.append(" · ")
-        found.append(piece)
-    return found
+    return [one for piece in pieces for one in (" · ", piece)][1:]
 
 
 class ClaimCard(ClaimDirective):
@@ -164,12 +160,9 @@ class ClaimCard(ClaimDirective):
 
     def run(self) -> list[nodes.Node]:
         """The card; an unknown claim is a warning."""
-        try:
-            record = shelf_of(self.env).claim(self.arguments[0].strip())
-        except UnknownReferenceError as error:
-            LOGGER.warning("claim-card: %s", error, location=self.get_location())
+        record = consult(self.env, self.arguments[0].strip(), self.get_location())
+        if record is None:
             return []
-        depends_on_claim(self.env, record)
         head = paragraph(
             link(span(record.id, "claim-id"), anchor(record.id)),
             " ",
@@ -247,7 +240,6 @@ def summary(records: Sequence[ClaimRecord]) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives."""
     app.add_directive("claim-card", ClaimCard)
     app.add_directive("claims-ledger", ClaimsLedger)
     app.add_directive("claim-entries", ClaimEntries)

@@ -140,6 +140,5 @@ class ComparisonTable(ClaimDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
     app.add_config_value("bookext_comparison", "book/comparison.toml", "env", types=(str,))
     app.add_directive("comparison-table", ComparisonTable)

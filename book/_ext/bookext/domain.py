@@ -169,7 +169,6 @@ def _is_evidence(file: str) -> bool:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the domain and its hooks."""
     app.add_domain(BookDomain)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-updated", _existing_dependencies)

@@ -63,7 +63,6 @@ class Myth(ClaimDirective):
     option_spec: ClassVar = {"claims": _identifiers, "verdict": _verdict}
 
     def run(self) -> list[nodes.Node]:
-        """The section."""
         sentence = self.arguments[0].strip()
         names = self.options.get("claims", [])
         records = [consult(self.env, name, self.get_location()) for name in names]
@@ -131,7 +130,6 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives and the hook that fills in the table."""
     app.add_node(Placeholder)
     app.add_directive("myth", Myth)
     app.add_directive("myths-table", MythsTable)

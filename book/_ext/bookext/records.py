@@ -51,7 +51,6 @@ class EnvironmentRecord(SphinxDirective):
 
 
 def machine(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
-    """The rows that describe a machine."""
     lock = environment.lock[:16] + "…" if environment.lock else "none"
     return [
         ("Processor", [f"{environment.cpu}, {environment.cores} logical cores used"]),
@@ -229,7 +228,6 @@ class MeasuredStamp(SphinxDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives."""
     app.add_directive("environment-record", EnvironmentRecord)
     app.add_directive("systems-table", SystemsTable)
     app.add_directive("trials-table", TrialsTable)

@@ -55,7 +55,6 @@ class _RecordDirective(SphinxDirective, Generic[Record]):
         return self.show(record)
 
     def show(self, record: Record) -> list[nodes.Node]:
-        """The record as nodes."""
         raise NotImplementedError
 
 
@@ -189,7 +188,6 @@ def _estimates(record: StabilityRecord, name: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives."""
     app.add_config_value("bookext_records", "book/records", "env", types=(str,))
     app.add_directive("stability-record", Stability)
     app.add_directive("aa-record", Twins)

@@ -229,6 +229,5 @@ class SlotModelRole(SphinxRole):
 
 
 def setup(app: Sphinx) -> None:
-    """Register directive and role."""
     app.add_directive("slot-model-figure", SlotModelFigure)
     app.add_role("slot-model", SlotModelRole())

@@ -44,5 +44,4 @@ class StatesTable(SphinxDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
     app.add_directive("states-table", StatesTable)

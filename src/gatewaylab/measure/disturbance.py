@@ -117,20 +117,13 @@ def window_of(
     A hold that is not known is taken to be the lower quartile of the latency: what a request takes
     that meets no other.
     """
-    measured = samples.rows(samples.scheduled_at >= warmup)
-    seen = None if hold is None else measured.latency
+    measured = samples.scheduled_at >= warmup
+    latency = samples.rows(measured).latency
+    seen = None if hold is None else latency
     if hold is None:
-        finite = measured.latency[np.isfinite(measured.latency)]
+        finite = latency[np.isfinite(latency)]
         hold = float(np.quantile(finite, 0.25)) if len(finite) else math.inf
-    return Window(
-        plan=samples.scheduled_at,
-        measured=samples.scheduled_at >= warmup,
-        seconds=seconds,
-        hold=hold,
-        slots=slots,
-        planned=planned,
-        seen=seen,
-    )
+    return Window(samples.scheduled_at, measured, seconds, hold, slots, planned, seen)
 
 
 def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:

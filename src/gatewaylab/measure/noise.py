@@ -71,11 +71,9 @@ class NoiseWatch:
             "throttled": procfs.throttled(),
         }
         with contextlib.suppress(OSError, ValueError):
-            text = Path("/proc/pressure/cpu").read_text()
-            reading["pressure"] = pressure_total(text)
+            reading["pressure"] = pressure_total(Path("/proc/pressure/cpu").read_text())
         with contextlib.suppress(OSError, ValueError):
-            text = Path("/proc/stat").read_text()
-            reading |= machine_times(text, os.sched_getaffinity(0))
+            reading |= machine_times(Path("/proc/stat").read_text(), os.sched_getaffinity(0))
             reading["own"] = tree_cpu({os.getpid(), *roots})
         return reading
 
@@ -130,5 +128,4 @@ def drift(found: Iterable[Finding]) -> float:
 
 
 def of_kind(found: Iterable[Finding], kind: str) -> tuple[Finding, ...]:
-    """The findings of one kind."""
     return tuple(one for one in found if one.kind == kind)

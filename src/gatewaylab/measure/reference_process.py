@@ -70,7 +70,6 @@ class ReferenceServer:
                 threading.Thread(target=self._work, daemon=True).start()
 
     def report(self) -> bytes:
-        """The answer to ``/report``."""
         did = {"requests": self.requests, "muted": self.muted, "stalls": self.stalls}
         body = json.dumps(did).encode()
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -154,8 +153,6 @@ class ReferenceServer:
 
 
 class Protocol(asyncio.Protocol):
-    """One connection."""
-
     def __init__(self, server: ReferenceServer) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
@@ -191,7 +188,6 @@ class Protocol(asyncio.Protocol):
         return ended
 
     def later(self, seconds: float, began: float) -> None:
-        """Answer after a while."""
         self._loop.call_later(seconds, self.answer, began)
 
     def write(self, answer: bytes) -> None:

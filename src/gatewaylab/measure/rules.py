@@ -89,17 +89,14 @@ class Seen:
 
     @cached_property
     def measured(self) -> Samples:
-        """The samples of the window."""
         return self.samples.rows(self.samples.scheduled_at >= self.warmup)
 
     @cached_property
     def loss(self) -> Loss:
-        """What others took from the trial."""
         return loss_of(self.samples, self.report, self.health)
 
     @cached_property
     def window(self) -> Window:
-        """The trial for the slot model."""
         return window_of(
             self.samples, warmup=self.warmup, seconds=self.seconds, hold=self.hold,
             slots=self.slots, planned=self.planned,
@@ -130,7 +127,6 @@ class TrialRule:
     check: Callable[[Seen], Iterable[Found]]
 
     def findings(self, seen: Seen) -> Iterable[Finding]:
-        """What this rule finds about a trial."""
         for measured, allowed, words in self.check(seen):
             yield Finding(
                 rule=self.name, kind=self.kind, measured=measured, allowed=allowed,

@@ -61,7 +61,6 @@ class Book:
 
 
 def catalogue_of(book: Book, notebook: str) -> dict[str, Entry]:
-    """The declared claims of one notebook."""
     entries = catalogue(book.root / "book" / "claims")
     return {k: v for k, v in entries.items() if v.notebook == notebook}
 

@@ -44,8 +44,6 @@ from gatewaylab.truth.peers.registry import PEERS
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for."""
-
     profile: str = "quick"
     fresh: bool = False
     only: tuple[str, ...] = ()

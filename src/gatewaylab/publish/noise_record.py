@@ -35,7 +35,6 @@ class Rehearsed(Frozen):
     errors: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     def count(self, verdict: Outcome) -> int:
-        """How many claims came to this verdict."""
         return Counter(self.claims.values())[verdict]
 
     @property

@@ -82,7 +82,6 @@ class StabilityRecord(Frozen):
 
     @property
     def claims(self) -> tuple[str, ...]:
-        """The claims' ids."""
         return tuple(sorted({name for rebuild in self.rebuilds for name in rebuild.claims}))
 
     def runs_of(self, identifier: str) -> tuple[ClaimRun, ...]:
@@ -91,7 +90,6 @@ class StabilityRecord(Frozen):
         return tuple(rebuild.claims.get(identifier, absent) for rebuild in self.rebuilds)
 
     def verdicts(self, identifier: str) -> tuple[Outcome, ...]:
-        """What each rebuild says of a claim."""
         return tuple(seen.verdict for seen in self.runs_of(identifier))
 
     def counts(self, identifier: str | None = None) -> Counter[str]:
@@ -106,7 +104,6 @@ class StabilityRecord(Frozen):
 
     @property
     def all_flips(self) -> int:
-        """Flips of all claims together."""
         return sum(map(self.flips, self.claims))
 
     @property
@@ -120,7 +117,6 @@ class StabilityRecord(Frozen):
         return (min(found), max(found)) if found else None
 
     def unit(self, identifier: str) -> str:
-        """The unit of a claim's estimates."""
         return next((s.unit for s in self.runs_of(identifier) if s.estimate is not None), "")
 
     def spread(self, identifier: str) -> float | None:
@@ -132,7 +128,6 @@ class StabilityRecord(Frozen):
 
 
 def summarise(record: ClaimRecord) -> ClaimRun:
-    """What a rebuild keeps of a claim."""
     effect = record.effect
     sabotage = None if record.sabotage is None else record.sabotage.verdict
     if effect is None or effect.refused:

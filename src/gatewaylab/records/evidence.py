@@ -190,14 +190,6 @@ class Evidence(Frozen):
         """All that was measured in blocks: comparisons of trials, and of plain readings."""
         return (*self.comparisons, *self.readings)
 
-    def claim(self, identifier: str) -> ClaimRecord:
-        """The claim of that id, or :class:`ResultError`."""
-        for record in self.claims:
-            if record.id == identifier:
-                return record
-        known = ", ".join(record.id for record in self.claims) or "none"
-        raise ResultError(f"{self.notebook} has no claim {identifier}; it has: {known}")
-
 
 def read(path: Path) -> Evidence:
     """One evidence file; a render reads the same file for every page, so it is kept in memory.

@@ -27,7 +27,7 @@ class StallRow:
     """What one tool reported of a server that stood still once, beside the truth.
 
     Attributes:
-        peer: key in `PEERS`. title, version, model: of the tool.
+        peer: key in `PEERS`. title, model: of the tool.
         truth: quantiles in seconds for visitors who come at the constant rate, whatever the
             server does, from the moment of the tool's first request.
         reported: the tool's own, by the same levels.
@@ -35,13 +35,11 @@ class StallRow:
         planned: how many such visitors there are.
         requests: how many the tool counts. served: how many the server took.
         stall: how long the server stood still, by its own clock.
-        source: where the tool's numbers come from.
         lost: seconds that others can have taken meanwhile (:class:`.Delay`).
     """
 
     peer: str
     title: str
-    version: str
     model: str
     truth: Mapping[float, float]
     reported: Mapping[float, float]
@@ -50,7 +48,6 @@ class StallRow:
     requests: int
     served: int
     stall: float
-    source: str
     lost: float = 0.0
 
     def over(self, level: float, share: float) -> float:
@@ -90,12 +87,11 @@ def stall_reports(
     cores = choose_cores()
     rows = []
     for name, peer in PEERS.items():
-        version = peer.version()
-        if version is None or (only is not None and name not in only):
+        if not peer.available() or (only is not None and name not in only):
             continue
         stalls = reference_server("stall", hold=stall, at=at, pin=cores.server)
         with stalls as server, Delay() as delay:
-            said = reported(peer, server.url, rate, seconds, cores.generator)
+            said = reported(name, server.url, rate, seconds, cores.generator)
             did = server.report()
         if not did["stalls"]:
             raise LoadError(f"the server never stalled while {peer.title} asked it; measure again")
@@ -104,7 +100,7 @@ def stall_reports(
         truth = quantiles_of(stall_latencies(plan, start, end - begin, 0.0, None))
         rows.append(
             StallRow(
-                peer=name, title=peer.title, version=version, model=peer.model,
+                peer=name, title=peer.title, model=peer.model,
                 truth=truth, reported={level: said.quantiles[level] for level in LEVELS},
                 error={
                     level: said.quantiles[level] / truth[level] - 1
@@ -112,7 +108,7 @@ def stall_reports(
                     for level in LEVELS
                 },
                 planned=len(plan), requests=said.requests, served=did["requests"],
-                stall=end - begin, source=said.source, lost=delay.seconds,
+                stall=end - begin, lost=delay.seconds,
             )
         )  # fmt: skip
     return rows

@@ -45,7 +45,6 @@ class Peer:
     report: Callable[[Ask], Report]
 
     def available(self) -> bool:
-        """Whether it can be run here."""
         return self.version() is not None
 
     def version(self) -> str | None:
@@ -65,7 +64,7 @@ class Peer:
 
 
 def closed(
-    peer: str | Peer, url: str, connections: int = 8, seconds: float = 1.0, pin: int | None = None
+    peer: str, url: str, connections: int = 8, seconds: float = 1.0, pin: int | None = None
 ) -> LoadTotal:
     """Let a tool ask as fast as it can, each connection again as soon as it is answered.
 
@@ -85,7 +84,7 @@ def closed(
 
 
 def reported(
-    peer: str | Peer, url: str, rate: float = 100.0, seconds: float = 3.0, pin: int | None = None
+    peer: str, url: str, rate: float = 100.0, seconds: float = 3.0, pin: int | None = None
 ) -> Report:
     """Ask a tool for ``rate`` requests/s in all over `WORKERS` workers, and take it at its word.
 
@@ -102,11 +101,10 @@ def reported(
         return one.report(_ask(url, WORKERS, rate, seconds, pin, folder))
 
 
-def _peer(peer: str | Peer) -> Peer:
-    if isinstance(peer, str):
-        if peer not in PEERS:
-            raise InputError(f"unknown load tool {peer!r}; known are: {', '.join(PEERS)}")
-        peer = PEERS[peer]
+def _peer(name: str) -> Peer:
+    if name not in PEERS:
+        raise InputError(f"unknown load tool {name!r}; known are: {', '.join(PEERS)}")
+    peer = PEERS[name]
     if not peer.available():
         raise LoadError(
             f"{peer.title} is not installed on this machine; to install it: {peer.install_hint}"

@@ -55,13 +55,11 @@ class Report:
     Attributes:
         quantiles: by level, in seconds: as printed, else of the latencies that it hands out.
         requests: answered ones, as the tool counts them.
-        source: where in its output the quantiles come from.
         began: when it began, on ``time.monotonic()``; None where it does not say.
     """
 
     quantiles: Mapping[float, float]
     requests: int
-    source: str
     began: float | None = None
 
 
@@ -115,8 +113,7 @@ def lean_tally(ask: Ask) -> LoadTotal:
 def lean_report(ask: Ask) -> Report:
     samples, used = _lean(ask, ConstantRate(ask.rate))
     took = samples.latency
-    source = "latency from each planned start"
-    return Report(reports.quantiles_of(took), len(took), source, used.monotonic_start)
+    return Report(reports.quantiles_of(took), len(took), used.monotonic_start)
 
 
 # A script with httpx.
@@ -141,8 +138,7 @@ def httpx_tally(ask: Ask) -> LoadTotal:
 def httpx_report(ask: Ask) -> Report:
     said = _httpx(ask)
     took = np.array(said["latencies"])
-    source = "the script's stopwatch around each get"
-    return Report(reports.quantiles_of(took), len(took), source, said["began"])
+    return Report(reports.quantiles_of(took), len(took), said["began"])
 
 
 # Locust.
@@ -172,8 +168,7 @@ def locust_tally(ask: Ask) -> LoadTotal:
 
 
 def locust_report(ask: Ask) -> Report:
-    said, _ = _locust(ask)
-    return _of_printed(said, "its percentiles, of latencies that it rounds")
+    return _of_printed(_locust(ask)[0])  # its percentiles, of latencies that it rounds
 
 
 # hey, h2load and wrk.
@@ -191,8 +186,7 @@ def hey_report(ask: Ask) -> Report:
         "-q", f"{ask.each:.9g}", "-o", "csv", ask.url,
     )  # fmt: skip
     took = reports.hey_csv(done.stdout)
-    source = "the rows of its CSV output, to 0.1 ms"
-    return Report(reports.quantiles_of(took), len(took), source)
+    return Report(reports.quantiles_of(took), len(took))
 
 
 def _h2load(ask: Ask, *options: str) -> tuple[reports.Printed, Finished]:
@@ -213,8 +207,7 @@ def h2load_report(ask: Ask) -> Report:
     epoch = time.time() - time.monotonic()
     said, _ = _h2load(ask, f"--rps={ask.each:.9g}", f"--log-file={log}")
     sent, took = reports.h2load_log(log.read_text(encoding="utf-8"))
-    began = float(sent.min()) - epoch
-    return Report(reports.quantiles_of(took), said.requests, "the rows of its log file", began)
+    return Report(reports.quantiles_of(took), said.requests, float(sent.min()) - epoch)
 
 
 def _wrk(ask: Ask, connections: int) -> tuple[reports.Printed, Finished]:
@@ -231,10 +224,9 @@ def wrk_tally(ask: Ask) -> LoadTotal:
 
 
 def wrk_report(ask: Ask) -> Report:
-    said, _ = _wrk(ask, 1)
-    return _of_printed(said, "its latency distribution, with the samples that it makes up")
+    return _of_printed(_wrk(ask, 1)[0])  # its distribution, with the samples that it makes up
 
 
-def _of_printed(said: reports.Printed, source: str) -> Report:
+def _of_printed(said: reports.Printed) -> Report:
     quantiles = {level: said.quantiles[level] for level in reports.LEVELS[:-1]}
-    return Report(quantiles | {1.0: said.largest}, said.requests, source)
+    return Report(quantiles | {1.0: said.largest}, said.requests)
