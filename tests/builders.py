@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatewaylab.load.samples import GeneratorReport, Samples
+from gatewaylab.measure.rules import Seen
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.environment import Environment
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SabotageRecord
@@ -173,3 +174,11 @@ def evidence(notebook: str = "some", key: str = "k", **changes: object) -> Evide
         "executed": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5},
     }
     return Evidence.model_validate({**fields, **changes})
+
+
+def seen(report: GeneratorReport, samples: Samples, health: dict[str, float], **given: Any) -> Seen:
+    """A trial for the rules; if no window is given, it ends at the last scheduled start."""
+    last = float(samples.scheduled_at.max()) if len(samples) else 0.0
+    begin = given.setdefault("warmup", 0.0)
+    given.setdefault("seconds", max(last - begin, 1e-9))
+    return Seen(report, samples, health, **given)

@@ -73,7 +73,7 @@ def rules_of(
 ) -> set[str]:
     """The rules that find something about a trial."""
     report = report or builders.report(planned=len(samples), sent=len(samples), cpu_seconds=0.0)
-    return {found.rule for found in findings(report, samples, health or {}, **more)}
+    return {one.rule for one in findings(builders.seen(report, samples, health or {}, **more))}
 
 
 @pytest.mark.parametrize("name", CHECKS)

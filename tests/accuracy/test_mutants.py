@@ -68,6 +68,7 @@ from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.records.results import LoadRecord, Trial
 from gatewaylab.records.storage import load as load_result
 from gatewaylab.servers.registry import Server, server
+from tests import builders
 from tests.accuracy.test_ground_truth import GENERATOR, SERVER, compared, stalled_truth
 from tests.support import faulty
 from tests.support.disturbed import unless_disturbed
@@ -92,7 +93,7 @@ class Recorded:
 
     def names(self) -> set[str]:
         """The rules that find something."""
-        found = findings(self.report, self.samples, self.health, **self.judged)
+        found = findings(builders.seen(self.report, self.samples, self.health, **self.judged))
         return {one.rule for one in found}
 
     def names_without(self, rule: str) -> set[str]:

@@ -62,7 +62,7 @@ def steady(*verdicts: str, claim: str = "C05", commit: str | None = "abc123") ->
 
 def put(book: Path, record: StabilityRecord) -> Path:
     path = book / "book" / "records" / "stability.json"
-    record.write(path)
+    save(record, path)
     return path
 
 
@@ -192,7 +192,7 @@ def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(book: Path) -
         at="2026-11-23T08:00:00+00:00",
     )  # fmt: skip
     path = book / "book" / "records" / "noise.json"
-    NoiseRecord(machine="a processor × 2", profile="quick", noises={"slow": under()}).write(path)
+    save(NoiseRecord(machine="a processor × 2", profile="quick", noises={"slow": under()}), path)
     page, warnings, _ = build(book)
     assert warnings == ""
     assert "measured once under each on a processor × 2, profile quick." in page
@@ -200,7 +200,7 @@ def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(book: Path) -
     slow = [one.replace("’", "'") for one in slow] + ["11.5", "22 November 2026"]
     assert rows_of(page.replace("’", "'"), "noise-table") == [slow]
     both = {"slow": under(), "bursts": bad}
-    NoiseRecord(machine="a processor × 2", profile="quick", noises=both).write(path)
+    save(NoiseRecord(machine="a processor × 2", profile="quick", noises=both), path)
     page, _, read = build(book)
     assert read == {"book/steady"}
     assert rows_of(page, "noise-table")[1] == [

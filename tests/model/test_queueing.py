@@ -20,7 +20,6 @@ from gatewaylab.model.queueing import (
     kiefer_wolfowitz,
     lindley,
     mmc_mean_wait,
-    pollaczek_khinchine,
     slot_model,
     stall_latencies,
     throughput_limit,
@@ -103,7 +102,7 @@ def test_constant_service_at_seventy_percent_load_waits_as_long_as_theory_says()
     plan = Poisson(70).plan(10_000.0, seed=2024)
     simulated = lindley(plan, 0.01).mean()
     # M/D/1: rho * s / (2 * (1 - rho)) = 0.7 * 10 ms / 0.6
-    assert pollaczek_khinchine(70, 0.01, 0.01**2) == pytest.approx(0.7 * 0.01 / 0.6)
+    assert allen_cunneen(70, 0.01, 1, 1, 0) == pytest.approx(0.7 * 0.01 / 0.6)
     assert simulated == pytest.approx(0.7 * 0.01 / 0.6, rel=0.02)
 
 
@@ -157,19 +156,18 @@ def test_mean_wait_of_the_textbook_clinic() -> None:
 def test_mean_wait_of_one_exponential_slot_is_the_same_by_every_formula() -> None:
     rate, mean = 8.0, 0.1  # M/M/1: rho / (mu - lambda) = 0.8 / 2
     assert mmc_mean_wait(rate, mean, 1) == pytest.approx(0.4)
-    assert pollaczek_khinchine(rate, mean, 2 * mean**2) == pytest.approx(0.4)
     assert allen_cunneen(rate, mean, 1, 1, 1) == pytest.approx(0.4)
 
 
 def test_allen_cunneen_is_exact_for_one_slot_with_any_service() -> None:
-    mean, scv = 0.05, 3.0
-    exact = pollaczek_khinchine(12, mean, mean**2 * (1 + scv))
-    assert allen_cunneen(12, mean, 1, 1, scv) == pytest.approx(exact)
+    rate, mean, scv = 12, 0.05, 3.0
+    # Pollaczek and Khinchine: λ·E[S²] / (2·(1 − ρ)); L. Kleinrock, Queueing Systems I, section 5.6.
+    exact = rate * mean**2 * (1 + scv) / (2 * (1 - rate * mean))
+    assert allen_cunneen(rate, mean, 1, 1, scv) == pytest.approx(exact)
 
 
 @pytest.mark.parametrize("rate", [10.0, 11.0])
 def test_from_full_load_on_the_mean_wait_is_infinite(rate: float) -> None:
-    assert pollaczek_khinchine(rate, 0.1, 0.01) == math.inf
     assert mmc_mean_wait(2 * rate, 0.1, 2) == math.inf
     assert allen_cunneen(rate, 0.1, 1, 0, 0) == math.inf
 
@@ -298,9 +296,6 @@ def test_an_impossible_number_of_slots_is_refused(slots: int) -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_impossible_rates_and_times_are_refused(value: float) -> None:
     cases: tuple[Callable[[], object], ...] = (
-        lambda: pollaczek_khinchine(value, 1.0, 1.0),
-        lambda: pollaczek_khinchine(1.0, value, 1.0),
-        lambda: pollaczek_khinchine(1.0, 1.0, value),
         lambda: mmc_mean_wait(value, 1.0, 1),
         lambda: mmc_mean_wait(1.0, value, 1),
         lambda: throughput_limit(1, value),
@@ -308,11 +303,6 @@ def test_impossible_rates_and_times_are_refused(value: float) -> None:
     for solve in cases:
         with pytest.raises(InputError, match="more than 0"):
             solve()
-
-
-def test_a_second_moment_below_the_mean_squared_is_refused() -> None:
-    with pytest.raises(InputError, match="at least the mean squared"):
-        pollaczek_khinchine(1.0, 0.5, 0.2)
 
 
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])

@@ -13,10 +13,10 @@ from gatewaylab.publish.acceptance import (
     Decision,
     Reason,
     decide,
-    faults,
     find_doubts,
     find_undecided,
     settle,
+    wrong_claims,
 )
 from gatewaylab.publish.book import Book
 from gatewaylab.publish.history import History
@@ -24,6 +24,7 @@ from gatewaylab.records import evidence
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.evidence import ClaimRecord, Evidence
 from gatewaylab.records.results import Finding
+from gatewaylab.records.storage import save
 from tests import builders
 
 NOISE = (
@@ -111,8 +112,10 @@ def test_reasons_name_claims_and_rules_and_quote_no_number() -> None:
     assert decide(FAR, None, PAST, None).reasons == (far,)
     both = decide(FAR_AND_NOISY, None, PAST, None).reasons
     assert both == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"), far)
-    assert faults(RUNS["refuted"]) == (Reason(kind="wrong", text="the data refute C13"),)
-    assert faults(RUNS["blind"]) == (
+    assert wrong_claims(RUNS["refuted"].claims) == (
+        Reason(kind="wrong", text="the data refute C13"),
+    )
+    assert wrong_claims(RUNS["blind"].claims) == (
         Reason(kind="wrong", text="the sabotage of C13 went unnoticed"),
     )
     assert str(far) == far.text  # the console prints it as it is
@@ -167,8 +170,8 @@ def test_claims_that_noise_leaves_inconclusive_have_their_number_and_are_accepte
 
 
 def test_a_claim_that_is_only_undecided_is_not_wrong() -> None:
-    assert faults(NOISIER) == ()
-    assert faults(WHOLE) == ()
+    assert wrong_claims(NOISIER.claims) == ()
+    assert wrong_claims(WHOLE.claims) == ()
 
 
 def test_what_a_missing_system_leaves_open_is_no_noise() -> None:
@@ -182,7 +185,7 @@ def test_what_a_missing_system_leaves_open_is_no_noise() -> None:
 @pytest.fixture
 def book(tmp_path: Any) -> Book:
     found = Book(tmp_path)
-    history.write(PAST, found.history("some"))
+    save(PAST, found.history("some"))
     evidence.accept(WHOLE, found.evidence)
     return found
 

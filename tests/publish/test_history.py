@@ -11,6 +11,7 @@ from gatewaylab.publish import history
 from gatewaylab.publish.history import History, confirmed, far_out
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import Evidence
+from gatewaylab.records.storage import save
 from tests import builders
 
 USUAL = [5.8, 5.9, 6.0, 6.1, 6.2]
@@ -126,7 +127,7 @@ def test_a_held_run_of_another_machine_confirms_nothing() -> None:
 
 def test_what_was_written_reads_back(tmp_path: Path) -> None:
     past = _past(1.0, math.inf)
-    history.write(past, tmp_path / "some.json")
+    save(past, tmp_path / "some.json")
     assert history.read(tmp_path / "some.json", "some") == past
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gatewaylab.errors import ResultError
 from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
-from gatewaylab.records.storage import load
+from gatewaylab.records.storage import load, save
 
 
 def rehearsed(**changes: Any) -> Rehearsed:
@@ -72,7 +72,7 @@ def test_a_record_reads_back_the_same_and_a_damaged_one_does_not(tmp_path: Path)
         profile="quick",
         noises={"slow": rehearsed(), "bursts": rehearsed(errors=errors)},
     )
-    record.write(path)
+    save(record, path)
     assert load(NoiseRecord, path) == record
     assert path.read_text().endswith("}\n")  # committed, so a text file as all are
     path.write_text(path.read_text().replace('"machine"', '"surprise"'))

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.measure.delay import until
+from gatewaylab.measure.design import BLOCKS
 from gatewaylab.measure.reference import CEILINGS_VARIABLE
 from gatewaylab.publish import build as publish
 from gatewaylab.publish import execution, key, rendering, sources, states
@@ -29,6 +30,7 @@ from gatewaylab.publish.key import staleness_key
 from gatewaylab.records.effects import Bounds
 from gatewaylab.records.evidence import Evidence, WorkRecord, accept, read
 from gatewaylab.records.staging import Staging
+from gatewaylab.records.storage import load
 from gatewaylab.servers.registry import APPS
 from gatewaylab.truth.peers.registry import Peer
 from tests import ROOT, builders
@@ -433,7 +435,7 @@ def test_every_notebook_of_the_book_can_be_read() -> None:
     for path in real.notebooks():
         notebook = execution.read_notebook(path)
         assert notebook.metadata.kernelspec.name == "python3"
-        assert set(notebook.metadata.expected_seconds) == set(publish.PROFILES)
+        assert set(notebook.metadata.expected_seconds) == set(BLOCKS)
         assert json.dumps(catalogue_of(real, path.stem), default=str) != "{}"
 
 
@@ -558,9 +560,7 @@ def _refuted(key: str) -> Evidence:
 
 
 def _state(book: Book, notebook: str = "some") -> states.StateRecord:
-    found = states.read(book.state(notebook))
-    assert found is not None
-    return found
+    return load(states.StateRecord, book.state(notebook))
 
 
 class Runs:

@@ -33,7 +33,7 @@ from gatewaylab.publish.tolerant import TolerantRun
 from gatewaylab.records import environment
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, accept
-from gatewaylab.records.storage import load
+from gatewaylab.records.storage import load, save
 from tests import ROOT, builders
 
 HEAD = (
@@ -473,7 +473,7 @@ def test_a_record_survives_its_file_and_a_damaged_one_does_not(tmp_path: Path) -
     infinite = ClaimRun(verdict="supported", estimate=math.inf, low=2.0, high=math.inf, floor=1.0)
     rebuild = _rebuild().model_copy(update={"claims": {"C01": infinite}})
     record = _stable(rebuild)
-    record.write(tmp_path / "r.json")
+    save(record, tmp_path / "r.json", indent=1)
     assert load(StabilityRecord, tmp_path / "r.json") == record
     text = (tmp_path / "r.json").read_text()
     (tmp_path / "r.json").write_text(text.replace('"machine"', '"surprise"'))

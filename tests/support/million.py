@@ -81,6 +81,7 @@ import numpy as np
 from gatewaylab.load import run as load
 from gatewaylab.load import standby
 from gatewaylab.measure import noise
+from gatewaylab.measure.rules import Seen
 from gatewaylab.load.wire import Job
 from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.records.results import Trial
@@ -108,9 +109,9 @@ one = Trial(
     deadline=job.deadline, started="", samples=samples, generator=generator, health={},
 )
 quantiles = [one.quantile(p) for p in (0.5, 0.9, 0.99, 0.999)]
-found = noise.findings(
+found = noise.findings(Seen(
     generator, samples, {}, warmup=1.0, seconds=seconds - 1, quantile=0.99, hold=0.002, slots=100,
-)
+))
 ended = time.process_time()
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(json.dumps({

@@ -36,7 +36,6 @@ from gatewaylab.truth import calibration, twins
 from gatewaylab.truth.calibration import (
     coverage,
     disturbed,
-    equivalence_power,
     equivalence_size,
     looks,
 )
@@ -162,7 +161,10 @@ def test_a_wrong_rule_of_equivalence_does_not_pass(rule: Rule) -> None:
 
 
 def test_noise_makes_no_difference_undecided_and_not_supported() -> None:
-    power = [equivalence_power(6, spread=spread, simulations=500) for spread in (0.05, 0.15, 0.3)]
+    power = [
+        equivalence_size(6, ratio=1.0, spread=spread, simulations=500)
+        for spread in (0.05, 0.15, 0.3)
+    ]
     assert power[0] > 0.99
     assert power == sorted(power, reverse=True)
     assert power[2] < 0.3

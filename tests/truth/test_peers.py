@@ -359,9 +359,13 @@ present = pytest.mark.parametrize(
 )  # fmt: skip
 
 
+#: Their counts lack the requests that are unanswered at the end, one a worker at most.
+DROP_LAST = {"locust", "h2load", "wrk"}
+
+
 def agrees(name: str, counted: int, served: int, workers: int) -> bool:
     """Whether a tool's count is the server's, but for the last requests where it drops them."""
-    return 0 <= served - counted <= workers * PEERS[name].drops_last
+    return 0 <= served - counted <= workers * (name in DROP_LAST)
 
 
 @present
@@ -389,10 +393,8 @@ def test_a_tools_count_of_a_paced_load_is_the_servers(name: str) -> None:
     steps = [b - a for a, b in pairwise(said.quantiles.values())]
     rounding = 0.05 * said.quantiles[1.0] + 0.0006 if name == "locust" else 0.0
     assert min(steps) >= -rounding
-    if said.latencies is not None:
-        assert len(said.latencies) == said.requests
-        half_a_step = 0.00005 if name == "hey" else 0.0  # it prints tenths of a millisecond
-        assert said.latencies.min() + half_a_step > 0
+    half_a_step = 0.00005 if name == "hey" else 0.0  # it prints tenths of a millisecond
+    assert said.quantiles[0.5] + half_a_step > 0
     if name != "wrk":
         assert said.requests <= 80 * 0.5 + WORKERS
 
@@ -433,7 +435,7 @@ def test_the_truth_is_laid_from_where_the_tool_began_else_from_the_servers_timer
         def report(self) -> dict[str, object]:
             return {"requests": 9, "stalls": [[101.002, 101.602]]}
 
-    said = Report(None, dict.fromkeys(LEVELS, 0.1), 8, "a table", began=began)
+    said = Report(dict.fromkeys(LEVELS, 0.1), 8, began=began)
     monkeypatch.setattr(peers, "PEERS", {"lean": PEERS["lean"]})
     monkeypatch.setattr(peers, "reference_server", lambda *_, **__: nullcontext(Stalled()))
     monkeypatch.setattr(peers, "reported", lambda *_: said)
@@ -444,13 +446,4 @@ def test_the_truth_is_laid_from_where_the_tool_began_else_from_the_servers_timer
     )
     assert row.error[0.5] is None
     assert row.error[0.9] == pytest.approx(0.1 / (longest - 0.3) - 1)
-    assert (row.planned, row.requests, row.served, row.version) == (300, 8, 9, "0.1.0")
-
-
-def test_costs_are_told_for_each_round() -> None:
-    told = peers.costs(rounds=1, seconds=0.3, connections=2)
-    assert list(told) == [name for name in PEERS if PEERS[name].available()]
-    for cost in told.values():
-        assert len(cost.cpu_per_request) == len(cost.rate) == 1
-        assert cost.cpu_per_request[0] > 0
-        assert cost.rate[0] > 0
+    assert (row.planned, row.requests, row.served) == (300, 8, 9)

@@ -38,9 +38,9 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def save(model: BaseModel, path: Path) -> None:
-    """Write a result as JSON, atomically."""
-    write_atomically(path, model.model_dump_json() + "\n")
+def save(model: BaseModel, path: Path, indent: int | None = None) -> None:
+    """Write a result as JSON, atomically; with an indent, for people who read its changes."""
+    write_atomically(path, model.model_dump_json(indent=indent) + "\n")
 
 
 def load(kind: type[Model], path: Path) -> Model:
