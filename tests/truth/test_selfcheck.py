@@ -32,7 +32,7 @@ from gatewaylab.truth.selfcheck import ATTEMPTS, run
 from tests import builders
 
 Floats = NDArray[np.float64]
-Fake = Callable[..., tuple[Samples, GeneratorReport]]
+Run = tuple[Samples, GeneratorReport]
 
 ZERO = 1000.0
 WAY = 50e-6
@@ -42,7 +42,8 @@ WAY = 50e-6
 class World:
     """Servers that exist as arithmetic, and an instrument that sees them without error."""
 
-    def __init__(self) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.patch = patch
         self.mode = ""
         self.given: dict[str, Any] = {}
         self.did: dict[str, Any] = {}
@@ -62,7 +63,7 @@ class World:
         seconds: float,
         seed: int = 0,
         **_: Any,
-    ) -> tuple[Samples, GeneratorReport]:
+    ) -> Run:
         plan = arrivals.plan(seconds, seed)
         service = np.full(len(plan), 1e-6)
         latency = service.copy()
@@ -101,53 +102,39 @@ class World:
         )
         return samples, report
 
+    def falsify(self, lie: Callable[..., Any]) -> None:
+        """Let ``lie(samples)`` stand between what happened and what the instrument says."""
 
-class Machine:
-    """A machine of which the test says what it takes from an attempt, in seconds."""
+        def lying(*arguments: Any, **options: Any) -> Run:
+            samples, report = self.run(*arguments, **options)
+            told = lie(samples)
+            if isinstance(told, Samples):
+                return told, report
+            return samples, report.model_copy(update=told)
 
-    seconds: float
+        self.patch.setattr(load, "run", lying)
 
-    def __enter__(self) -> Machine:
-        return self
+    def lose(self, *lost: float) -> None:
+        """What the machine takes, in seconds, in one attempt after the other; the last stays."""
+        left = list(lost)
 
-    def __exit__(self, *_: object) -> None: ...
+        def delay() -> Any:
+            seconds = left.pop(0) if len(left) > 1 else left[0]
+            return contextlib.nullcontext(SimpleNamespace(seconds=seconds))
+
+        self.patch.setattr(selfcheck, "Delay", delay)
 
 
 @pytest.fixture(autouse=True)
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """A perfect instrument on a quiet machine."""
-    made = World()
+    made = World(monkeypatch)
     monkeypatch.setattr(checks, "reference_server", made.server)
     monkeypatch.setattr(checks, "ceiling", lambda **_: 40_000.0)
     monkeypatch.setattr(load, "run", made.run)
     monkeypatch.setattr(checks, "choose_cores", lambda: Cores(None, None, None))
-    _machine(monkeypatch, 0.0)
+    made.lose(0.0)
     return made
-
-
-def _machine(monkeypatch: pytest.MonkeyPatch, *lost: float) -> None:
-    """What is lost in one attempt after the other; the last stays."""
-    left = list(lost)
-
-    def delay() -> Machine:
-        machine = Machine()
-        machine.seconds = left.pop(0) if len(left) > 1 else left[0]
-        return machine
-
-    monkeypatch.setattr(selfcheck, "Delay", delay)
-
-
-def _falsify(monkeypatch: pytest.MonkeyPatch, world: World, lie: Callable[..., Any]) -> None:
-    """Let ``lie(samples)`` stand between what happened and what the instrument says."""
-
-    def lying(*arguments: Any, **options: Any) -> tuple[Samples, GeneratorReport]:
-        samples, report = world.run(*arguments, **options)
-        told = lie(samples)
-        if isinstance(told, Samples):
-            return told, report
-        return samples, report.model_copy(update=told)
-
-    monkeypatch.setattr(load, "run", lying)
 
 
 def _with(samples: Samples, **columns: NDArray[Any]) -> Samples:
@@ -262,6 +249,14 @@ def untraced(samples: Samples) -> Samples:
     return _with(samples, service=np.full(len(samples), np.nan))
 
 
+NEVER_RIGHT = [
+    (name, lie)
+    for name in CHECKS
+    for lie in (one_failed, untraced)
+    if name not in ("saturated", "mute")
+]
+
+
 @pytest.mark.parametrize(
     ("name", "lie"),
     [
@@ -286,39 +281,28 @@ def untraced(samples: Samples) -> Samples:
         ("mute", failed_instead),
         ("mute", all_silent),
         ("saturated", idle_generator),
-        *((name, one_failed) for name in CHECKS if name not in ("saturated", "mute")),
         *((name, one_unsent) for name in CHECKS if name != "saturated"),
-        *((name, untraced) for name in CHECKS if name not in ("saturated", "mute")),
+        *NEVER_RIGHT,
     ],
 )
-def test_a_falsified_measurement_is_red(
-    monkeypatch: pytest.MonkeyPatch, world: World, name: str, lie: Callable[..., Any]
-) -> None:
-    _falsify(monkeypatch, world, lie)
+def test_a_falsified_measurement_is_red(world: World, name: str, lie: Callable[..., Any]) -> None:
+    world.falsify(lie)
     assert _only(name).verdict == "red"
 
 
-def test_a_server_that_did_not_stall_makes_the_line_red(
-    monkeypatch: pytest.MonkeyPatch, world: World
-) -> None:
-    def forgetful(*arguments: Any, **options: Any) -> tuple[Samples, GeneratorReport]:
-        answer = world.run(*arguments, **options)
+def test_a_server_that_did_not_stall_makes_the_line_red(world: World) -> None:
+    def forget(_: Samples) -> dict[str, float]:
         world.did["stalls"] = []
-        return answer
+        return {}
 
-    monkeypatch.setattr(load, "run", forgetful)
+    world.falsify(forget)
     check = _only("stall")
     assert check.verdict == "red"
     assert "the server stalled 0 times, not once" in check.why
 
 
-def test_a_saturated_generator_that_is_refused_for_another_reason_is_red(
-    monkeypatch: pytest.MonkeyPatch, world: World
-) -> None:
-    def lie(samples: Samples) -> dict[str, float]:
-        return {"cpu_seconds": 0.1, "sent": len(samples) // 2}
-
-    _falsify(monkeypatch, world, lie)
+def test_a_saturated_generator_that_is_refused_for_another_reason_is_red(world: World) -> None:
+    world.falsify(lambda samples: {"cpu_seconds": 0.1, "sent": len(samples) // 2})
     check = _only("saturated")
     assert (check.verdict, check.measured) == ("red", "sent")
     assert check.why == ("no rule says that the client was the limit",)
@@ -327,19 +311,19 @@ def test_a_saturated_generator_that_is_refused_for_another_reason_is_red(
 # The policy.
 
 
-def test_red_in_quiet_is_red_at_once(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
-    _falsify(monkeypatch, world, longer(0.01))
+@pytest.mark.parametrize(("lost", "attempts"), [((0.0,), 1), ((5.0, 0.0), 2)])
+def test_red_in_quiet_is_red(world: World, lost: tuple[float, ...], attempts: int) -> None:
+    world.falsify(longer(0.01))
+    world.lose(*lost)
     told: list[str] = []
     (check,) = run(["delay"], told.append)
     assert check.verdict == "red"
-    assert told == ["delay (1 of 1)"]
+    assert told == ["delay (1 of 1)"] * attempts
 
 
-def test_red_in_noise_is_made_again_and_is_then_inconclusive(
-    monkeypatch: pytest.MonkeyPatch, world: World
-) -> None:
-    _falsify(monkeypatch, world, longer(0.001))
-    _machine(monkeypatch, 0.5, 0.4)
+def test_red_in_noise_is_made_again_and_is_then_inconclusive(world: World) -> None:
+    world.falsify(longer(0.001))
+    world.lose(0.5, 0.4)
     told: list[str] = []
     (check,) = run(["delay"], told.append)
     assert check.verdict == "inconclusive"
@@ -367,13 +351,13 @@ def test_red_in_noise_is_made_again_and_is_then_inconclusive(
     ],
 )
 def test_a_line_is_red_unless_as_much_was_lost_as_it_needs(
-    monkeypatch: pytest.MonkeyPatch, world: World, name: str, lie: Callable[..., Any]
+    world: World, name: str, lie: Callable[..., Any]
 ) -> None:
-    _falsify(monkeypatch, world, lie)
+    world.falsify(lie)
     needs = _only(name).needs
     assert 0 < needs < math.inf
     for lost, verdict in ((0.99 * needs, "red"), (needs, "inconclusive")):
-        _machine(monkeypatch, lost)
+        world.lose(lost)
         assert _only(name).verdict == verdict
 
 
@@ -385,47 +369,27 @@ def test_a_line_is_red_unless_as_much_was_lost_as_it_needs(
         ("overload", from_the_slot),
         ("mute", without_the_mute),
         ("mute", failed_instead),
-        *((name, one_failed) for name in CHECKS if name not in ("saturated", "mute")),
-        *((name, untraced) for name in CHECKS if name not in ("saturated", "mute")),
+        *NEVER_RIGHT,
     ],
 )
 def test_what_no_disturbance_explains_is_red_on_any_machine(
-    monkeypatch: pytest.MonkeyPatch, world: World, name: str, lie: Callable[..., Any]
+    world: World, name: str, lie: Callable[..., Any]
 ) -> None:
-    _falsify(monkeypatch, world, lie)
-    _machine(monkeypatch, 1.0)
+    world.falsify(lie)
+    world.lose(1.0)
     assert _only(name).verdict == "red"
 
 
-def test_red_in_noise_and_then_in_quiet_is_red(
-    monkeypatch: pytest.MonkeyPatch, world: World
-) -> None:
-    _falsify(monkeypatch, world, longer(0.01))
-    _machine(monkeypatch, 5.0, 0.0)
-    told: list[str] = []
-    (check,) = run(["delay"], told.append)
-    assert check.verdict == "red"
-    assert len(told) == 2
-
-
-def test_red_in_noise_and_then_green_is_green(
-    monkeypatch: pytest.MonkeyPatch, world: World
-) -> None:
-    tries: list[int] = []
-
-    def once(*arguments: Any, **options: Any) -> tuple[Samples, GeneratorReport]:
-        samples, report = world.run(*arguments, **options)
-        tries.append(1)
-        return (longer(0.01)(samples) if len(tries) == 1 else samples), report
-
-    monkeypatch.setattr(load, "run", once)
-    _machine(monkeypatch, 5.0)
+def test_red_in_noise_and_then_green_is_green(world: World) -> None:
+    tries = [longer(0.01), longer()]
+    world.falsify(lambda samples: tries.pop(0)(samples))
+    world.lose(5.0)
     assert _only("delay").verdict == "green"
-    assert len(tries) == 2
+    assert tries == []
 
 
-def test_green_is_green_in_noise_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    _machine(monkeypatch, 60.0)
+def test_green_is_green_in_noise_too(world: World) -> None:
+    world.lose(60.0)
     assert _only("delay").verdict == "green"
 
 
@@ -505,10 +469,8 @@ def test_anderson_darling_agrees_with_scipy() -> None:
 
 def test_the_critical_value_is_exceeded_as_often_as_its_level_says() -> None:
     random = np.random.default_rng(1)
-    beyond = [
-        anderson_darling(random.exponential(size=200)) > checks.AD_CRITICAL for _ in range(4000)
-    ]
-    assert np.mean(beyond) == pytest.approx(0.05, abs=0.01)
+    found = np.array([anderson_darling(random.exponential(size=200)) for _ in range(4000)])
+    assert np.mean(found > checks.AD_CRITICAL) == pytest.approx(0.05, abs=0.01)
 
 
 def test_gaps_that_are_even_or_absent_are_not_exponential() -> None:
