@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewaylab.load.samples import GeneratorReport, Samples
-from gatewaylab.records.effects import Effect
+from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.environment import Environment
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SabotageRecord
 from gatewaylab.records.results import Comparison, Finding, Trial
@@ -115,6 +115,12 @@ def effect(estimate: float, low: float, high: float, **changes: object) -> Effec
         "comparison": "c",
     }
     return Effect.model_validate({**fields, **changes})
+
+
+def quieted(one: Effect, low: float, high: float, **changes: object) -> Effect:
+    """The effect with other bounds when all that noise can have done is taken off."""
+    bounds = Bounds(low=low, high=high, low90=low, high90=high)
+    return one.model_copy(update={"quiet": bounds, "shifts": (0.5,) * one.blocks, **changes})
 
 
 def claim_record(

@@ -32,7 +32,7 @@ from gatewaylab.publish.rehearsal import Caught, all_caught, sabotage, sample, s
 from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord, summarise
 from gatewaylab.publish.tolerant import TolerantRun
 from gatewaylab.records import environment
-from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord, SabotageRecord, accept
 from gatewaylab.records.storage import load
 from tests import ROOT, builders
@@ -245,15 +245,10 @@ def _met(one: Effect, verdict: str, tried: str, why: str = "") -> ClaimRecord:
     return record.model_copy(update={"effect": one, "sabotage": sabotage, "why": why})
 
 
-def _quiet(one: Effect, low: float, high: float) -> Effect:
-    bounds = Bounds(low=low, high=high, low90=low, high90=high)
-    return one.model_copy(update={"quiet": bounds, "shifts": (0.5,) * 6})
-
-
 LOST, FEW = "what was lost to others can explain it", "only 3 of at least 5"
 STOLEN = builders.effect(1, 1, 1, refused=(builders.finding(),))
-DOUBTFUL = _quiet(builders.effect(1.0, 0.9, 1.1), 0.8, 3.0)
-UNNOTICED = _quiet(builders.effect(6.0, 5.0, 7.0), 4.0, 7.0)
+DOUBTFUL = builders.quieted(builders.effect(1.0, 0.9, 1.1), 0.8, 3.0)
+UNNOTICED = builders.quieted(builders.effect(6.0, 5.0, 7.0), 4.0, 7.0)
 UNDECIDED = behaviour("without C01", [False] * 3 + [None] * 4, probe="p")
 
 
