@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +16,31 @@ from gatewaylab.records.evidence import ClaimRecord, Evidence, SabotageRecord
 from gatewaylab.records.results import Comparison, Finding, Trial
 
 
-def samples(latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0) -> Samples:
+def samples(
+    latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0, **columns: Any
+) -> Samples:
     """One sample per latency (seconds; ``inf`` is censored), scheduled ``spacing`` apart."""
     scheduled: NDArray[np.float64] = np.arange(len(latencies), dtype=np.float64) * spacing
     latency = np.asarray(latencies, dtype=np.float64)
     finished = np.where(np.isinf(latency), math.nan, scheduled + latency)
-    return Samples(
-        scheduled_at=scheduled,
-        sent_at=scheduled,
-        first_byte_at=finished,
-        finished_at=finished,
-        status=np.where(np.isnan(finished), 0, 200),
-        error=np.where(np.isnan(finished), 1, 0),
-        service=np.full(len(latency), service),
-        started_at=finished - service,
-        worker=np.zeros(len(latency), dtype=np.int32),
-        workers=("1/1",),
-    )
+    usual = {
+        "scheduled_at": scheduled,
+        "sent_at": scheduled,
+        "first_byte_at": finished,
+        "finished_at": finished,
+        "status": np.where(np.isnan(finished), 0, 200),
+        "error": np.where(np.isnan(finished), 1, 0),
+        "service": np.full(len(latency), service),
+        "started_at": finished - service,
+        "worker": np.zeros(len(latency), dtype=np.int32),
+        "workers": ("1/1",),
+    }
+    return Samples(**{**usual, **columns})
+
+
+def changed(samples: Samples, **columns: Any) -> Samples:
+    """The samples with other columns, validated anew."""
+    return Samples(**{name: getattr(samples, name) for name in Samples.model_fields} | columns)
 
 
 REPORT = GeneratorReport(

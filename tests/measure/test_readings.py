@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from gatewaylab.guard import procfs
 from gatewaylab.measure import noise
 from gatewaylab.measure import readings as module
 from gatewaylab.measure.readings import quantity, readings
-from gatewaylab.records import staging
 from gatewaylab.records.results import AGAIN, Expected, Readings, Touched
+from gatewaylab.records.staging import Staging
 
 QUIET: dict[str, float] = {"window_seconds": 1.0, "throttled": 0.0}
 #: A tenth of the second is gone, more than a quarter of the way to 1.25.
@@ -109,8 +108,8 @@ def test_a_machine_that_never_rests_gives_numbers_that_are_marked(
     found = readings("some", {"a": a, "b": b}, what="w", unit="ms", blocks=6, touched="time")
     assert found.readings.repeated == 3  # a fifth of 18
     shift = -math.log(0.9)
-    assert all(row == pytest.approx(dict.fromkeys(range(6), shift))
-               for row in found.readings.shifts.values())  # fmt: skip
+    for row in found.readings.shifts.values():
+        assert row == pytest.approx(dict.fromkeys(range(6), shift))
     ratio = found.ratio("a", "b")
     assert ratio.refused == ()
     assert ratio.quiet is not None
@@ -184,10 +183,7 @@ def test_a_prediction_that_fits_no_reading_is_refused_before_anything_is_read(
 
 
 @pytest.mark.usefixtures("machine")
-def test_readings_of_a_build_are_staged_and_read_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
+def test_readings_of_a_build_are_staged_and_read_back(stage: Staging) -> None:
     a, _ = _counter(1.0)
     found = readings("some", {"a": a}, what="w", blocks=6)
-    assert staging.Staging(tmp_path).parts()["readings"] == (found.readings,)
+    assert stage.parts()["readings"] == (found.readings,)

@@ -85,16 +85,16 @@ class World:
             finished[19::20] = np.nan
             self.did["muted"] = len(plan) // 20
         self.did["requests"] = len(plan)
-        samples = Samples(
+        samples = builders.samples(
+            np.where(np.isnan(finished), np.inf, latency),
             scheduled_at=plan,
             sent_at=plan + WAY,
             first_byte_at=finished,
             finished_at=finished,
-            status=np.where(np.isnan(finished), 0, 200),
-            error=np.where(np.isnan(finished), ERRORS.index("deadline"), 0),
             service=np.where(np.isnan(finished), np.nan, service),
             started_at=np.full(len(plan), np.nan),
             worker=np.full(len(plan), -1),
+            workers=(),
         )
         busy = 0.98 if arrivals.rate > 10_000 else 0.1
         report = builders.report(
@@ -137,11 +137,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def _with(samples: Samples, **columns: NDArray[Any]) -> Samples:
-    every = {name: getattr(samples, name) for name in Samples.model_fields}
-    return Samples(**{**every, **columns})
-
-
 def _only(name: str) -> Check:
     (check,) = run([name])
     return check
@@ -159,19 +154,23 @@ def test_a_perfect_instrument_is_green(name: str) -> None:
 
 def without_the_stall(samples: Samples) -> Samples:
     """Coordinated omission: latency from a send that waited for the server."""
-    return _with(samples, finished_at=np.minimum(samples.finished_at, samples.scheduled_at + 5e-3))
+    return builders.changed(
+        samples, finished_at=np.minimum(samples.finished_at, samples.scheduled_at + 5e-3)
+    )
 
 
 def late(seconds: float) -> Callable[[Samples], Samples]:
     def lie(samples: Samples) -> Samples:
-        return _with(samples, sent_at=samples.sent_at + seconds)
+        return builders.changed(samples, sent_at=samples.sent_at + seconds)
 
     return lie
 
 
 def longer(seconds: float = 0.0, factor: float = 1.0) -> Callable[[Samples], Samples]:
     def lie(samples: Samples) -> Samples:
-        return _with(samples, finished_at=samples.scheduled_at + factor * samples.latency + seconds)
+        return builders.changed(
+            samples, finished_at=samples.scheduled_at + factor * samples.latency + seconds
+        )
 
     return lie
 
@@ -179,12 +178,12 @@ def longer(seconds: float = 0.0, factor: float = 1.0) -> Callable[[Samples], Sam
 def on_whole_milliseconds(samples: Samples) -> Samples:
     """A timer that counts in milliseconds."""
     jitter = np.random.default_rng(1).uniform(0, 1e-5, len(samples))
-    return _with(samples, sent_at=np.ceil(1e3 * samples.scheduled_at) / 1e3 + jitter)
+    return builders.changed(samples, sent_at=np.ceil(1e3 * samples.scheduled_at) / 1e3 + jitter)
 
 
 def from_the_slot(samples: Samples) -> Samples:
     """Latency from the moment the app took the request: the wait is gone."""
-    return _with(samples, finished_at=samples.scheduled_at + samples.service)
+    return builders.changed(samples, finished_at=samples.scheduled_at + samples.service)
 
 
 def shorter_tail(samples: Samples) -> Samples:
@@ -193,7 +192,7 @@ def shorter_tail(samples: Samples) -> Samples:
     slow = latency >= np.quantile(latency, 0.8)
     gone = np.where(slow, 0.1 * latency, 0.0)
     given = np.where(slow, 0.0, gone.sum() / (~slow).sum())
-    return _with(samples, finished_at=samples.finished_at - gone + given)
+    return builders.changed(samples, finished_at=samples.finished_at - gone + given)
 
 
 def without_the_mute(samples: Samples) -> Samples:
@@ -202,7 +201,7 @@ def without_the_mute(samples: Samples) -> Samples:
 
 def answered_at_the_deadline(samples: Samples) -> Samples:
     missing = np.isnan(samples.finished_at)
-    return _with(
+    return builders.changed(
         samples,
         finished_at=np.where(missing, samples.scheduled_at + 0.5, samples.finished_at),
         error=np.zeros(len(samples), dtype=np.int32),
@@ -214,18 +213,18 @@ def all_but_one_answered(samples: Samples) -> Samples:
     first = int(np.flatnonzero(np.isnan(samples.finished_at))[0])
     finished, error = samples.finished_at.copy(), samples.error.copy()
     finished[first], error[first] = samples.scheduled_at[first] + 0.49, 0
-    return _with(samples, finished_at=finished, error=error)
+    return builders.changed(samples, finished_at=finished, error=error)
 
 
 def failed_instead(samples: Samples) -> Samples:
     """An answered request becomes an error, and one muted an answer: the count still fits."""
     error = samples.error.copy()
     error[0] = ERRORS.index("reset")
-    return _with(samples, error=error)
+    return builders.changed(samples, error=error)
 
 
 def all_silent(samples: Samples) -> Samples:
-    return _with(
+    return builders.changed(
         samples,
         finished_at=np.full(len(samples), np.nan),
         error=np.full(len(samples), ERRORS.index("deadline")),
@@ -238,7 +237,9 @@ def idle_generator(samples: Samples) -> dict[str, float]:
 
 
 def one_failed(samples: Samples) -> Samples:
-    return _with(samples, error=np.eye(1, len(samples), dtype=np.int32)[0] * ERRORS.index("status"))
+    return builders.changed(
+        samples, error=np.eye(1, len(samples), dtype=np.int32)[0] * ERRORS.index("status")
+    )
 
 
 def one_unsent(samples: Samples) -> dict[str, int]:
@@ -246,7 +247,7 @@ def one_unsent(samples: Samples) -> dict[str, int]:
 
 
 def untraced(samples: Samples) -> Samples:
-    return _with(samples, service=np.full(len(samples), np.nan))
+    return builders.changed(samples, service=np.full(len(samples), np.nan))
 
 
 NEVER_RIGHT = [
