@@ -382,7 +382,7 @@ def test_empty_answers_are_refused_where_another_body_is_right() -> None:
     assert_caught(trial, "errors")
 
 
-def test_every_tenth_answer_without_its_body_makes_the_trial_invalid(
+def test_a_tenth_of_answers_empty_makes_the_trial_invalid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = setup(
@@ -580,9 +580,7 @@ def test_two_hours_of_the_wall_clock_change_no_duration(
 
 @pytest.mark.parametrize(("warmup", "refused"), [(0.2, True), (1.8, False)])
 @unless_disturbed(0.01)
-def test_a_server_that_is_cold_for_longer_than_the_warm_up_is_refused(
-    warmup: float, refused: bool
-) -> None:
+def test_a_server_that_is_cold_beyond_the_warm_up_is_refused(warmup: float, refused: bool) -> None:
     with reference_server("warming", hold=0.005, warm=0.02, at=1.4, pin=SERVER) as ready:
         trial = asked(ready.url, warmup=warmup, seconds=2.0, hold=0.005)
     if refused:

@@ -54,9 +54,7 @@ def steady(*verdicts: str, claim: str = "C05", commit: str | None = "abc123") ->
             begun=f"2026-11-2{i}T08:00:00+00:00",
             ended=f"2026-11-2{i}T08:12:00+00:00",
             seconds=720,
-            claims={
-                claim: ClaimRun.model_validate(SEEN | {"verdict": v, "estimate": 6 + i / 2})
-            },
+            claims={claim: ClaimRun.model_validate(SEEN | {"verdict": v, "estimate": 6 + i / 2})},
         )
         for i, v in enumerate(verdicts)
     )

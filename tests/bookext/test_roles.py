@@ -207,9 +207,7 @@ def test_disturbed_blocks_are_told_with_what_they_mean_for_the_verdict(
         ("slots.values.worst-gap|.3f", "0.123\u00a0ms", "trials-slots"),
     ],
 )
-def test_reference_prints_what_evidence_says(
-    shelf: Shelf, reference: str, text: str, anchor: str
-) -> None:
+def test_reference_prints_evidence(shelf: Shelf, reference: str, text: str, anchor: str) -> None:
     assert describe(reference, shelf) == (text, anchor, "slots")
 
 
@@ -677,7 +675,7 @@ def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(book
 
 
 @pytest.mark.parametrize("text", ["{", '{"notebook": "slots", "state": "missing", "since": ""}'])
-def test_evidence_speaks_for_itself_where_its_state_file_does_not(
+def test_evidence_speaks_for_itself_without_a_state_file(
     root: Path, shelf: Shelf, text: str
 ) -> None:
     shelf.states.mkdir()

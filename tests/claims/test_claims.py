@@ -190,7 +190,7 @@ def again(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("noisy", [quiet(HOLDS, 1.5, 7.0), quiet(FAILS, 0.8, 2.5)])
-def test_noise_neither_supports_nor_refutes_a_claim_and_it_says_so(
+def test_noise_neither_supports_nor_refutes_a_claim_and_says_so(
     declared: Path, noisy: Effect
 ) -> None:
     stated = claim("R", noisy, theory=4.0, sabotage=FAILS)
@@ -201,7 +201,7 @@ def test_noise_neither_supports_nor_refutes_a_claim_and_it_says_so(
     assert staging.Staging(declared / "staging").claims() == (record,)
 
 
-def test_quiet_bounds_of_the_sabotage_that_contradict_leave_the_claim_undecided(
+def test_noise_in_the_sabotage_leaves_the_claim_undecided(
     declared: Path,
 ) -> None:
     record = claim("R", HOLDS, at_least=2.0, sabotage=quiet(FAILS, 0.8, 2.5)).record

@@ -74,9 +74,7 @@ def test_whoami_names_the_application_and_the_run(
 
 
 @pytest.mark.parametrize(("app", "interface"), STACKS)
-def test_the_nonce_is_empty_without_a_run(
-    app: str, interface: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_run_no_nonce(app: str, interface: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GATEWAYLAB_NONCE", raising=False)
     assert ask(app, interface, "/whoami")[0].json()["nonce"] == ""
 
@@ -195,7 +193,7 @@ def another_coroutine_could_run_during(
 
 
 @pytest.mark.parametrize("app", ASGI)
-def test_sleeping_inside_a_coroutine_blocks_its_event_loop(
+def test_sleep_inside_a_coroutine_blocks_its_loop(
     app: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not another_coroutine_could_run_during("/async/blocking-hold", app, monkeypatch)
@@ -203,7 +201,7 @@ def test_sleeping_inside_a_coroutine_blocks_its_event_loop(
 
 @pytest.mark.parametrize("path", ["/hold?ms=5", "/sync/hold?ms=5", "/async/hold?ms=5"])
 @pytest.mark.parametrize("app", ASGI)
-def test_the_other_holds_leave_the_event_loop_free(
+def test_the_other_holds_leave_the_loop(
     app: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert another_coroutine_could_run_during(path, app, monkeypatch)
@@ -302,7 +300,7 @@ def test_lifespan_is_answered(app: str) -> None:
     assert asyncio.run(live()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-def test_the_contract_s_middleware_costs_django_no_thread_under_asgi(
+def test_the_contract_s_middleware_costs_no_thread_under_asgi(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     application("django", "asgi")

@@ -58,7 +58,7 @@ def answer(interface: str, path: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", ["/sync/where", "/drf/where"])
-def test_a_plain_view_stays_on_the_thread_under_wsgi_and_leaves_the_loop_s_under_asgi(
+def test_a_plain_view_keeps_the_thread_under_wsgi_and_leaves_it_under_asgi(
     path: str,
 ) -> None:
     here = threading.get_ident()
@@ -71,7 +71,7 @@ def test_a_plain_view_stays_on_the_thread_under_wsgi_and_leaves_the_loop_s_under
 
 
 @pytest.mark.parametrize("path", ["/async/where", "/adrf/where"])
-def test_a_coroutine_leaves_the_thread_under_wsgi_and_stays_on_the_loop_s_under_asgi(
+def test_a_coroutine_leaves_the_thread_under_wsgi_and_keeps_it_under_asgi(
     path: str,
 ) -> None:
     here = threading.get_ident()

@@ -55,7 +55,7 @@ def pieces(path: str) -> list[bytes]:
 @pytest.mark.parametrize("path", VIEWS)
 @pytest.mark.parametrize("fetch", [over_wsgi, over_asgi])
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
-def test_both_views_give_the_whole_file_with_its_length(
+def test_both_views_give_the_whole_file_and_its_length(
     fetch: Any, path: str, download: Path
 ) -> None:
     response = fetch(path)

@@ -143,9 +143,7 @@ def test_under_asgi_a_task_runs_on_after_the_answer() -> None:
 
 @pytest.mark.skipif(bool(missing_services("redis")), reason="needs Redis: scripts/install --system")
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_pushed_job_waits_for_a_worker_of_its_own(
-    interface: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pushed_job_waits_for_its_worker(interface: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with redis() as store:
         monkeypatch.setenv("REDIS_URL", store.env["REDIS_URL"])
         pushed, *_ = ask("django", interface, "/jobs", "POST")
@@ -195,7 +193,7 @@ def test_the_websocket_gives_its_scope_and_closes() -> None:
     assert closed["type"] == "websocket.close"
 
 
-def test_the_announcement_of_a_start_is_remembered_and_answered(
+def test_the_announced_start_is_remembered_and_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scopes, "_lifespans", [])
@@ -229,7 +227,7 @@ def test_calls_meet_when_all_of_them_are_inside() -> None:
 
 
 @pytest.mark.usefixtures("empty_room")
-def test_calls_that_wait_in_vain_give_up_and_leave_nothing_behind(
+def test_calls_that_wait_in_vain_give_up_without_a_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def too_few_then_enough() -> list[list[bool]]:

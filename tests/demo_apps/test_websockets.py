@@ -38,9 +38,7 @@ async def hear(talk: Talk) -> Any:
 
 @pytest.mark.parametrize("message", ["grüß dich", "", EVERY_BYTE])
 @pytest.mark.parametrize("app", WEBSOCKETS)
-def test_the_echo_socket_returns_text_as_text_and_bytes_as_bytes(
-    app: str, message: str | bytes
-) -> None:
+def test_the_echo_returns_text_as_text_and_bytes_as_bytes(app: str, message: str | bytes) -> None:
     async def echo() -> Any:
         kind = "text" if isinstance(message, str) else "bytes"
         async with socket_to(app, "/ws/echo") as talk:

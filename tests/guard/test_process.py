@@ -73,7 +73,7 @@ def test_a_pin_outside_the_machine_is_refused(pin: frozenset[int]) -> None:
         never(TINY, pin=pin)
 
 
-def test_a_server_that_is_not_here_is_named_with_its_remedy(
+def test_a_server_that_is_missing_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ServerSpec, "available", lambda _self: False)
@@ -169,7 +169,7 @@ def test_leased_ports_are_outside_the_range_for_clients(tmp_path: Path) -> None:
         lease.close()
 
 
-def test_where_every_port_is_for_clients_there_is_an_error(
+def test_no_port_but_for_clients_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ports, "ephemeral_range", lambda: (1024, 65_535))
@@ -422,9 +422,7 @@ def test_the_log_keeps_the_newest_and_never_more_than_a_megabyte(tmp_path: Path)
     os.close(log.file)
 
 
-def test_a_full_disk_loses_the_log_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_loses_only_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_fd: int, _data: bytes) -> int:
         raise OSError(errno.ENOSPC, "no space left")
 
@@ -464,7 +462,7 @@ def test_all_names_are_registered_once() -> None:
 
 
 @pytest.mark.live
-def test_a_site_that_lacks_a_place_is_refused_and_nothing_is_left(
+def test_a_site_that_lacks_a_place_is_refused_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not NGINX.available():
@@ -477,7 +475,7 @@ def test_a_site_that_lacks_a_place_is_refused_and_nothing_is_left(
 
 
 @pytest.mark.live
-def test_a_site_of_which_nginx_can_make_nothing_is_a_failed_start(
+def test_a_site_that_nginx_refuses_is_a_failed_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not NGINX.available():

@@ -159,7 +159,7 @@ def test_what_is_refused_each_time_is_given_up_and_leaves_no_number(
     assert latencies(outcome, caption="c").rows[1]["median, ms"] is None
 
 
-def test_a_block_with_a_trial_given_up_is_made_good_by_another(
+def test_another_block_makes_up_for_a_trial_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     three = SETUPS | {"third": LOOP, "fourth": LOOP}

@@ -13,15 +13,16 @@ from gatewaylab.measure.readings import quantity, readings
 from gatewaylab.records.results import AGAIN, Expected, Readings, Touched
 from gatewaylab.records.staging import Staging
 
+Script = list[dict[str, float]]
 QUIET: dict[str, float] = {"window_seconds": 1.0, "throttled": 0.0}
 #: A tenth of the second is gone, more than a quarter of the way to 1.25.
 DISTURBED = QUIET | {"stolen": 0.1}
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Script:
     """What the noise probes read, one entry a reading; quiet when the list is empty."""
-    script: list[dict[str, float]] = []
+    script: Script = []
 
     class Scripted(noise.NoiseWatch):
         def __enter__(self) -> Scripted:
@@ -71,7 +72,7 @@ def test_a_quantity_has_its_unit_and_an_interval_only_from_six_readings_on() -> 
 
 @pytest.mark.parametrize("touched", ["time", "rate"])
 def test_a_reading_that_noise_can_have_moved_is_repeated_and_counted(
-    machine: list[dict[str, float]], touched: Touched
+    machine: Script, touched: Touched
 ) -> None:
     machine += [QUIET, DISTURBED]
     a, calls = _counter(1.0)
@@ -83,7 +84,7 @@ def test_a_reading_that_noise_can_have_moved_is_repeated_and_counted(
     assert found.ratio("a", "a").quiet is None
 
 
-def test_a_reading_that_noise_does_not_touch_is_read_once(machine: list[dict[str, float]]) -> None:
+def test_a_reading_that_noise_does_not_touch_is_read_once(machine: Script) -> None:
     machine += [DISTURBED] * 1000
     a, calls = _counter(1.0)
     found = readings("some", {"a": a}, what="w", blocks=6)
@@ -92,7 +93,7 @@ def test_a_reading_that_noise_does_not_touch_is_read_once(machine: list[dict[str
     assert found.quantity("a").quiet is None
 
 
-def test_how_much_noise_is_borne_depends_on_the_claim(machine: list[dict[str, float]]) -> None:
+def test_how_much_noise_is_borne_depends_on_the_claim(machine: Script) -> None:
     machine += [DISTURBED] * 1000
     a, calls = _counter(1.0)
     readings("some", {"a": a}, what="w", blocks=6, touched="time", margin=math.log(3))
@@ -100,7 +101,7 @@ def test_how_much_noise_is_borne_depends_on_the_claim(machine: list[dict[str, fl
 
 
 def test_a_machine_that_never_rests_gives_numbers_that_are_marked(
-    machine: list[dict[str, float]],
+    machine: Script,
 ) -> None:
     machine += [DISTURBED] * 1000
     a, _ = _counter(8.0)
@@ -122,7 +123,7 @@ def test_a_machine_that_never_rests_gives_numbers_that_are_marked(
     assert one.shifts == pytest.approx((shift,) * 6)
 
 
-def test_noise_lowers_a_rate(machine: list[dict[str, float]]) -> None:
+def test_noise_lowers_a_rate(machine: Script) -> None:
     machine += [DISTURBED] * 1000
     a, _ = _counter(8.0)
     one = readings("some", {"a": a}, what="w", unit="/s", blocks=6, touched="rate").quantity("a")
@@ -142,7 +143,7 @@ def test_noise_lowers_a_rate(machine: list[dict[str, float]]) -> None:
     ],
 )
 def test_what_a_reading_lost_is_the_share_of_its_time_that_others_took(
-    machine: list[dict[str, float]],
+    machine: Script,
     monkeypatch: pytest.MonkeyPatch,
     health: dict[str, float],
     waited: float,

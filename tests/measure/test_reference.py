@@ -32,6 +32,8 @@ from gatewaylab.measure.reference import (
 from gatewaylab.model.arrivals import Arrivals, Closed, ConstantRate
 from tests.builders import REPORT, samples
 
+Asked = list[tuple[Arrivals, dict[str, object]]]
+
 NONE = "http://127.0.0.1:9"
 """Nothing listens there."""
 
@@ -256,9 +258,7 @@ def _instead(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None
     monkeypatch.setattr(reference.sys, "executable", str(fake))  # type: ignore[attr-defined]
 
 
-def test_a_server_that_does_not_come_up_says_why(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_server_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _instead(monkeypatch, tmp_path, "echo no module named uvloop >&2; exit 3")
     with pytest.raises(ServerStartError, match="did not come up") as caught, reference_server():
         pass
@@ -286,9 +286,9 @@ def test_an_account_that_does_not_come_is_an_error() -> None:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Arrivals, dict[str, object]]]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """What the load generator was asked for; it answers with ten samples in a second or less."""
-    seen: list[tuple[Arrivals, dict[str, object]]] = []
+    seen: Asked = []
 
     def fake(
         _: str, __: object, arrivals: Arrivals, **options: object
@@ -305,7 +305,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Arrivals, dict
 
 
 def test_the_ceiling_is_the_best_of_three_closed_runs(
-    asked: list[tuple[Arrivals, dict[str, object]]],
+    asked: Asked,
 ) -> None:
     assert ceiling(connections=4, seconds=0.2) == 20
     assert [arrivals for arrivals, _ in asked] == [Closed(4)] * 3
@@ -313,7 +313,7 @@ def test_the_ceiling_is_the_best_of_three_closed_runs(
 
 
 def test_the_ceiling_is_measured_once_for_the_same_arguments(
-    asked: list[tuple[Arrivals, dict[str, object]]],
+    asked: Asked,
 ) -> None:
     assert ceiling() == ceiling()
     assert len(asked) == 3
@@ -322,7 +322,7 @@ def test_the_ceiling_is_measured_once_for_the_same_arguments(
 
 
 def test_a_build_measures_the_ceiling_once_for_all_its_processes(
-    asked: list[tuple[Arrivals, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CEILINGS_VARIABLE, "{}")  # and restores it
     once()
@@ -335,7 +335,7 @@ def test_a_build_measures_the_ceiling_once_for_all_its_processes(
 
 
 def test_generator_and_null_server_have_the_cores_of_a_trial(
-    asked: list[tuple[Arrivals, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = min(os.sched_getaffinity(0))
     monkeypatch.setattr(reference, "choose_cores", lambda: Cores(7, core, frozenset({core})))
@@ -344,7 +344,7 @@ def test_generator_and_null_server_have_the_cores_of_a_trial(
 
 
 def test_the_ceiling_of_httpx_is_what_its_cost_allows_one_core(
-    asked: list[tuple[Arrivals, dict[str, object]]],
+    asked: Asked,
 ) -> None:
     assert ceiling("httpx", connections=8) == pytest.approx(10 / REPORT.cpu_seconds)
     assert asked[0][0] == Closed(8, think=8 / load.HTTPX_MAX_RATE)

@@ -26,10 +26,11 @@ from gatewaylab.model.queueing import (
     throughput_limit,
 )
 
+Pairs = list[tuple[float, float]]
 requests = st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), max_size=60)
 
 
-def split(pairs: list[tuple[float, float]]) -> tuple[Any, Any]:
+def split(pairs: Pairs) -> tuple[Any, Any]:
     """Sorted arrivals and services out of (gap, service) pairs."""
     gaps, services = np.array(pairs).reshape(-1, 2).T
     return np.cumsum(gaps), services
@@ -47,7 +48,7 @@ def test_two_slots_by_hand() -> None:
 
 @settings(deadline=None)
 @given(requests)
-def test_one_slot_is_lindleys_queue(pairs: list[tuple[float, float]]) -> None:
+def test_one_slot_is_lindleys_queue(pairs: Pairs) -> None:
     arrivals, services = split(pairs)
     one = kiefer_wolfowitz(arrivals, services, slots=1)
     np.testing.assert_allclose(lindley(arrivals, services), one, atol=1e-9)
@@ -55,9 +56,7 @@ def test_one_slot_is_lindleys_queue(pairs: list[tuple[float, float]]) -> None:
 
 @settings(deadline=None)
 @given(requests, st.integers(1, 8))
-def test_no_more_than_the_slots_are_ever_in_service(
-    pairs: list[tuple[float, float]], slots: int
-) -> None:
+def test_no_more_than_the_slots_are_ever_in_service(pairs: Pairs, slots: int) -> None:
     arrivals, services = split(pairs)
     starts = arrivals + kiefer_wolfowitz(arrivals, services, slots)
     ends = starts + services
@@ -68,9 +67,7 @@ def test_no_more_than_the_slots_are_ever_in_service(
 
 @settings(deadline=None)
 @given(requests, st.integers(1, 8))
-def test_a_request_waits_only_while_every_slot_is_taken(
-    pairs: list[tuple[float, float]], slots: int
-) -> None:
+def test_a_request_waits_only_while_every_slot_is_taken(pairs: Pairs, slots: int) -> None:
     arrivals, services = split(pairs)
     waits = kiefer_wolfowitz(arrivals, services, slots)
     starts, ends = arrivals + waits, arrivals + waits + services
@@ -81,9 +78,7 @@ def test_a_request_waits_only_while_every_slot_is_taken(
 
 @settings(deadline=None)
 @given(requests, st.integers(1, 6))
-def test_one_slot_more_never_makes_anyone_wait_longer(
-    pairs: list[tuple[float, float]], slots: int
-) -> None:
+def test_one_slot_more_never_makes_anyone_wait_longer(pairs: Pairs, slots: int) -> None:
     arrivals, services = split(pairs)
     fewer = kiefer_wolfowitz(arrivals, services, slots)
     more = kiefer_wolfowitz(arrivals, services, slots + 1)
@@ -229,7 +224,7 @@ def test_concurrent_requests_all_stall_at_once() -> None:
 @settings(deadline=None)
 @given(requests, st.floats(0, 50), st.floats(0, 5), st.integers(1, 3))
 def test_a_stall_costs_each_request_between_nothing_and_its_whole_length(
-    pairs: list[tuple[float, float]], start: float, length: float, slots: int
+    pairs: Pairs, start: float, length: float, slots: int
 ) -> None:
     arrivals, services = split(pairs)
     extra = stall_latencies(arrivals, start, length, services, slots) - slot_model(
@@ -242,7 +237,7 @@ def test_a_stall_costs_each_request_between_nothing_and_its_whole_length(
 @settings(deadline=None)
 @given(requests, st.floats(0, 50), st.floats(0.01, 5))
 def test_a_stall_is_a_request_of_its_length_that_goes_first(
-    pairs: list[tuple[float, float]], start: float, length: float
+    pairs: Pairs, start: float, length: float
 ) -> None:
     # An independent way to the same truth, when the server is idle as the stall begins.
     arrivals, services = split(pairs)

@@ -115,7 +115,7 @@ def _key(book: Book, profile: str = "quick", table: list[dict[str, Any]] = TABLE
         ("book/claims/some.toml", ENTRY.format(id="C01", statement="better worded"), True),
     ],
 )
-def test_what_can_change_a_number_changes_the_key(
+def test_only_what_can_change_a_number_is_keyed(
     book: Book, file: str, text: str, same: bool
 ) -> None:
     before = _key(book)
@@ -190,9 +190,7 @@ def test_programs_that_are_started_by_their_name_are_in_the_key() -> None:
     assert {"guard.py", "generator.py", "reference_process.py", "locust_file.py"} <= names
 
 
-def test_a_changed_entry_counts_where_it_is_chosen(
-    book: Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_entry_counts_where_chosen(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     before = _key(book)
     changed = {**APPS, "raw": replace(APPS["raw"], systems=("new",))}
     monkeypatch.setattr(sources, "APPS", changed)
@@ -233,18 +231,14 @@ def test_a_notebook_runs_and_its_claim_becomes_evidence(book: Book) -> None:
         (CLAIM.replace("[True]", "[False]"), "refute"),
     ],
 )
-def test_a_failing_notebook_fails_the_build_and_keeps_the_old_evidence(
-    book: Book, code: str, says: str
-) -> None:
+def test_a_notebook_that_fails_keeps_the_old_evidence(book: Book, code: str, says: str) -> None:
     accept(builders.evidence(key="old"), book.evidence)
     with pytest.raises(BuildError, match=says):
         observe(book, _write(book, code), "new", "quick")
     assert read(book.evidence / "some.json").key == "old"
 
 
-def test_a_hanging_cell_is_bounded_by_its_timeout(
-    book: Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_that_hangs_ends_by_its_timeout(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "CELL_TIMEOUT", 1)
     stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
     with pytest.raises(BuildError, match="longer than 1 s"):
@@ -254,9 +248,7 @@ def test_a_hanging_cell_is_bounded_by_its_timeout(
 @pytest.mark.parametrize(
     ("loaded", "share"), [(0.0, "0%"), (40.0, "40%"), (100.0, "100%"), (400.0, "100%")]
 )
-def test_the_build_says_how_much_of_the_time_was_spent_under_load(
-    loaded: float, share: str
-) -> None:
+def test_the_build_says_how_much_of_the_time_was_under_load(loaded: float, share: str) -> None:
     fresh = builders.evidence(work=WorkRecord(seconds=100.0, loaded=loaded))
     assert publish._told_time(*publish._time_spent(fresh)) == f"100 s, {share} of it under load"
 
@@ -348,9 +340,7 @@ def rendered(book: Book, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
-def test_a_site_that_is_the_present_one_is_not_rendered_again(
-    book: Book, rendered: list[str]
-) -> None:
+def test_a_site_that_is_up_to_date_is_not_rendered_again(book: Book, rendered: list[str]) -> None:
     console, out = _console()
     rendering.render(book, console)
     assert rendered == ["build"]
@@ -585,9 +575,7 @@ def test_every_run_over_every_old_evidence_leaves_a_true_state(
 
 
 @pytest.mark.parametrize("run", [_noisy, _refuted])
-def test_an_attempt_that_failed_is_remembered_and_made_again(
-    book: Book, runs: Runs, run: Any
-) -> None:
+def test_a_failed_attempt_is_remembered_and_made_again(book: Book, runs: Runs, run: Any) -> None:
     _measure(book)
     runs.next = run
     _measure(book, fresh=True)
@@ -638,9 +626,7 @@ def test_the_ceiling_is_measured_once_a_build_and_handed_to_every_kernel(
     assert asked == [1]  # nothing to measure needs no ceiling
 
 
-def test_the_share_of_time_under_load_is_told_for_each_notebook_and_for_all(
-    two: Book, runs: Runs
-) -> None:
+def test_the_share_under_load_is_told_for_each_notebook_and_for_all(two: Book, runs: Runs) -> None:
     def worked(loaded: float) -> Any:
         finished = "2026-01-02T00:01:40+00:00"
         return lambda key: _whole(key, finished_at=finished, work=WorkRecord(loaded=loaded))
@@ -659,7 +645,7 @@ def test_a_notebook_in_work_leaves_its_position_behind(book: Book) -> None:
     assert (where.cell, where.cells, str(where)) == (2, 2, "cell 2 of 2")
 
 
-def test_noise_that_spoils_a_first_run_is_tried_again_by_the_next_build(
+def test_a_first_run_spoilt_by_noise_is_made_again_by_the_next_build(
     book: Book, runs: Runs
 ) -> None:
     runs.next = _noisy
@@ -690,9 +676,7 @@ def test_a_held_run_is_accepted_by_the_build_that_finds_it_again(book: Book, run
     assert effect.estimate == 60.0
 
 
-def test_another_code_makes_evidence_stale_and_another_profile_does_not(
-    book: Book, runs: Runs
-) -> None:
+def test_other_code_makes_evidence_stale_and_another_profile_not(book: Book, runs: Runs) -> None:
     _measure(book)
     _change_code(book)
     assert _review(book).state == "stale"
@@ -717,18 +701,14 @@ def two(book: Book) -> Book:
     return book
 
 
-def test_a_notebook_that_was_not_chosen_says_that_its_evidence_is_stale(
-    two: Book, runs: Runs
-) -> None:
+def test_a_notebook_that_was_not_chosen_says_when_evidence_is_stale(two: Book, runs: Runs) -> None:
     _measure(two)
     _change_code(two)
     _measure(two, only=("other",))
     assert (_state(two).state, _state(two, "other").state) == ("stale", "accepted")
 
 
-def test_a_rejected_notebook_does_not_keep_the_next_from_being_measured(
-    two: Book, runs: Runs
-) -> None:
+def test_the_next_notebook_is_measured_after_a_rejected_one(two: Book, runs: Runs) -> None:
     runs.next = {"some": BuildError("some failed:\nTraceback 7.77"), "other": _whole}
     rejected, _ = _measure(two)
     assert rejected == {"some": "Traceback 7.77"}

@@ -557,7 +557,7 @@ def test_every_run_is_made_under_the_noise_and_the_record_says_what_came_of_it(d
     assert (desk.book.evidence / "some.json").read_bytes() == before
 
 
-def test_the_noise_ends_with_a_rehearsal_that_is_interrupted_and_no_record_is_touched(
+def test_an_interrupt_ends_the_noise_and_no_record_is_touched(
     desk: Desk,
 ) -> None:
     def interrupted(name: str, sabotaged: bool) -> Sequence[ClaimRecord]:

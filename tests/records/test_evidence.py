@@ -40,9 +40,7 @@ def test_evidence_with_a_refuted_claim_leaves_the_old_in_place(tmp_path: Path) -
     assert read(old).key == "old"
 
 
-def test_a_failing_write_leaves_the_old_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = accept(builders.evidence(key="old"), tmp_path)
     monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
@@ -118,7 +116,7 @@ def test_a_key_is_given_once() -> None:
         cite("k", 2.0)
 
 
-def test_outside_a_build_nothing_is_written(
+def test_outside_of_a_build_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(staging.STAGING_VARIABLE, raising=False)
@@ -142,7 +140,7 @@ def test_the_schema_names_every_field() -> None:
     assert set(properties) == set(evidence.Evidence.model_fields)
 
 
-def test_what_was_at_work_is_staged_with_every_part(
+def test_what_was_at_work_is_staged_each_time(
     stage: Staging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx", "django"}))

@@ -314,9 +314,7 @@ def test_a_quantile_needs_its_samples(p: float, needed: int) -> None:
     st.lists(st.floats(0, 1e3), min_size=100, max_size=300),
     st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.57, 0.7, 0.9, 0.95]),
 )
-def test_quantiles_are_those_of_the_inverted_distribution_function(
-    values: list[float], p: float
-) -> None:
+def test_quantiles_are_those_of_the_inverse_distribution(values: list[float], p: float) -> None:
     expected = np.quantile(values, p, method="inverted_cdf")
     assert quantile_of(np.array(values), p) == expected
 
@@ -585,7 +583,7 @@ def test_a_failing_step_leaves_the_old_result_whole(
 
 
 @pytest.mark.parametrize("limit", [0, 1, 100, 8_191, 8_192, 16_384, 20_000])
-def test_a_disk_that_fills_up_after_so_many_bytes_leaves_the_old_result_whole(
+def test_a_disk_that_fills_up_midway_leaves_the_old_result_whole(
     limit: int, tmp_path: Path
 ) -> None:
     # A real failing write: the kernel refuses every byte of a file beyond the limit.

@@ -45,6 +45,7 @@ from tests import builders
 
 pytestmark = pytest.mark.slow
 
+Invented = Callable[..., list[int]]
 SIMULATIONS = 3_000
 SYMMETRIC: list[Any] = ["normal", "laplace", "student3", "lognormal-latency"]
 
@@ -134,9 +135,7 @@ def check_size(n: int, ratio: float, noise: Any = "normal", rule: Rule | None = 
 @pytest.mark.parametrize("noise", ["normal", "student3"])
 @pytest.mark.parametrize("ratio", [0.8, 1.25])
 @pytest.mark.parametrize("n", [6, 10])
-def test_no_difference_is_wrongly_supported_in_at_most_five_percent(
-    n: int, ratio: float, noise: Any
-) -> None:
+def test_no_difference_is_wrong_in_at_most_five_percent(n: int, ratio: float, noise: Any) -> None:
     check_size(n, ratio, noise)
 
 
@@ -240,9 +239,7 @@ def check_disturbed(n: int, where: Any, **more: Any) -> None:
 @pytest.mark.parametrize("noise", ["normal", "student3", "lognormal-latency"])
 @pytest.mark.parametrize("where", SIDES)
 @pytest.mark.parametrize("n", [6, 10])
-def test_stalls_make_no_verdict_wrong_that_is_decided_without_them(
-    n: int, where: Any, noise: Any
-) -> None:
+def test_stalls_make_no_verdict_wrong_that_heeds_them(n: int, where: Any, noise: Any) -> None:
     check_disturbed(n, where, noise=noise)
 
 
@@ -383,7 +380,7 @@ def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
 
 
 @pytest.fixture
-def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+def invented(monkeypatch: pytest.MonkeyPatch) -> Invented:
     """Replaces trials by numbers; gives the list of the plans' seeds that were asked for."""
 
     def install(median: Callable[[int], float], broken: Callable[[int], Any] = lambda _: ()) -> Any:
@@ -405,7 +402,7 @@ def jittered(seed: int, spread: float = 0.02) -> Callable[[int], float]:
     return lambda nth: 0.002 * math.exp(spread * random.standard_normal())
 
 
-def test_equals_are_rarely_called_different(invented: Callable[..., list[int]]) -> None:
+def test_equals_are_rarely_called_different(invented: Invented) -> None:
     asked = invented(jittered(2))
     record = false_positives(240)
     assert len(asked) == record.trials == 240 * 6 * 3
@@ -420,7 +417,7 @@ def test_equals_are_rarely_called_different(invented: Callable[..., list[int]]) 
 
 
 def test_an_order_that_is_not_random_is_noticed(
-    invented: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+    invented: Invented, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noisy = jittered(1)
 
@@ -436,7 +433,7 @@ def test_an_order_that_is_not_random_is_noticed(
     assert not found.passed
 
 
-def test_the_trials_of_a_block_share_their_plan(invented: Callable[..., list[int]]) -> None:
+def test_the_trials_of_a_block_share_their_plan(invented: Invented) -> None:
     asked = invented(jittered(1))
     false_positives(2)
     assert [len(set(asked[i : i + 3])) for i in range(0, 36, 3)] == [1] * 12
@@ -448,7 +445,7 @@ STEAL, SENT = builders.finding("steal"), builders.finding("sent", "generator")
 
 @pytest.mark.parametrize("noise", [STEAL, SENT])
 def test_a_trial_that_a_rule_speaks_of_is_repeated_and_counted(
-    invented: Callable[..., list[int]], noise: Finding
+    invented: Invented, noise: Finding
 ) -> None:
     asked = invented(jittered(1), lambda nth: (noise,) if nth == 2 else ())
     record = false_positives(1)
@@ -457,7 +454,7 @@ def test_a_trial_that_a_rule_speaks_of_is_repeated_and_counted(
 
 
 def test_a_machine_that_is_never_quiet_gives_numbers_all_the_same(
-    invented: Callable[..., list[int]],
+    invented: Invented,
 ) -> None:
     asked = invented(jittered(1), lambda nth: (STEAL,))
     record = false_positives(2)
@@ -466,7 +463,7 @@ def test_a_machine_that_is_never_quiet_gives_numbers_all_the_same(
 
 
 def test_a_generator_that_never_keeps_its_plan_gives_no_number_and_does_not_pass(
-    invented: Callable[..., list[int]],
+    invented: Invented,
 ) -> None:
     asked = invented(jittered(1), lambda nth: (SENT,))
     record = false_positives(2)
@@ -475,7 +472,7 @@ def test_a_generator_that_never_keeps_its_plan_gives_no_number_and_does_not_pass
     assert not record.passed
 
 
-def test_wrong_data_end_it(invented: Callable[..., list[int]]) -> None:
+def test_wrong_data_end_it(invented: Invented) -> None:
     wrong = builders.finding("errors", "wrong data", message="1 requests ended in 'reset'")
     invented(jittered(1), lambda nth: (STEAL, wrong))
     with pytest.raises(InvalidTrialError, match="reset"):
@@ -483,7 +480,7 @@ def test_wrong_data_end_it(invented: Callable[..., list[int]]) -> None:
 
 
 def test_an_interrupt_keeps_what_was_saved(
-    invented: Callable[..., list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invented: Invented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twins, "SAVE_EVERY", 2)
     invented(jittered(1))

@@ -204,7 +204,7 @@ def test_quantiles_are_order_statistics_and_carry_what_never_ended() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", PEERS)
-def test_only_plain_http_on_loopback_is_asked(
+def test_only_http_on_loopback_is_asked(
     name: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Peer, "available", lambda _: True)
@@ -237,7 +237,7 @@ def test_an_unknown_tool_is_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, peer in PEERS.items() if peer.program])
-def test_a_program_that_is_missing_is_named_with_what_installs_it(
+def test_a_missing_program_is_named_with_its_remedy(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -248,7 +248,7 @@ def test_a_program_that_is_missing_is_named_with_what_installs_it(
         closed(name, "http://127.0.0.1:9")
 
 
-def test_a_distribution_that_is_missing_is_named_with_what_installs_it(
+def test_a_missing_distribution_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def missing(name: str) -> str:
@@ -283,9 +283,7 @@ def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
-def test_a_tool_that_does_not_end_is_killed_and_quoted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tool_without_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "PATIENCE", 0.5)
     with pytest.raises(LoadError, match=r"(?s)sleeper did not end in 1 s.*still here"):
         run.run_tool("sleeper", SLEEPER, folder=tmp_path, seconds=0.5)
@@ -313,9 +311,7 @@ def test_a_tool_that_cannot_be_started_is_an_error_of_the_load(tmp_path: Path) -
         run.run_tool("it", [str(tmp_path / "nothing")], folder=tmp_path, seconds=1)
 
 
-def test_a_tool_sees_no_proxy_and_no_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tool_sees_no_proxy_or_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "LOCUST_USERS", "PYTHONSTARTUP"):
         monkeypatch.setenv(name, "http://192.0.2.1:3128")
     done = run.run_tool("env", ["env"], folder=tmp_path, seconds=1, variables={"PEER_PATH": "/"})

@@ -431,9 +431,7 @@ def test_a_line_is_json_even_when_a_number_is_not_finite() -> None:
 
 
 @pytest.mark.parametrize(("faults", "needs"), [((), math.nan), (("wrong",), 0.1)])
-def test_what_is_wrong_or_no_number_is_never_explained(
-    faults: tuple[str, ...], needs: float
-) -> None:
+def test_what_is_wrong_or_no_number_has_no_excuse(faults: tuple[str, ...], needs: float) -> None:
     more: dict[str, Any] = {"unit": "ms", "truth": 1.0, "measured": 2.0, "samples": 1}
     check = judge("x", "y", error=1.0, allowed=0.5, faults=faults, needs=needs, **more)
     assert (check.verdict, check.needs) == ("red", math.inf)
