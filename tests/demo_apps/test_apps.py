@@ -34,6 +34,7 @@ from tests.in_process import (
     ask_asgi,
     environ_of,
     http_scope,
+    pieces,
     talking_to,
 )
 
@@ -117,21 +118,7 @@ def test_raw_wsgi_has_events_that_say_when_they_were_made() -> None:
 @pytest.mark.parametrize("path", STREAMED)
 @pytest.mark.parametrize("app", ASGI)
 def test_an_asgi_stream_sends_each_piece_before_waiting_for_the_next(app: str, path: str) -> None:
-    async def pieces() -> list[tuple[float, bytes]]:
-        got = []
-        async with talking_to(app, http_scope(path.replace("ms=20", "ms=50"))) as talk:
-            await talk.say("http.request")
-            assert (await talk.hear())["type"] == "http.response.start"
-            more = True
-            while more:
-                message = await talk.hear()
-                if message.get("body"):
-                    got.append((time.monotonic(), message["body"]))
-                more = message.get("more_body", False)
-            await talk.say("http.disconnect")
-        return got
-
-    got = asyncio.run(pieces())
+    got = pieces(app, "asgi", path.replace("ms=20", "ms=50"))
     assert [piece for _, piece in got] == STREAMED[path]
     # A lower bound at half of what is due: had the pieces been held back, they would come at once.
     assert got[-1][0] - got[0][0] >= 0.05
@@ -192,19 +179,18 @@ def another_coroutine_could_run_during(
     return answer
 
 
+@pytest.mark.parametrize(
+    ("path", "free"),
+    [
+        ("/async/blocking-hold", False),
+        *(("/hold?ms=5", True), ("/sync/hold?ms=5", True), ("/async/hold?ms=5", True)),
+    ],
+)
 @pytest.mark.parametrize("app", ASGI)
-def test_sleep_inside_a_coroutine_blocks_its_loop(
-    app: str, monkeypatch: pytest.MonkeyPatch
+def test_only_sleeping_inside_a_coroutine_blocks_its_event_loop(
+    app: str, path: str, free: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not another_coroutine_could_run_during("/async/blocking-hold", app, monkeypatch)
-
-
-@pytest.mark.parametrize("path", ["/hold?ms=5", "/sync/hold?ms=5", "/async/hold?ms=5"])
-@pytest.mark.parametrize("app", ASGI)
-def test_the_other_holds_leave_the_loop(
-    app: str, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert another_coroutine_could_run_during(path, app, monkeypatch)
+    assert another_coroutine_could_run_during(path, app, monkeypatch) is free
 
 
 @pytest.mark.parametrize(("path", "on_loop"), [("/async/burn", True), ("/sync/burn", False)])
