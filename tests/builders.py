@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from gatewaylab.load.samples import GeneratorReport, Samples
 from gatewaylab.records.effects import Bounds, Effect
@@ -17,11 +17,11 @@ from gatewaylab.records.results import Comparison, Finding, Trial
 
 
 def samples(
-    latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0, **columns: Any
+    latencies: ArrayLike, *, spacing: float = 0.01, service: ArrayLike = 0.0, **columns: Any
 ) -> Samples:
     """One sample per latency (seconds; ``inf`` is censored), scheduled ``spacing`` apart."""
-    scheduled: NDArray[np.float64] = np.arange(len(latencies), dtype=np.float64) * spacing
     latency = np.asarray(latencies, dtype=np.float64)
+    scheduled = np.arange(len(latency), dtype=np.float64) * spacing
     finished = np.where(np.isinf(latency), math.nan, scheduled + latency)
     usual = {
         "scheduled_at": scheduled,

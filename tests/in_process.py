@@ -39,9 +39,8 @@ def ask(
     target = application(app, interface)
     before = time.monotonic()
     if interface == "wsgi":
-        with httpx.Client(
-            transport=httpx.WSGITransport(target), base_url="http://127.0.0.1"
-        ) as client:
+        transport = httpx.WSGITransport(target)
+        with httpx.Client(transport=transport, base_url="http://127.0.0.1") as client:
             response = client.request(method, path, content=send)
     else:
         response = asyncio.run(ask_asgi(target, path, method, send))

@@ -318,9 +318,8 @@ def with_fault(
             timer.join()
 
     monkeypatch.setattr("gatewaylab.guard.standing.serve", healed_before_the_stop)
-    monkeypatch.setattr(
-        compare, "load", SimpleNamespace(run=struck, constant_body=load.constant_body)
-    )
+    stand_in = SimpleNamespace(run=struck, constant_body=load.constant_body)
+    monkeypatch.setattr(compare, "load", stand_in)
     trial = trial_of(WORKERS)
     assert hit
     return trial

@@ -14,6 +14,8 @@ from tests.in_process import application, ask, pieces
 
 CONTENT = bytes(range(256)) * 1024  # four pieces of 64 KiB
 VIEWS = ["/download", "/download/pieces"]
+FIT = [("wsgi", "/download"), ("asgi", "/download/pieces")]
+MISFIT = [("asgi", "/download"), ("wsgi", "/download/pieces")]
 
 
 @pytest.fixture
@@ -37,9 +39,7 @@ def test_both_views_give_the_whole_file_and_its_length(
     assert response.headers["content-length"] == str(len(CONTENT))
 
 
-@pytest.mark.parametrize(
-    ("interface", "path"), [("asgi", "/download"), ("wsgi", "/download/pieces")]
-)
+@pytest.mark.parametrize(("interface", "path"), MISFIT)
 def test_an_iterator_that_does_not_fit_the_interface_is_read_to_its_end_with_a_warning(
     interface: str, path: str, download: Path
 ) -> None:
@@ -47,9 +47,7 @@ def test_an_iterator_that_does_not_fit_the_interface_is_read_to_its_end_with_a_w
         ask("django", interface, path)
 
 
-@pytest.mark.parametrize(
-    ("interface", "path"), [("wsgi", "/download"), ("asgi", "/download/pieces")]
-)
+@pytest.mark.parametrize(("interface", "path"), FIT)
 def test_an_iterator_that_fits_the_interface_is_served_without_a_warning(
     interface: str, path: str, download: Path
 ) -> None:

@@ -68,9 +68,8 @@ def simulated(random: np.random.Generator, slots: int | None) -> tuple[float, fl
     lag = np.where(random.random(n) < 0.3, random.exponential(0.02 * hold, n), 0.0)
     sent = np.maximum.accumulate(plan + lag)
     stall = lost - delays.sum()
-    ended = sent + queueing.stall_latencies(
-        sent, random.uniform(0, end), stall, hold + delays, slots
-    )
+    at = random.uniform(0, end)
+    ended = sent + queueing.stall_latencies(sent, at, stall, hold + delays, slots)
     measured = plan >= begin
     seen = (ended - plan)[measured]
     truth = median(queueing.slot_model(plan, hold, slots)[measured])
@@ -228,9 +227,7 @@ def test_a_hold_that_nobody_knows_is_what_a_request_takes_that_meets_no_other() 
 
 def measured(health: dict[str, float], **changed: Any) -> Trial:
     setup = {"hold": 0.1, "slots": None}
-    return trial("a", 0, [0.15] * 100).model_copy(
-        update={"setup": setup, "health": health, **changed}
-    )
+    return trial("a", 0, [0.15] * 100, setup=setup, health=health, **changed)
 
 
 def test_what_moved_within_the_window_is_added() -> None:

@@ -85,12 +85,12 @@ def late(count: int, lag: float, begin: int = 200) -> Samples:
     return trial(**columns)
 
 
-def grown(each: float, **changed: Any) -> Samples:
+def grown(each: float) -> Samples:
     """One slot and 100 requests/s: where each takes longer than 10 ms, the queue grows."""
     scheduled = np.arange(400) / 100
     finished = scheduled + lindley(scheduled, np.full(400, each)) + each
-    times = {"finished_at": finished, "first_byte_at": finished, "service": np.full(400, each)}
-    return trial(**times, **changed)
+    service = np.full(400, each)
+    return trial(finished_at=finished, first_byte_at=finished, service=service)
 
 
 def unsteady(first: float, then: float = HOLD) -> Samples:

@@ -107,9 +107,8 @@ def test_reasons_name_claims_and_rules_and_quote_no_number() -> None:
     both = decide(FAR_AND_NOISY, None, PAST, None).reasons
     assert both == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"), far)
     assert faults(RUNS["refuted"]) == (Reason(kind="wrong", text="the data refute C13"),)
-    assert faults(RUNS["blind"]) == (
-        Reason(kind="wrong", text="the sabotage of C13 went unnoticed"),
-    )
+    blind = Reason(kind="wrong", text="the sabotage of C13 went unnoticed")
+    assert faults(RUNS["blind"]) == (blind,)
     assert faults(NOISIER) == faults(WHOLE) == ()
     assert str(far) == far.text  # the console prints it as it is
 

@@ -17,12 +17,11 @@ USUAL = [5.8, 5.9, 6.0, 6.1, 6.2]
 
 
 def _effect(estimate: float, *, width: float = 1.01, kind: str = "ratio") -> Effect:
-    found = builders.effect(estimate, estimate / width, estimate * width)
-    return found.model_copy(update={"kind": kind})
+    return builders.effect(estimate, estimate / width, estimate * width, kind=kind)
 
 
 def _run(estimate: float, *, width: float = 1.01, **changes: Any) -> Evidence:
-    record = builders.claim_record().model_copy(update={"effect": _effect(estimate, width=width)})
+    record = builders.claim_record(effect=_effect(estimate, width=width))
     return builders.evidence(claims=(record,), **changes)
 
 
@@ -93,8 +92,7 @@ def test_a_behaviour_and_a_refused_effect_leave_no_trace() -> None:
     refused = builders.effect(6.0, 5.0, 7.0, refused=(builders.finding(),))
     seen = _effect(1.0, kind="behaviour")
     for effect in (refused, seen):
-        record = builders.claim_record().model_copy(update={"effect": effect})
-        run = builders.evidence(claims=(record,))
+        run = builders.evidence(claims=(builders.claim_record(effect=effect),))
         assert History(notebook="some").extended(run).entries == ()
         assert _past(*USUAL).outside(run) == {}
 
@@ -128,9 +126,7 @@ def test_what_was_written_reads_back(tmp_path: Path) -> None:
     assert history.read(tmp_path / "some.json", "some") == past
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"notebook": "other"}', '{"notebook": "some", "x": 1}']
-)
+@pytest.mark.parametrize("text", ["", "[]", '{"notebook": "other"}', '{"notebook": "some", "x":1}'])
 def test_an_unusable_history_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "some.json").write_text(text)
     with pytest.raises(ResultError):

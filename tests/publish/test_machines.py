@@ -20,7 +20,7 @@ from gatewaylab.measure.delay import until
 from gatewaylab.publish import machines
 from gatewaylab.publish.machines import NOISES
 from gatewaylab.servers.registry import server
-from tests import ROOT
+from tests import printed
 
 REAL_TIME = machines._may_be_real_time()
 WITH_PRIORITY = [kind for kind, (_, real_time) in machines._WORK.items() if real_time]
@@ -92,14 +92,6 @@ def surroundings() -> tuple[object, ...]:
 
 def groups(owner: int | None = None) -> list[Path]:
     return [*CGROUPS.rglob(f"gatewaylab-{owner or os.getpid()}")] if QUOTA else []
-
-
-def printed(code: str) -> str:
-    """What another Python prints."""
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=300, cwd=ROOT
-    ).stdout
 
 
 class StoppedError(Exception):

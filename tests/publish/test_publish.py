@@ -31,7 +31,7 @@ from gatewaylab.records.evidence import Evidence, WorkRecord, accept, read
 from gatewaylab.records.staging import Staging
 from gatewaylab.servers.registry import APPS
 from gatewaylab.truth.peers.registry import Peer
-from tests import ROOT, builders
+from tests import ROOT, builders, printed
 
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
 ENTRY = (
@@ -171,14 +171,9 @@ def test_nothing_that_a_notebook_imports_is_missing_from_its_key(notebook: str) 
     cells = execution.read_notebook(ROOT / f"notebooks/{notebook}.md").cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     tree = compile(code, notebook, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    imports = [
-        ast.unparse(one) for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)
-    ]
+    imports = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
     tell = "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('gatewaylab.')))"
-    said = subprocess.run(
-        [sys.executable, "-c", "\n".join([*imports, "import sys", tell])],
-        capture_output=True, text=True, check=True, cwd=ROOT,
-    ).stdout.split()  # fmt: skip
+    said = printed("\n".join([*imports, "import sys", tell])).split()
     loaded = {path for path in map(Path, said) if path.name != "__init__.py"}
     assert loaded
     assert loaded <= set(sources.modules(ROOT, code))
@@ -245,12 +240,10 @@ def test_a_cell_that_hangs_ends_by_its_timeout(book: Book, monkeypatch: pytest.M
         observe(book, _write(book, stubborn), "new", "quick")
 
 
-@pytest.mark.parametrize(
-    ("loaded", "share"), [(0.0, "0%"), (40.0, "40%"), (100.0, "100%"), (400.0, "100%")]
-)
-def test_the_build_says_how_much_of_the_time_was_under_load(loaded: float, share: str) -> None:
+@pytest.mark.parametrize(("loaded", "told"), [(0, "0%"), (40, "40%"), (100, "100%"), (400, "100%")])
+def test_the_build_says_how_much_of_the_time_was_under_load(loaded: float, told: str) -> None:
     fresh = builders.evidence(work=WorkRecord(seconds=100.0, loaded=loaded))
-    assert publish._told_time(*publish._time_spent(fresh)) == f"100 s, {share} of it under load"
+    assert publish._told_time(*publish._time_spent(fresh)) == f"100 s, {told} of it under load"
 
 
 def test_a_new_wording_reaches_accepted_evidence_without_measuring(book: Book) -> None:
@@ -618,9 +611,8 @@ def test_the_ceiling_is_measured_once_a_build_and_handed_to_every_kernel(
     _measure(two)
     assert asked == [1]
     for name in ("some", "other"):
-        (cell,) = (
-            c for c in read(two.evidence / f"{name}.json").executed["cells"] if "outputs" in c
-        )
+        cells = read(two.evidence / f"{name}.json").executed["cells"]
+        (cell,) = (cell for cell in cells if "outputs" in cell)
         assert cell["outputs"][0]["text"] == ["4711.0\n"]
     _measure(two)
     assert asked == [1]  # nothing to measure needs no ceiling
@@ -665,9 +657,8 @@ def test_a_held_run_is_accepted_by_the_build_that_finds_it_again(book: Book, run
     for estimate in (5.8, 5.9, 6.0, 6.1, 6.2, 60.0):
         runs.next = at(estimate)
         _measure(book, fresh=True)
-    assert _state(book).reasons == (
-        Reason(kind="held", text="C05 lies far above its earlier numbers"),
-    )
+    held = Reason(kind="held", text="C05 lies far above its earlier numbers")
+    assert _state(book).reasons == (held,)
     runs.next = at(60.0)
     _measure(book)
     assert _state(book).state == "accepted"
@@ -745,9 +736,8 @@ def _as_site(book: Book) -> None:
     )
     front = "# Front\n\n{claim}`C01` {claim}`C02`\n\n```{states-table}\n```\n"
     cards = "```{claim-card} C01\n```\n\n```{claim-card} C02\n```\n\n```{trials-table}\n```\n"
-    (book.root / "index.md").write_text(
-        f"{front}\n{cards}\n## Ledger\n\n```{{claim-entries}}\n```\n"
-    )
+    entries = "## Ledger\n\n```{claim-entries}\n```\n"
+    (book.root / "index.md").write_text(f"{front}\n{cards}\n{entries}")
 
 
 def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(

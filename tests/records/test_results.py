@@ -31,10 +31,9 @@ from gatewaylab.records.storage import load, save, write_atomically
 from tests import builders
 
 NAN, INF = math.nan, math.inf
-TOO_FEW = builders.finding("blocks", "generator", message="too few").model_copy(
-    update={"allowed": INF}
-)
+TOO_FEW = builders.finding("blocks", message="too few").model_copy(update={"allowed": INF})
 DEADLINE = ERRORS.index("deadline")
+ONE_FOLDER = [HealthCheck.function_scoped_fixture]  # for all examples of a test
 
 
 def make_samples(
@@ -115,7 +114,7 @@ def test_a_saved_result_is_loaded_unchanged(make: Callable[[], BaseModel], tmp_p
 times = st.floats(0, 1e4).map(lambda t: round(t, 6))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=ONE_FOLDER)
 @given(
     st.lists(
         st.tuples(
@@ -210,9 +209,8 @@ def test_a_disturbed_trial_may_be_used_and_one_with_another_load_may_not() -> No
 def test_what_noise_leaves_of_an_effect_is_an_effect_of_its_own(tmp_path: Path) -> None:
     plain = make_effect()
     assert plain.quieted == plain
-    freed = make_effect(
-        shifts=(0.1, INF, 0.0), quiet=Bounds(low=-INF, high=3.0, low90=0.5, high90=2.9)
-    )
+    bounds = Bounds(low=-INF, high=3.0, low90=0.5, high90=2.9)
+    freed = make_effect(shifts=(0.1, INF, 0.0), quiet=bounds)
     loaded = back(freed, tmp_path)
     assert loaded == freed
     quieted = loaded.quieted
@@ -269,9 +267,7 @@ def test_send_lag_is_unknown_where_nothing_was_sent() -> None:
 def test_the_warm_up_is_kept_and_left_out_of_the_statistics() -> None:
     trial = make_trial(samples=make_samples(8), warmup=0.02, seconds=0.06)
     assert len(trial.samples) == 8
-    assert trial.measured.scheduled_at.tolist() == pytest.approx(
-        [0.02 + 0.01 * i for i in range(6)]
-    )
+    assert trial.measured.scheduled_at == pytest.approx([0.02 + 0.01 * i for i in range(6)])
 
 
 def test_throughput_counts_answers_in_the_window_that_are_no_errors() -> None:
@@ -450,9 +446,7 @@ def wrong_comparison(draw: st.DrawFn) -> dict[str, Any]:
     return stored
 
 
-@settings(
-    deadline=None, max_examples=1_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, max_examples=1_000, suppress_health_check=ONE_FOLDER)
 @given(wrong_comparison())
 def test_a_thousand_bad_results_are_rejected(tmp_path: Path, stored: dict[str, Any]) -> None:
     path = tmp_path / "bad.json"
@@ -469,9 +463,7 @@ def test_the_good_result_that_the_bad_ones_are_made_of_is_accepted(tmp_path: Pat
     assert len(load(LoadRecord, path).samples) == 8
 
 
-@settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, max_examples=200, suppress_health_check=ONE_FOLDER)
 @given(st.data())
 def test_truncated_and_garbled_files_are_rejected(tmp_path: Path, data: st.DataObject) -> None:
     whole = json.dumps(GOOD_RECORD).encode()

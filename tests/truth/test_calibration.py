@@ -269,9 +269,7 @@ def test_what_is_not_disturbed_is_decided_as_if_nobody_had_looked_for_noise() ->
 
 # The design: nothing is measured because of what was seen.
 
-TWO = {
-    label: setup(server("uvicorn"), "/hold", arrivals=Poisson(20), hold=0.1) for label in ("a", "b")
-}
+TWO = dict.fromkeys("ab", setup(server("uvicorn"), "/hold", arrivals=Poisson(20), hold=0.1))
 SEEN: dict[str, Callable[[str, int], float]] = {
     "equal": lambda label, nth: 0.1,
     "a is slower": lambda label, nth: 0.4 if label.startswith("a") else 0.1,
@@ -311,9 +309,7 @@ def measured(
 def test_a_comparison_measures_the_same_trials_whatever_they_show(
     monkeypatch: pytest.MonkeyPatch, rule: str, kind: Any, refuse: Callable[[int], bool]
 ) -> None:
-    runs = {
-        name: measured(monkeypatch, latency, refuse, rule, kind) for name, latency in SEEN.items()
-    }
+    runs = {name: measured(monkeypatch, seen, refuse, rule, kind) for name, seen in SEEN.items()}
     first, _ = runs["equal"]
     assert all(asked == first for asked, _ in runs.values())
     at_least = Rule("at least", 2.0)
@@ -348,9 +344,8 @@ def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
     for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps", "_build"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "requirements.txt").write_text("")
-    (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
-    )
+    toc = "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
+    (tmp_path / "_toc.yml").write_text(toc)
     (tmp_path / "book/claims/some.toml").write_text(ENTRY)
     path = tmp_path / "notebooks/some.md"
     path.write_text("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n# Some\n")

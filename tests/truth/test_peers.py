@@ -25,6 +25,7 @@ from gatewaylab.truth.peers.compared import stall_reports
 from gatewaylab.truth.peers.registry import PEERS, WORKERS, Peer, closed, reported
 from gatewaylab.truth.peers.reports import LEVELS
 from gatewaylab.truth.peers.tools import Report
+from tests import printed
 
 pytestmark = pytest.mark.slow
 
@@ -270,7 +271,7 @@ def test_looking_at_the_tools_loads_neither_gevent_nor_locust() -> None:
         "for peer in PEERS.values(): peer.version()\n"
         "assert not {'gevent', 'greenlet', 'locust'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    printed(code)
 
 
 # The child.
@@ -427,9 +428,8 @@ def test_the_truth_is_laid_from_where_the_tool_began_else_from_the_servers_timer
     monkeypatch.setattr(peers, "reported", lambda *_: said)
     (row,) = stall_reports(stall=0.6, at=1.005)
     # 60 of 300 visitors meet the stall, 10 ms apart, and p90 is the 30th of them.
-    assert row.truth == pytest.approx(
-        {0.5: 0, 0.9: longest - 0.3, 0.99: longest - 0.03, 1: longest}
-    )
+    truth = {0.5: 0, 0.9: longest - 0.3, 0.99: longest - 0.03, 1: longest}
+    assert row.truth == pytest.approx(truth)
     assert row.error[0.5] is None
     assert row.error[0.9] == pytest.approx(0.1 / (longest - 0.3) - 1)
     assert (row.planned, row.requests, row.served, row.version) == (300, 8, 9, "0.1.0")
