@@ -675,9 +675,7 @@ def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(book
 
 
 @pytest.mark.parametrize("text", ["{", '{"notebook": "slots", "state": "missing", "since": ""}'])
-def test_evidence_speaks_for_itself_without_a_state_file(
-    root: Path, shelf: Shelf, text: str
-) -> None:
+def test_evidence_speaks_for_itself_without_a_state(root: Path, shelf: Shelf, text: str) -> None:
     shelf.states.mkdir()
     shelf.state_path("slots").write_text(text)
     assert shelf.state("slots").state == "accepted"

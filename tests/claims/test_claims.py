@@ -190,9 +190,7 @@ def again(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("noisy", [quiet(HOLDS, 1.5, 7.0), quiet(FAILS, 0.8, 2.5)])
-def test_noise_neither_supports_nor_refutes_a_claim_and_says_so(
-    declared: Path, noisy: Effect
-) -> None:
+def test_noise_neither_supports_nor_refutes_a_claim(declared: Path, noisy: Effect) -> None:
     stated = claim("R", noisy, theory=4.0, sabotage=FAILS)
     record = stated.record
     assert record.verdict == "inconclusive"

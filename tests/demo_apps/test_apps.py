@@ -140,9 +140,7 @@ def test_an_asgi_stream_ends_when_the_client_leaves(app: str) -> None:
 # What blocks the event loop, and what does not
 
 
-def another_coroutine_could_run_during(
-    path: str, app: str, monkeypatch: pytest.MonkeyPatch
-) -> bool:
+def a_coroutine_could_run_during(path: str, app: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the event loop ran anything else while the view of ``path`` slept."""
     other_ran = threading.Event()
     answers: list[bool] = []
@@ -190,7 +188,7 @@ def another_coroutine_could_run_during(
 def test_only_sleeping_inside_a_coroutine_blocks_its_event_loop(
     app: str, path: str, free: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert another_coroutine_could_run_during(path, app, monkeypatch) is free
+    assert a_coroutine_could_run_during(path, app, monkeypatch) is free
 
 
 @pytest.mark.parametrize(("path", "on_loop"), [("/async/burn", True), ("/sync/burn", False)])
@@ -286,7 +284,7 @@ def test_lifespan_is_answered(app: str) -> None:
     assert asyncio.run(live()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-def test_the_contract_s_middleware_costs_no_thread_under_asgi(
+def test_the_contract_s_middleware_needs_no_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     application("django", "asgi")

@@ -55,7 +55,7 @@ def answer(interface: str, path: str) -> httpx.Response:
     ("path", "loop"),
     [("/sync/where", False), ("/drf/where", False), ("/async/where", True), ("/adrf/where", True)],
 )
-def test_a_plain_view_keeps_the_thread_under_wsgi_and_a_coroutine_under_asgi(
+def test_a_plain_view_keeps_the_thread_under_wsgi_a_coroutine_under_asgi(
     path: str, loop: bool
 ) -> None:
     here = threading.get_ident()

@@ -30,7 +30,7 @@ def download(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("path", VIEWS)
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
-def test_both_views_give_the_whole_file_and_its_length(
+def test_both_views_give_all_of_the_file_and_its_length(
     interface: str, path: str, download: Path
 ) -> None:
     response, *_ = ask("django", interface, path)

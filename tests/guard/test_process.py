@@ -161,9 +161,7 @@ def test_leased_ports_are_outside_the_range_for_clients(tmp_path: Path) -> None:
         lease.close()
 
 
-def test_no_port_but_for_clients_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_port_is_left_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "ephemeral_range", lambda: (1024, 65_535))
     with pytest.raises(ServerError, match="no free port outside"):
         ports.lease(tmp_path, "127.0.0.1")
@@ -443,7 +441,7 @@ needs_nginx = pytest.mark.skipif(
 
 @needs_nginx
 @pytest.mark.live
-def test_a_site_that_lacks_a_place_is_refused_and_leaves_nothing(
+def test_a_site_that_lacks_a_place_is_refused_before_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(installed, "read", lambda _project, _name: "server { listen 80; }")

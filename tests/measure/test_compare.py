@@ -254,7 +254,7 @@ CAME: list[Came] = ["good", "disturbed", "refused"]
     st.integers(1, 5),
     st.sampled_from([1, 2, 5, 6, 10]),
 )
-def test_a_comparison_takes_a_fifth_more_trials_at_most(
+def test_a_comparison_takes_a_fifth_more_at_most(
     pattern: list[Came], labels: int, blocks: int
 ) -> None:
     plan = Design((*"abcde"[:labels], "a" + AGAIN), "a", blocks, 1)
@@ -305,7 +305,7 @@ def test_wrong_data_stop_the_comparison_and_are_not_measured_away(fake: Fake) ->
     assert len(asked) == 2
 
 
-def test_servers_that_answer_one_request_differently_are_not_compared(
+def test_servers_that_answer_differently_are_not_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server that is quick because it says nothing must not win."""
@@ -354,9 +354,7 @@ def test_wrong_data_of_a_build_are_left_for_it_as_data(fake: Fake, stage: stagin
     assert stage.faults() == (wrong,)
 
 
-def test_bad_input_is_refused_before_anything_starts(
-    fake: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_input_is_refused_before_the_start(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = fake()
     with pytest.raises(InputError, match="cannot name a file"):
         compare("a/b", SETUPS)

@@ -173,9 +173,7 @@ def test_a_loss_is_spread_over_all_requests_or_falls_at_once_whatever_is_worse()
 
 
 @given(st.floats(0, 2), st.floats(0, 2), st.sampled_from([1, 4, 8, None]), st.floats(0.001, 0.2))
-def test_more_loss_never_moves_less(
-    one: float, more: float, slots: int | None, hold: float
-) -> None:
+def test_more_lost_moves_no_less(one: float, more: float, slots: int | None, hold: float) -> None:
     some = window(80, slots=slots, hold=hold)
     less = shift_of_latency(some, Loss(waited=one))
     assert 0 <= less <= shift_of_latency(some, Loss(waited=one, stolen=more)) + 1e-9

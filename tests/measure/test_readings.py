@@ -169,7 +169,7 @@ def test_a_source_without_a_number_is_an_error_and_not_a_zero() -> None:
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(("unit", "label"), [("MiB", "a"), ("ms", "b")])
-def test_a_prediction_that_fits_no_reading_is_refused_before_anything_is_read(
+def test_a_prediction_that_fits_no_reading_is_refused_before_the_first(
     unit: str, label: str
 ) -> None:
     a, calls = _counter(1.0)

@@ -31,9 +31,7 @@ def test_constant_rate_starts_at_zero_and_keeps_its_gap() -> None:
 
 @settings(deadline=None)
 @given(rate=st.floats(0.01, 5_000), seconds=st.floats(0.001, 10))
-def test_constant_rate_plans_every_start_that_lies_in_the_window(
-    rate: float, seconds: float
-) -> None:
+def test_constant_rate_plans_every_start_within_the_window(rate: float, seconds: float) -> None:
     plan = ConstantRate(rate).plan(seconds, seed=0)
     assert plan[-1] < seconds <= len(plan) / rate
 

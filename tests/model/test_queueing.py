@@ -27,6 +27,7 @@ from gatewaylab.model.queueing import (
 )
 
 Pairs = list[tuple[float, float]]
+Solve = Callable[[Any], object]
 NO_SLOTS = [0, -1, 1.5, True]
 NOT_ABOVE_0 = [0.0, -1.0, math.nan, math.inf]
 BELOW_0 = [-0.1, math.nan, math.inf]
@@ -238,9 +239,7 @@ def test_a_stall_costs_each_request_between_nothing_and_its_whole_length(
 
 @settings(deadline=None)
 @given(requests, st.floats(0, 50), st.floats(0.01, 5))
-def test_a_stall_is_a_request_of_its_length_that_goes_first(
-    pairs: Pairs, start: float, length: float
-) -> None:
+def test_a_stall_is_a_request_that_goes_first(pairs: Pairs, start: float, length: float) -> None:
     # An independent way to the same truth, when the server is idle as the stall begins.
     arrivals, services = split(pairs)
     before = arrivals < start
@@ -298,9 +297,7 @@ def test_an_impossible_plan_is_refused(arrivals: Any, services: Any, says: str) 
         (lambda length: stall_latencies([0.0], 0.0, length, 0.1), "stall", BELOW_0),
     ],
 )
-def test_an_impossible_number_is_refused(
-    call: Callable[[Any], object], says: str, values: list[float]
-) -> None:
+def test_impossible_numbers_are_refused(call: Solve, says: str, values: list[float]) -> None:
     for value in values:
         with pytest.raises(InputError, match=says):
             call(value)

@@ -54,9 +54,7 @@ def test_four_earlier_numbers_hold_nothing() -> None:
 
 
 @pytest.mark.parametrize(("width", "side"), [(1.15, None), (1.05, "above")])
-def test_earlier_numbers_that_agree_do_not_hold_ordinary_noise(
-    width: float, side: str | None
-) -> None:
+def test_earlier_numbers_that_agree_hold_no_usual_noise(width: float, side: str | None) -> None:
     assert far_out([6.0] * 5, _effect(6.6, width=width)) == side
 
 
@@ -108,9 +106,7 @@ def test_a_confirmed_number_begins_a_new_level() -> None:
 @pytest.mark.parametrize(
     ("then", "now", "found"), [(60.0, 60.5, {"C05"}), (60.0, 70.0, set()), (0.6, 60.0, set())]
 )
-def test_a_number_is_confirmed_when_intervals_overlap(
-    then: float, now: float, found: set[str]
-) -> None:
+def test_overlapping_intervals_confirm_a_number(then: float, now: float, found: set[str]) -> None:
     assert confirmed(_run(now), _run(then), {"C05"}) == found
 
 

@@ -172,7 +172,7 @@ def test_a_stranger_whose_owner_has_gone_before_it_began_does_not_begin() -> Non
     assert "has gone" in done.stderr
 
 
-def test_a_second_stranger_that_cannot_start_ends_the_first(
+def test_a_second_stranger_that_fails_ends_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[int] = []
@@ -248,7 +248,7 @@ def _no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not REAL_TIME, reason="needs real-time priority")
-def test_slow_is_made_by_strangers_where_a_quota_may_not_be(
+def test_slow_is_made_by_strangers_without_a_quota(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _no_quota(monkeypatch)

@@ -116,9 +116,7 @@ def test_a_key_is_given_once() -> None:
         cite("k", 2.0)
 
 
-def test_outside_of_a_build_nothing_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outside_a_build_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(staging.STAGING_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     cite("k", 1.0)
@@ -140,9 +138,7 @@ def test_the_schema_names_every_field() -> None:
     assert set(properties) == set(evidence.Evidence.model_fields)
 
 
-def test_what_was_at_work_is_staged_each_time(
-    stage: Staging, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_at_work_is_in_each_part(stage: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx", "django"}))
     monkeypatch.setattr(timeline, "seconds", lambda: 12.5)
     monkeypatch.setattr(timeline, "loaded", lambda: 7.5)

@@ -575,9 +575,7 @@ def test_a_failing_step_leaves_the_old_result_whole(
 
 
 @pytest.mark.parametrize("limit", [0, 1, 100, 8_191, 8_192, 16_384, 20_000])
-def test_a_disk_that_fills_up_midway_leaves_the_old_result_whole(
-    limit: int, tmp_path: Path
-) -> None:
+def test_a_disk_that_fills_up_leaves_the_old_result_whole(limit: int, tmp_path: Path) -> None:
     # A real failing write: the kernel refuses every byte of a file beyond the limit.
     path = tmp_path / "x.json"
     save(OLD, path)

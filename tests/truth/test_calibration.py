@@ -321,6 +321,12 @@ ENTRY = (
     '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="false"\n'
     'nuance="n"\nnotebook="some"\nsources=[]\n'
 )
+FILES = {
+    "requirements.txt": "",
+    "_toc.yml": "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n",
+    "book/claims/some.toml": ENTRY,
+    "notebooks/some.md": "---\nkernelspec:\n  name: python3\n---\n\n# Some\n",
+}
 TABLE: list[dict[str, Any]] = [
     {"name": "gunicorn-sync", "version": "1", "available": True, "install_hint": "scripts/install"}
 ]
@@ -343,16 +349,11 @@ def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
 ) -> None:
     for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps", "_build"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "requirements.txt").write_text("")
-    toc = "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
-    (tmp_path / "_toc.yml").write_text(toc)
-    (tmp_path / "book/claims/some.toml").write_text(ENTRY)
-    path = tmp_path / "notebooks/some.md"
-    path.write_text("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n# Some\n")
-    book = Book(tmp_path)
-    seen = builders.claim_record("C05", verdict).model_copy(
-        update={"effect": builders.effect(1.0, 0.5, 7.0, refused=refused)}
-    )
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    book, path = Book(tmp_path), tmp_path / "notebooks/some.md"
+    effect = builders.effect(1.0, 0.5, 7.0, refused=refused)
+    seen = builders.claim_record("C05", verdict, effect=effect)
     key = staleness_key(book, path, "quick", TABLE)
     evidence.accept(builders.evidence(key=key, claims=(seen,)), book.evidence)
     runs: list[str] = []
@@ -406,9 +407,7 @@ def test_equals_are_rarely_called_different(invented: Invented) -> None:
     assert record.verdicts["equivalent"] == {"supported": 240}
 
 
-def test_an_order_that_is_not_random_is_noticed(
-    invented: Invented, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_order_by_rote_is_noticed(invented: Invented, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = jittered(1)
 
     def first_is_slow(nth: int) -> float:
@@ -434,7 +433,7 @@ STEAL, SENT = builders.finding("steal"), builders.finding("sent", "generator")
 
 
 @pytest.mark.parametrize("noise", [STEAL, SENT])
-def test_a_trial_that_a_rule_speaks_of_is_repeated_and_counted(
+def test_a_trial_that_breaks_a_rule_is_repeated_and_counted(
     invented: Invented, noise: Finding
 ) -> None:
     asked = invented(jittered(1), lambda nth: (noise,) if nth == 2 else ())
@@ -452,7 +451,7 @@ def test_a_machine_that_is_never_quiet_gives_numbers_all_the_same(
     assert (record.trials, record.refused_trials, record.without_number) == (36, 6, 0)
 
 
-def test_a_generator_that_never_keeps_its_plan_gives_no_number_and_does_not_pass(
+def test_a_generator_that_never_keeps_its_plan_gives_no_number(
     invented: Invented,
 ) -> None:
     asked = invented(jittered(1), lambda nth: (SENT,))

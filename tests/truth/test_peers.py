@@ -206,9 +206,7 @@ def test_quantiles_are_order_statistics_and_carry_what_never_ended() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", PEERS)
-def test_only_http_on_loopback_is_asked(
-    name: str, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_loopback_http_is_asked(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Peer, "available", lambda _: True)
     monkeypatch.setattr(subprocess, "Popen", None)  # nothing may be started
     with pytest.raises(InputError):
