@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -152,6 +153,15 @@ def claim_record(
         "notebook": "some",
     }
     return ClaimRecord.model_validate({**fields, **changes})
+
+
+def entry(name: str = "C01", *, source: str = "", **changes: str) -> str:
+    """A claim's entry in a catalogue: a behaviour that holds, without a source."""
+    usual = {"title": "t", "statement": "s", "kind": "behaviour", "common_verdict": "true"}
+    fields = {**usual, "nuance": "n", "notebook": "some", **changes}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
+    sources = f'{{ label = "{name}", url = "{source}" }}' if source else ""
+    return "\n".join([f"[{name}]", *lines, f"sources = [{sources}]", ""])
 
 
 ENVIRONMENT = Environment(

@@ -25,11 +25,6 @@ from gatewaylab.records.storage import save
 from tests import ROOT, builders
 from tests.bookext import site
 
-ENTRY = (
-    '[{name}]\ntitle="people say {name}"\nstatement="the statement of {name}"\nkind="{kind}"\n'
-    'common_verdict="{common}"\nnuance="nuance of {name}"\nnotebook="{notebook}"\n'
-    'sources=[{{label="s", url="https://example.org/"}}]\n'
-)
 TABLE = """
 [[row]]
 name = "Type"
@@ -57,12 +52,17 @@ PAGES = {
 }
 
 
+def words(name: str) -> dict[str, str]:
+    said = {"title": f"people say {name}", "statement": f"the statement of {name}"}
+    return {**said, "nuance": f"nuance of {name}"}
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
     (tmp_path / "book" / "claims").mkdir(parents=True)
     (tmp_path / "book" / "claims" / "some.toml").write_text(
-        ENTRY.format(name="C16", kind="behaviour", common="true with a nuance", notebook="some")
-        + ENTRY.format(name="C28", kind="ratio", common="false", notebook="some")
+        builders.entry("C16", common_verdict="true with a nuance", **words("C16"))
+        + builders.entry("C28", kind="ratio", common_verdict="false", **words("C28"))
     )
     (tmp_path / "book" / "comparison.toml").write_text(TABLE)
     conf = "myst_enable_extensions = ['colon_fence']\nhtml_static_path = ['static']\n"
@@ -90,9 +90,7 @@ def clean(book: Path) -> dict[str, str]:
 
 
 def record(name: str, verdict: str = "supported", **more: Any) -> ClaimRecord:
-    fields = {"title": f"people say {name}", "statement": f"the statement of {name}"}
-    fields |= {"nuance": f"nuance of {name}", **more}
-    return builders.claim_record(name, verdict, **fields)
+    return builders.claim_record(name, verdict, **words(name) | more)
 
 
 def put(book: Path, *claims: ClaimRecord, **more: Any) -> None:

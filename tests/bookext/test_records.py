@@ -11,12 +11,9 @@ from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord
 from gatewaylab.records.storage import save
 from gatewaylab.truth.twins import AARecord, Ratio
+from tests import builders
 from tests.bookext import site
 
-CLAIM = (
-    '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="true"\nnuance="n"\n'
-    'notebook="slots"\nsources=[]\n'
-)
 PAGES = {
     "index": "# Front\n\n```{toctree}\nbook/claims\nbook/steady\nbook/method\n```\n",
     "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
@@ -29,7 +26,7 @@ PAGES = {
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
     (tmp_path / "book" / "claims").mkdir(parents=True)
-    (tmp_path / "book" / "claims" / "some.toml").write_text(CLAIM)
+    (tmp_path / "book" / "claims" / "some.toml").write_text(builders.entry("C05"))
     site.write(tmp_path, PAGES)
     return tmp_path
 

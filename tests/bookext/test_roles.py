@@ -31,34 +31,19 @@ from tests import builders
 from tests.bookext.site import build, clean, data, html, plain, rows, write
 from tests.builders import comparison, finding, trial
 
-CLAIMS = """
-[C05]
-title = "WSGI handles one request per worker at a time."
-statement = "A worker handles as many requests at once as it has `slots`."
-kind = "ratio"
-common_verdict = "false"
-nuance = "It has as many as it has slots."
-notebook = "slots"
-sources = [{ label = "PEP 3333", url = "https://peps.python.org/pep-3333/" }]
-
-[C07]
-title = "Django supports ASGI since 3.0."
-statement = "Django supports ASGI since 3.0."
-kind = "cited"
-common_verdict = "true"
-nuance = ""
-notebook = "slots"
-sources = []
-
-[C13]
-title = "Long requests block."
-statement = "They do."
-kind = "ratio"
-common_verdict = "true"
-nuance = ""
-notebook = "later"
-sources = []
-"""
+WORDS = {
+    "title": "WSGI handles one request per worker at a time.",
+    "statement": "A worker handles as many requests at once as it has `slots`.",
+    "nuance": "It has as many as it has slots.",
+    "notebook": "slots",
+}
+PEP = "https://peps.python.org/pep-3333/"
+SINCE = "Django supports ASGI since 3.0."
+CLAIMS = (
+    builders.entry("C05", kind="ratio", common_verdict="false", source=PEP, **WORDS)
+    + builders.entry("C07", kind="cited", title=SINCE, statement=SINCE, notebook="slots")
+    + builders.entry("C13", kind="ratio", title="Long requests block.", notebook="later")
+)
 
 
 def effect(estimate: float = 6.1, low: float = 5.8, high: float = 6.4, **more: Any) -> Effect:
@@ -68,15 +53,12 @@ def effect(estimate: float = 6.1, low: float = 5.8, high: float = 6.4, **more: A
 
 def claim(**more: Any) -> ClaimRecord:
     fields: dict[str, Any] = {
-        "title": "WSGI handles one request per worker at a time.",
-        "statement": "A worker handles as many requests at once as it has `slots`.",
-        "nuance": "It has as many as it has slots.",
+        **WORDS,
         "effect": effect(),
         "threshold": 2.4,
         "theory": 6.0,
         "rule": "at least 2.4",
-        "sources": (Source(label="PEP 3333", url="https://peps.python.org/pep-3333/"),),
-        "notebook": "slots",
+        "sources": (Source(label="PEP 3333", url=PEP),),
     }
     return builders.claim_record(**{**fields, **more})
 

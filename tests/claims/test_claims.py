@@ -19,7 +19,7 @@ from gatewaylab.model.stats import EQUIVALENCE
 from gatewaylab.records import staging
 from gatewaylab.records.effects import Effect
 from tests import ROOT
-from tests.builders import effect, finding
+from tests.builders import effect, entry, finding
 from tests.builders import quieted as quiet
 
 RATIO = Rule("at least", 2.0)
@@ -167,11 +167,8 @@ def test_of_a_behaviour_the_undecided_repetitions_are_the_disturbed_ones() -> No
 
 @pytest.fixture
 def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    entries = "\n".join(
-        f'[{name}]\ntitle="t"\nstatement="s"\nkind="{kind}"\ncommon_verdict="true"\n'
-        f'nuance="n"\nnotebook="some"\nsources=[]\n'
-        for name, kind in (("R", "ratio"), ("B", "behaviour"), ("O", "opinion"), ("M", "bound"))
-    )
+    kinds = {"R": "ratio", "B": "behaviour", "O": "opinion", "M": "bound"}
+    entries = "".join(entry(name, kind=kind) for name, kind in kinds.items())
     folder = tmp_path / "book" / "claims"
     folder.mkdir(parents=True)
     (folder / "some.toml").write_text(entries)

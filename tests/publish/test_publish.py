@@ -34,10 +34,6 @@ from gatewaylab.truth.peers.registry import Peer
 from tests import ROOT, builders, printed
 
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
-ENTRY = (
-    '[{id}]\ntitle="t"\nstatement="{statement}"\nkind="behaviour"\ncommon_verdict="true"\n'
-    'nuance="n"\nnotebook="some"\nsources=[]\n'
-)
 CLAIM = (
     "from gatewaylab.claims.claim import behaviour, claim\n"
     "claim('C01', behaviour('w', [True] * 5, probe='p'),"
@@ -60,7 +56,7 @@ FILES = {
     "src/gatewaylab/load/run.py": "COMMAND = '-m gatewaylab.load.wire'\n",
     **{f"src/gatewaylab/load/{name}.py": "y = 1\n" for name in ("wire", "raw")},
     "src/gatewaylab/publish/build.py": "z = 1\n",
-    "book/claims/some.toml": ENTRY.format(id="C01", statement="s"),
+    "book/claims/some.toml": builders.entry(),
     "notebooks/some.md": _notebook(CLAIM),
 }
 
@@ -117,7 +113,7 @@ def _key(book: Book, profile: str = "quick", table: list[dict[str, Any]] = TABLE
         ("demo_apps/raw_wsgi.py", "x = 2\n", True),
         ("deploy/site.conf", "listen 81;\n", True),
         ("src/gatewaylab/README.md", "A map.\n", True),
-        ("book/claims/some.toml", ENTRY.format(id="C01", statement="better worded"), True),
+        ("book/claims/some.toml", builders.entry(statement="better worded"), True),
     ],
 )
 def test_the_key_is_of_what_changes_numbers(book: Book, file: str, text: str, same: bool) -> None:
@@ -252,7 +248,7 @@ def test_the_build_says_how_much_of_the_time_was_under_load(loaded: float, told:
 def test_a_new_wording_reaches_accepted_evidence_without_measuring(book: Book) -> None:
     _measure(book)
     before = read(book.evidence / "some.json")
-    better = ENTRY.format(id="C01", statement="better")
+    better = builders.entry(statement="better")
     for text, versions in ((better, ""), (better + 'versions = "Django 5.2"\n', "Django 5.2")):
         (book.root / "book/claims/some.toml").write_text(text)
         _measure(book)
@@ -456,7 +452,7 @@ def test_what_a_run_left_behind_decides_and_not_the_words_of_its_error(book: Boo
 
 
 def test_every_claim_that_a_broken_run_has_stated_wrongly_is_named(two: Book) -> None:
-    _declare(two, ENTRY.format(id="C03", statement="s3"))
+    _declare(two, builders.entry("C03"))
     fails = CLAIM.replace("[True]", "[False]")
     first = "\n".join(f"    {line}" for line in fails.splitlines())
     blunt = CLAIM.replace("C01", "C03").replace("[False]", "[True]")
@@ -686,7 +682,7 @@ def two(book: Book) -> Book:
     (book.root / "_toc.yml").write_text(FILES["_toc.yml"] + "- file: notebooks/other\n")
     other = CLAIM.replace("C01", "C02")
     (book.root / "notebooks/other.md").write_text(_notebook(other).replace("# Some", "# Other"))
-    _declare(book, ENTRY.format(id="C02", statement="s2").replace('"some"', '"other"'))
+    _declare(book, builders.entry("C02", notebook="other"))
     return book
 
 

@@ -41,10 +41,6 @@ HEAD = (
     "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n"
     "expected_seconds:\n  quick: 60\n  full: 100\n---\n"
 )
-ENTRY = (
-    '[{id}]\ntitle="t"\nstatement="s"\nkind="{kind}"\ncommon_verdict="true"\n'
-    'nuance="n"\nnotebook="{notebook}"\nsources=[]\n'
-)
 IMPORTS = "from gatewaylab.claims.claim import behaviour, claim"
 HELD, FELL = "[True] * 5", "[False] * 5"
 
@@ -101,13 +97,12 @@ class Desk:
         root = self.book.root
         chapters = "".join(f"- file: notebooks/{name}\n" for name in notebooks)
         (root / "_toc.yml").write_text(f"format: jb-book\nroot: index\nchapters:\n{chapters}")
-        (root / "book" / "claims" / "all.toml").write_text(
-            "".join(
-                ENTRY.format(id=name, kind="behaviour", notebook=notebook)
-                for notebook, names in notebooks.items()
-                for name in names
-            )
+        entries = (
+            builders.entry(name, notebook=notebook)
+            for notebook, names in notebooks.items()
+            for name in names
         )
+        (root / "book" / "claims" / "all.toml").write_text("".join(entries))
         for name in notebooks.keys() - {"some"}:
             self.write(name)
 

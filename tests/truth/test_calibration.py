@@ -317,14 +317,10 @@ def test_a_comparison_measures_the_same_trials_whatever_they_show(
     assert verdicts == {"supported", "inconclusive", "refuted"}
 
 
-ENTRY = (
-    '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="false"\n'
-    'nuance="n"\nnotebook="some"\nsources=[]\n'
-)
 FILES = {
     "requirements.txt": "",
     "_toc.yml": "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n",
-    "book/claims/some.toml": ENTRY,
+    "book/claims/some.toml": builders.entry("C05", kind="ratio"),
     "notebooks/some.md": "---\nkernelspec:\n  name: python3\n---\n\n# Some\n",
 }
 TABLE: list[dict[str, Any]] = [
