@@ -68,7 +68,7 @@ from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.records.results import LoadRecord, Trial
 from gatewaylab.records.storage import load as load_result
 from gatewaylab.servers.registry import Server, server
-from tests.accuracy.test_ground_truth import GENERATOR, SERVER, compared, stalled_truth
+from tests.accuracy.test_ground_truth import GENERATOR, SERVER, compared, sent, stalled_truth
 from tests.support import faulty
 from tests.support.disturbed import unless_disturbed
 
@@ -140,9 +140,7 @@ def test_a_generator_that_was_stopped_is_refused() -> None:
     with reference_server("null", pin=SERVER) as ready:
 
         def work() -> None:
-            result.append(
-                run(ready.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR)
-            )
+            result.append(sent(ready.url, ConstantRate(200), seconds=3))
 
         thread = threading.Thread(target=work)
         thread.start()
@@ -164,9 +162,7 @@ def test_a_generator_that_shares_its_core_is_refused() -> None:
         hog = subprocess.Popen([sys.executable, "-c", code])
         try:
             with NoiseWatch() as watch:
-                samples, report = run(
-                    server.url, get("/"), ConstantRate(1000), seconds=2, warmup=0, pin=GENERATOR
-                )
+                samples, report = sent(server.url, ConstantRate(1000), seconds=2)
         finally:
             hog.kill()
             hog.wait()
@@ -432,9 +428,8 @@ def test_a_client_that_comes_near_its_ceiling_is_refused() -> None:
     limit = ceiling(connections=1)
     for share in (0.6, 0.4):
         with reference_server("null", pin=SERVER) as ready:
-            trial = asked(
-                ready.url, rate=share * limit, seconds=0.5, health={"null_ceiling": limit}
-            )
+            health, rate = {"null_ceiling": limit}, share * limit
+            trial = asked(ready.url, rate=rate, seconds=0.5, health=health)
         assert_caught_if(share > 0.5, trial, "ceiling")
 
 

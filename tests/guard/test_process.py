@@ -365,6 +365,7 @@ def test_news_interrupt_the_wait() -> None:
 # The tail of the log in the error of a failed start
 
 REASON = "ModuleNotFoundError: No module named 'nothing'"
+FIRST = [(39, REASON), (40, REASON), (500, REASON), (0, "line 61")]
 
 
 def test_the_tail_of_a_log_is_its_last_forty_lines() -> None:
@@ -374,9 +375,7 @@ def test_the_tail_of_a_log_is_its_last_forty_lines() -> None:
     assert log_tail("") == ""
 
 
-@pytest.mark.parametrize(
-    ("after", "first"), [(39, REASON), (40, REASON), (500, REASON), (0, "line 61")]
-)
+@pytest.mark.parametrize(("after", "first"), FIRST)
 def test_a_failed_import_is_shown_however_much_is_said_after_it(after: int, first: str) -> None:
     lines = [*(f"line {number}" for number in range(100)), REASON, *["said afterwards"] * after]
     seen = log_tail("\n".join(lines)).splitlines()

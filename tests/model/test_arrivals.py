@@ -147,11 +147,6 @@ def test_a_plan_too_large_for_memory_is_refused_before_it_is_made(
         kind(1e300).plan(1e300, seed=1)
 
 
-def test_closed_has_clients_and_no_plan() -> None:
-    assert Closed(50).think == 0.0
-    assert not hasattr(Closed(50), "plan")
-
-
 @pytest.mark.parametrize("clients", [0, -1, 1.5, None, True, "4"])
 def test_an_impossible_number_of_clients_is_refused(clients: int) -> None:
     with pytest.raises(InputError, match="clients must be a whole number"):

@@ -37,6 +37,9 @@ DEPRESSION = AFTER - BEFORE
 # Two-sided 5 % critical values of the signed-rank statistic, as in every textbook's table.
 CRITICAL = {6: 0, 7: 2, 8: 3, 9: 5, 10: 8, 11: 10, 12: 13, 13: 17, 14: 21, 15: 25, 20: 52, 25: 89}
 
+# By the level of confidence, the fewest blocks that reach it.
+FEWEST = [(0.95, 6), (0.90, 5), (0.99, 8), (0.5, 2), (0.9375, 5)]
+
 finite = st.floats(-5, 5)
 quantiles = st.floats(0.001, 50)
 
@@ -159,9 +162,7 @@ def test_interval_agrees_with_the_tests_of_scipy() -> None:
         assert bool(p > 0.05) is inside
 
 
-@pytest.mark.parametrize(
-    ("confidence", "fewest"), [(0.95, 6), (0.90, 5), (0.99, 8), (0.5, 2), (0.9375, 5)]
-)
+@pytest.mark.parametrize(("confidence", "fewest"), FEWEST)
 def test_too_few_blocks_are_refused_and_it_says_how_many(confidence: float, fewest: int) -> None:
     with pytest.raises(RefusedError, match=f"at least {fewest}$"):
         signed_rank_interval(np.arange(fewest - 1.0), confidence)

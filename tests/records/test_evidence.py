@@ -133,20 +133,14 @@ def test_series_are_comparisons_and_readings() -> None:
     assert [one.name for one in found.series] == ["c", "r"]
 
 
-def test_the_schema_names_every_field() -> None:
-    properties = json.loads(evidence.schema())["properties"]
-    assert set(properties) == set(evidence.Evidence.model_fields)
-
-
 def test_what_was_at_work_is_in_each_part(stage: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline, "systems", lambda: frozenset({"nginx", "django"}))
     monkeypatch.setattr(timeline, "seconds", lambda: 12.5)
     monkeypatch.setattr(timeline, "loaded", lambda: 7.5)
     assert stage.parts()["work"].seconds == 0
     stage.value("some-key", ValueRecord(value=1.0, unit="", format=".0f"))
-    assert stage.parts()["work"] == evidence.WorkRecord(
-        systems=("django", "nginx"), seconds=12.5, loaded=7.5
-    )
+    work = evidence.WorkRecord(systems=("django", "nginx"), seconds=12.5, loaded=7.5)
+    assert stage.parts()["work"] == work
 
 
 def test_claims_can_be_read_before_the_notebook_has_ended(stage: Staging) -> None:

@@ -133,9 +133,8 @@ def _bars(ax: Axes) -> list[tuple[float, float]]:
 
 
 def test_a_span_is_grey_until_it_gets_in_and_rows_stand_in_that_order() -> None:
-    upper, lower = spans(
-        {"pool": [(10.0, 10.4, 10.6), (10.1, 10.1, 10.3)], "nothing": []}, x="seconds"
-    ).axes
+    pool = [(10.0, 10.4, 10.6), (10.1, 10.1, 10.3)]
+    upper, lower = spans({"pool": pool, "nothing": []}, x="seconds").axes
     assert _bars(upper) == [(0.1, 0.0), (0.0, 0.4), (0.1, 0.2), (0.4, 0.2)]
     assert [label.get_text() for label in upper.get_yticklabels()] == ["first", "last"]
     assert _bars(lower) == []
