@@ -16,6 +16,7 @@ import pytest
 
 from gatewaylab.guard import procfs
 from gatewaylab.load import standby
+from gatewaylab.records.staging import STAGING_VARIABLE, Staging
 
 _PATIENCE = 60.0  # a limit for what should be gone at once, on a machine of any speed
 
@@ -77,6 +78,13 @@ def session_folder() -> Iterator[str]:
     else:
         os.environ["TMPDIR"] = before
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Staging:
+    """The folder to which a notebook's run gives its parts."""
+    monkeypatch.setenv(STAGING_VARIABLE, str(tmp_path))
+    return Staging(tmp_path)
 
 
 def survivors(folder: str) -> set[tuple[int, int]]:

@@ -67,9 +67,8 @@ def simulated(random: np.random.Generator, slots: int | None) -> tuple[float, fl
     lag = np.where(random.random(n) < 0.3, random.exponential(0.02 * hold, n), 0.0)
     sent = np.maximum.accumulate(plan + lag)
     stall = lost - delays.sum()
-    ended = sent + queueing.stall_latencies(
-        sent, random.uniform(0, end), stall, hold + delays, slots
-    )
+    at = random.uniform(0, end)
+    ended = sent + queueing.stall_latencies(sent, at, stall, hold + delays, slots)
     measured = plan >= begin
     seen = (ended - plan)[measured]
     truth = median(queueing.slot_model(plan, hold, slots)[measured])
@@ -171,9 +170,7 @@ def test_a_loss_is_spread_over_all_requests_or_falls_at_once_whatever_is_worse()
 
 
 @given(st.floats(0, 2), st.floats(0, 2), st.sampled_from([1, 4, 8, None]), st.floats(0.001, 0.2))
-def test_more_lost_never_moves_less(
-    one: float, more: float, slots: int | None, hold: float
-) -> None:
+def test_more_lost_moves_no_less(one: float, more: float, slots: int | None, hold: float) -> None:
     some = window(80, slots=slots, hold=hold)
     less = shift_of_latency(some, Loss(waited=one))
     assert 0 <= less <= shift_of_latency(some, Loss(waited=one, stolen=more)) + 1e-9
@@ -225,9 +222,7 @@ def test_a_hold_that_nobody_knows_is_what_a_request_takes_that_meets_no_other() 
 
 def measured(health: dict[str, float], **changed: Any) -> Trial:
     setup = {"hold": 0.1, "slots": None}
-    return trial("a", 0, [0.15] * 100).model_copy(
-        update={"setup": setup, "health": health, **changed}
-    )
+    return trial("a", 0, [0.15] * 100, setup=setup, health=health, **changed)
 
 
 def test_what_moved_within_the_window_is_added() -> None:

@@ -12,18 +12,14 @@ from gatewaylab.publish import states
 from gatewaylab.publish.acceptance import Reason
 from gatewaylab.publish.book import usable
 from gatewaylab.publish.states import Attempt, StateRecord, derive, recalled
-from gatewaylab.records.effects import Bounds
 from gatewaylab.records.evidence import Evidence
 from gatewaylab.records.storage import load
 from tests import builders
 
 MEASURED = "2026-01-01T00:00:00+00:00"  # of the builder's evidence
 BEFORE, AFTER = "2025-12-31T23:59:59+00:00", "2026-01-01T02:00:00+01:00"
-NOISY = builders.claim_record(verdict="inconclusive").model_copy(
-    update={
-        "effect": builders.effect(1.0, 1.0, 1.0, refused=(builders.finding("sent", "generator"),))
-    }
-)
+REFUSED = builders.effect(1.0, 1.0, 1.0, refused=(builders.finding("sent", "generator"),))
+NOISY = builders.claim_record(verdict="inconclusive", effect=REFUSED)
 WHOLE, PARTIAL = builders.evidence(), builders.evidence(claims=(NOISY,))
 LACKING = Reason(kind="noise", text="C05: sent")
 
@@ -105,14 +101,9 @@ def test_other_reasons_are_written_and_keep_the_time_since_when(tmp_path: Path) 
 
 
 def test_a_claim_that_noise_leaves_inconclusive_does_not_make_its_notebook_unstable() -> None:
-    disputed = builders.claim_record(verdict="inconclusive").model_copy(
-        update={
-            "effect": builders.effect(6.0, 5.0, 7.0).model_copy(
-                update={"quiet": Bounds(low=1, high=7, low90=1, high90=7), "shifts": (1.0,) * 6}
-            ),
-            "why": "what was lost to others can explain it",
-        }
-    )
+    seen = builders.quieted(builders.effect(6.0, 5.0, 7.0), 1.0, 7.0)
+    why = "what was lost to others can explain it"
+    disputed = builders.claim_record(verdict="inconclusive", effect=seen, why=why)
     found = derive("some", builders.evidence(claims=(disputed,)))
     assert (found.state, found.reasons) == ("accepted", ())
 
@@ -126,14 +117,12 @@ def test_a_reason_of_each_kind_survives_its_file(tmp_path: Path, kind: Any) -> N
     assert recalled(written, WHOLE) == attempt
 
 
+PLAIN = '{"notebook": "some", "state": "unstable", "reasons": ["held: a plain text"]}'
+
+
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "{",
-        '{"notebook": "some", "state": "fine"}',
-        '{"notebook": "some", "state": "unstable", "reasons": ["held: a plain text"]}',
-    ],
+    ["", "{", '{"notebook": "some", "state": "fine"}', PLAIN],
 )
 def test_an_unusable_state_is_told_and_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "some.json").write_text(text)

@@ -113,9 +113,10 @@ found = noise.findings(Seen(
     generator, samples, {}, warmup=1.0, seconds=seconds - 1, quantile=0.99, hold=0.002, slots=100,
 ))
 ended = time.process_time()
+throughput = one.throughput
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(json.dumps({
-    "samples": len(samples), "traced": int((samples.service > 0).sum()),
+    "samples": len(samples), "throughput": throughput, "traced": int((samples.service > 0).sum()),
     "workers": len(samples.workers), "quantiles": quantiles,
     "findings": [str(one) for one in found],
     "handing_over": handed - began, "summary": ended - handed,
