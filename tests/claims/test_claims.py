@@ -387,7 +387,7 @@ def test_a_broken_catalogue_names_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ('kind="behaviour"', 'kind="behavior"', "B: kind: Input should be 'ratio'"),
+        ('kind = "behaviour"', 'kind = "behavior"', "B: kind: Input should be 'ratio'"),
         ("[B]\n", '[B]\nsystems = ["waitres"]\n', "B: no system is called waitres; there are adrf"),
     ],
 )
