@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from gatewaylab.load.samples import GeneratorReport, Samples
-from gatewaylab.records.effects import Effect
+from gatewaylab.measure.rules import Seen
+from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.environment import Environment
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SabotageRecord
 from gatewaylab.records.results import Comparison, Finding, Trial
 
 
-def samples(latencies: Sequence[float], *, spacing: float = 0.01, service: float = 0.0) -> Samples:
+def samples(
+    latencies: ArrayLike, *, spacing: float = 0.01, service: ArrayLike = 0.0, **columns: Any
+) -> Samples:
     """One sample per latency (seconds; ``inf`` is censored), scheduled ``spacing`` apart."""
-    scheduled: NDArray[np.float64] = np.arange(len(latencies), dtype=np.float64) * spacing
     latency = np.asarray(latencies, dtype=np.float64)
+    scheduled = np.arange(len(latency), dtype=np.float64) * spacing
     finished = np.where(np.isinf(latency), math.nan, scheduled + latency)
-    return Samples(
-        scheduled_at=scheduled,
-        sent_at=scheduled,
-        first_byte_at=finished,
-        finished_at=finished,
-        status=np.where(np.isnan(finished), 0, 200),
-        error=np.where(np.isnan(finished), 1, 0),
-        service=np.full(len(latency), service),
-        started_at=finished - service,
-        worker=np.zeros(len(latency), dtype=np.int32),
-        workers=("1/1",),
-    )
+    usual = {
+        "scheduled_at": scheduled,
+        "sent_at": scheduled,
+        "first_byte_at": finished,
+        "finished_at": finished,
+        "status": np.where(np.isnan(finished), 0, 200),
+        "error": np.where(np.isnan(finished), 1, 0),
+        "service": np.full(len(latency), service),
+        "started_at": finished - service,
+        "worker": np.zeros(len(latency), dtype=np.int32),
+        "workers": ("1/1",),
+    }
+    return Samples(**{**usual, **columns})
+
+
+def changed(samples: Samples, **columns: Any) -> Samples:
+    """The samples with other columns, validated anew."""
+    return Samples(**{name: getattr(samples, name) for name in Samples.model_fields} | columns)
 
 
 REPORT = GeneratorReport(
@@ -117,6 +127,12 @@ def effect(estimate: float, low: float, high: float, **changes: object) -> Effec
     return Effect.model_validate({**fields, **changes})
 
 
+def quieted(one: Effect, low: float, high: float, **changes: object) -> Effect:
+    """The effect with other bounds when all that noise can have done is taken off."""
+    bounds = Bounds(low=low, high=high, low90=low, high90=high)
+    return one.model_copy(update={"quiet": bounds, "shifts": (0.5,) * one.blocks, **changes})
+
+
 def claim_record(
     identifier: str = "C05", verdict: str = "supported", **changes: object
 ) -> ClaimRecord:
@@ -138,6 +154,15 @@ def claim_record(
         "notebook": "some",
     }
     return ClaimRecord.model_validate({**fields, **changes})
+
+
+def entry(name: str = "C01", *, source: str = "", **changes: str) -> str:
+    """A claim's entry in a catalogue: a behaviour that holds, without a source."""
+    usual = {"title": "t", "statement": "s", "kind": "behaviour", "common_verdict": "true"}
+    fields = {**usual, "nuance": "n", "notebook": "some", **changes}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
+    sources = f'{{ label = "{name}", url = "{source}" }}' if source else ""
+    return "\n".join([f"[{name}]", *lines, f"sources = [{sources}]", ""])
 
 
 ENVIRONMENT = Environment(
@@ -173,3 +198,11 @@ def evidence(notebook: str = "some", key: str = "k", **changes: object) -> Evide
         "executed": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5},
     }
     return Evidence.model_validate({**fields, **changes})
+
+
+def seen(report: GeneratorReport, samples: Samples, health: dict[str, float], **given: Any) -> Seen:
+    """A trial for the rules; if no window is given, it ends at the last scheduled start."""
+    last = float(samples.scheduled_at.max()) if len(samples) else 0.0
+    begin = given.setdefault("warmup", 0.0)
+    given.setdefault("seconds", max(last - begin, 1e-9))
+    return Seen(report, samples, health, **given)

@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from gatewaylab.guard import procfs
 from gatewaylab.load import standby
+from gatewaylab.records.staging import STAGING_VARIABLE, Staging
 
 _PATIENCE = 60.0  # a limit for what should be gone at once, on a machine of any speed
 
@@ -82,6 +83,13 @@ def session_folder() -> Iterator[str]:
     else:
         os.environ["TMPDIR"] = before
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Staging:
+    """The folder to which a notebook's run gives its parts."""
+    monkeypatch.setenv(STAGING_VARIABLE, str(tmp_path))
+    return Staging(tmp_path)
 
 
 def survivors(folder: str) -> set[tuple[int, int]]:

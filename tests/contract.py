@@ -250,9 +250,7 @@ def _span_of_pieces(client: httpx.Client, path: str, texts: list[str], *, gap: f
     with client.stream("GET", f"{path}?n={len(texts)}&ms={gap * 1000:g}") as response:
         for piece in response.iter_raw():
             received += piece
-            whole = sum(
-                received.startswith("".join(texts[: i + 1]).encode()) for i in range(len(texts))
-            )
+            whole = sum(map(received.startswith, prefixes))
             arrived += [time.monotonic()] * (whole - len(arrived))
         check_headers(response, what=path, before=before, after=time.monotonic())
     assert received == prefixes[-1], f"{path}: {received!r}"

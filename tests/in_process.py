@@ -39,9 +39,8 @@ def ask(
     target = application(app, interface)
     before = time.monotonic()
     if interface == "wsgi":
-        with httpx.Client(
-            transport=httpx.WSGITransport(target), base_url="http://127.0.0.1"
-        ) as client:
+        transport = httpx.WSGITransport(target)
+        with httpx.Client(transport=transport, base_url="http://127.0.0.1") as client:
             response = client.request(method, path, content=send)
     else:
         response = asyncio.run(ask_asgi(target, path, method, send))
@@ -49,11 +48,35 @@ def ask(
 
 
 async def ask_asgi(
-    target: Any, path: str, method: str = "GET", send: bytes = b""
+    target: Any, path: str, method: str = "GET", send: bytes = b"", *, raises: bool = True
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(target)
+    transport = httpx.ASGITransport(target, raise_app_exceptions=raises)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.request(method, path, content=send)
+
+
+def pieces(app: str, interface: str, path: str) -> list[tuple[float, bytes]]:
+    """Each piece of a response's body, with the moment at which it comes."""
+    if interface == "wsgi":
+        body = application(app, "wsgi")(environ_of(path), lambda *_: None)
+        got = [(time.monotonic(), piece) for piece in body if piece]
+        getattr(body, "close", lambda: None)()
+        return got
+
+    async def listen() -> list[tuple[float, bytes]]:
+        async with talking_to(app, http_scope(path)) as talk:
+            await talk.say("http.request")
+            assert (await talk.hear())["type"] == "http.response.start"
+            got, more = [], True
+            while more:
+                message = await talk.hear()
+                if message.get("body"):
+                    got.append((time.monotonic(), message["body"]))
+                more = message.get("more_body", False)
+            await talk.say("http.disconnect")
+        return got
+
+    return asyncio.run(listen())
 
 
 def environ_of(path: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gatewaylab.load.run import run
 from gatewaylab.load.samples import GeneratorReport, Samples
 from gatewaylab.measure.noise import findings
 from gatewaylab.measure.reference import reference_server
-from gatewaylab.model.arrivals import Closed, ConstantRate, Poisson
+from gatewaylab.model.arrivals import Arrivals, Closed, ConstantRate, Poisson
 from gatewaylab.model.queueing import stall_latencies
 from gatewaylab.truth import selfcheck
 from gatewaylab.truth.checks import CHECKS
@@ -50,6 +50,13 @@ def compared(measured: Floats, truth: Floats) -> dict[str, tuple[float, float, f
     return table
 
 
+def sent(
+    url: str, arrivals: Arrivals, seconds: float, seed: int = 0
+) -> tuple[Samples, GeneratorReport]:
+    """Requests from the generator's own core, without a warm-up."""
+    return run(url, get("/"), arrivals, seconds=seconds, warmup=0, seed=seed, pin=GENERATOR)
+
+
 def stalled_truth(samples: Samples, report: GeneratorReport, stalls: list[list[float]]) -> Floats:
     """One slot, in order of arrival; nothing is served inside a stall."""
     finished = 0.0
@@ -73,7 +80,7 @@ def rules_of(
 ) -> set[str]:
     """The rules that find something about a trial."""
     report = report or builders.report(planned=len(samples), sent=len(samples), cpu_seconds=0.0)
-    return {found.rule for found in findings(report, samples, health or {}, **more)}
+    return {one.rule for one in findings(builders.seen(report, samples, health or {}, **more))}
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -89,9 +96,7 @@ def test_the_line_of_the_self_check_is_green(name: str) -> None:
 def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
     """Coordinated omission: the mutant that this page exists to catch."""
     with reference_server("stall", hold=0.6, at=1.0, pin=SERVER) as server:
-        samples, report = run(
-            server.url, get("/"), Closed(1, think=0.005), seconds=3, warmup=0, pin=GENERATOR
-        )
+        samples, report = sent(server.url, Closed(1, think=0.005), seconds=3)
         stalls = server.report()["stalls"]
     plan = ConstantRate(200).plan(3, 0)
     start, end = (t - report.monotonic_start for t in stalls[0])
@@ -103,9 +108,7 @@ def test_a_closed_client_hides_the_stall_and_the_comparison_shows_it() -> None:
 def test_two_ways_to_the_truth_of_a_stall_agree() -> None:
     """The library solves it on the server's own clock; here each request is walked through."""
     with reference_server("stall", hold=0.6, at=1.002, pin=SERVER) as server:
-        samples, report = run(
-            server.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR
-        )
+        samples, report = sent(server.url, ConstantRate(200), seconds=3)
         ((begin, end),) = stalls = server.report()["stalls"]
     begin, end = begin - report.monotonic_start, end - report.monotonic_start
     library = stall_latencies(samples.scheduled_at, begin, end - begin, samples.service)
@@ -118,9 +121,7 @@ def test_two_ways_to_the_truth_of_a_stall_agree() -> None:
 def test_a_queue_in_its_steady_state_breaks_no_law_of_physics() -> None:
     hold = 0.02
     with reference_server("slots", hold=hold, pin=SERVER) as server:
-        samples, _ = run(
-            server.url, get("/"), Poisson(0.7 / hold), seconds=8, warmup=0, seed=7, pin=GENERATOR
-        )
+        samples, _ = sent(server.url, Poisson(0.7 / hold), seconds=8, seed=7)
     broken = rules_of(samples, hold=hold, slots=1)
     assert not broken & {"impossible latency", "throughput", "slots", "time order"}
 
@@ -129,7 +130,5 @@ def test_a_queue_in_its_steady_state_breaks_no_law_of_physics() -> None:
 def test_an_overloaded_queue_breaks_littles_law() -> None:
     hold = 0.02
     with reference_server("slots", hold=hold, pin=SERVER) as server:
-        samples, _ = run(
-            server.url, get("/"), ConstantRate(100), seconds=2, warmup=0, pin=GENERATOR
-        )
+        samples, _ = sent(server.url, ConstantRate(100), seconds=2)
     assert "Little's law" in rules_of(samples, hold=hold, slots=1)

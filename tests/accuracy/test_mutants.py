@@ -68,7 +68,8 @@ from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.records.results import LoadRecord, Trial
 from gatewaylab.records.storage import load as load_result
 from gatewaylab.servers.registry import Server, server
-from tests.accuracy.test_ground_truth import GENERATOR, SERVER, compared, stalled_truth
+from tests import builders
+from tests.accuracy.test_ground_truth import GENERATOR, SERVER, compared, sent, stalled_truth
 from tests.support import faulty
 from tests.support.disturbed import unless_disturbed
 
@@ -92,7 +93,7 @@ class Recorded:
 
     def names(self) -> set[str]:
         """The rules that find something."""
-        found = findings(self.report, self.samples, self.health, **self.judged)
+        found = findings(builders.seen(self.report, self.samples, self.health, **self.judged))
         return {one.rule for one in found}
 
     def names_without(self, rule: str) -> set[str]:
@@ -111,6 +112,14 @@ def assert_caught(trial: Recorded, *rules: str) -> None:
         assert rule not in trial.names_without(rule)
 
 
+def assert_caught_if(faulty: bool, trial: Recorded, *rules: str) -> None:
+    """The rules find the fault, and nothing in a trial without it."""
+    if faulty:
+        assert_caught(trial, *rules)
+    else:
+        assert not trial.names() & {*rules}
+
+
 def asked(
     url: str, request: Request | None = None, *, rate: float = 100, seconds: float = 1.0,
     warmup: float = 0.0, deadline: float = 10.0, health: dict[str, float] | None = None,
@@ -127,35 +136,18 @@ def asked(
 # A generator in trouble.
 
 
-def generator_of(owner: int) -> int | None:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
-                if (
-                    parent == owner
-                    and b"gatewaylab.load.generator" in (entry / "cmdline").read_bytes()
-                ):
-                    return int(entry.name)
-            except OSError:
-                continue
-    return None
-
-
 def test_a_generator_that_was_stopped_is_refused() -> None:
     result: list[tuple[Samples, GeneratorReport]] = []
     with reference_server("null", pin=SERVER) as ready:
 
         def work() -> None:
-            result.append(
-                run(ready.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=GENERATOR)
-            )
+            result.append(sent(ready.url, ConstantRate(200), seconds=3))
 
         thread = threading.Thread(target=work)
         thread.start()
         assert until(lambda: ready.report()["requests"] > 20, within=60)  # of 600
-        pid = generator_of(os.getpid())
-        assert pid is not None
+        children = psutil.Process().children()
+        (pid,) = (c.pid for c in children if "gatewaylab.load.generator" in c.cmdline())
         os.kill(pid, signal.SIGSTOP)
         time.sleep(0.2)
         os.kill(pid, signal.SIGCONT)
@@ -171,9 +163,7 @@ def test_a_generator_that_shares_its_core_is_refused() -> None:
         hog = subprocess.Popen([sys.executable, "-c", code])
         try:
             with NoiseWatch() as watch:
-                samples, report = run(
-                    server.url, get("/"), ConstantRate(1000), seconds=2, warmup=0, pin=GENERATOR
-                )
+                samples, report = sent(server.url, ConstantRate(1000), seconds=2)
         finally:
             hog.kill()
             hog.wait()
@@ -181,6 +171,22 @@ def test_a_generator_that_shares_its_core_is_refused() -> None:
     caught = trial.names() & {"run queue", "send lag", "together"}
     assert caught
     assert_caught(trial, *caught)
+
+
+def driven(kind: type[raw.Loop], url: str, seconds: int) -> tuple[Samples, GeneratorReport]:
+    """200 requests/s, sent in this process by a loop of that kind."""
+    plan, host = ConstantRate(200).plan(seconds, 0), "127.0.0.1"
+    job = Job(
+        transport="raw", host=host, port=int(url.rpartition(":")[2]),
+        request=encode("GET", host, "/", [], b""), method="GET", path="/", headers=[], body=b"",
+        expected=[], expected_body=None, clients=0, think=0.0, duration=float(seconds),
+        deadline=5.0, trace=True, pin=None, parent=os.getpid(), lifeline=-1, connections=1,
+        plan=array("d", plan.tobytes()),
+    )  # fmt: skip
+    loop = kind(job)
+    loop.run()
+    loop.close()
+    return _results(loop.columns.encode(loop.tally), job, plan)
 
 
 class _Sluggish(raw.Loop):
@@ -195,24 +201,9 @@ class _Sluggish(raw.Loop):
 @pytest.mark.parametrize(("kind", "refused"), [(_Sluggish, True), (raw.Loop, False)])
 @unless_disturbed(0.005)
 def test_a_slow_send_path_is_refused(kind: type[raw.Loop], refused: bool) -> None:
-    plan = ConstantRate(200).plan(2, 0)
     with reference_server("delay", hold=0.05, pin=SERVER) as server:  # 5 ms are a tenth of it
-        host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
-        job = Job(
-            transport="raw", host=host, port=port, request=encode("GET", host, "/", [], b""),
-            method="GET", path="/", headers=[], body=b"", expected=[], expected_body=None,
-            clients=0, think=0.0, duration=2.0, deadline=5.0, trace=True, pin=None,
-            parent=os.getpid(), lifeline=-1, connections=1,
-            plan=array("d", plan.tobytes()),
-        )  # fmt: skip
-        loop = kind(job)
-        loop.run()
-        loop.close()
-    trial = Recorded(*_results(loop.columns.encode(loop.tally), job, plan), judged=TAIL)
-    if refused:
-        assert_caught(trial, "send lag")
-    else:
-        assert "send lag" not in trial.names()
+        trial = Recorded(*driven(kind, server.url, seconds=2), judged=TAIL)
+    assert_caught_if(refused, trial, "send lag")
 
 
 # Strangers.
@@ -324,9 +315,8 @@ def with_fault(
             timer.join()
 
     monkeypatch.setattr("gatewaylab.guard.standing.serve", healed_before_the_stop)
-    monkeypatch.setattr(
-        compare, "load", SimpleNamespace(run=struck, constant_body=load.constant_body)
-    )
+    stand_in = SimpleNamespace(run=struck, constant_body=load.constant_body)
+    monkeypatch.setattr(compare, "load", stand_in)
     trial = trial_of(WORKERS)
     assert hit
     return trial
@@ -382,7 +372,7 @@ def test_empty_answers_are_refused_where_another_body_is_right() -> None:
     assert_caught(trial, "errors")
 
 
-def test_every_tenth_answer_without_its_body_makes_the_trial_invalid(
+def test_a_tenth_of_answers_empty_makes_the_trial_invalid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = setup(
@@ -420,10 +410,7 @@ def test_an_application_that_counts_by_another_clock_is_refused() -> None:
 def test_more_slots_than_were_claimed_are_refused(claimed: int) -> None:
     with reference_server("slots", hold=0.05, slots=2, pin=SERVER) as ready:
         trial = asked(ready.url, rate=32, seconds=2.0, hold=0.05, slots=claimed)
-    if claimed == 1:
-        assert_caught(trial, "throughput", "slots")
-    else:
-        assert not trial.names() & {"throughput", "slots"}
+    assert_caught_if(claimed == 1, trial, "throughput", "slots")
 
 
 # The client.
@@ -442,13 +429,9 @@ def test_a_client_that_comes_near_its_ceiling_is_refused() -> None:
     limit = ceiling(connections=1)
     for share in (0.6, 0.4):
         with reference_server("null", pin=SERVER) as ready:
-            trial = asked(
-                ready.url, rate=share * limit, seconds=0.5, health={"null_ceiling": limit}
-            )
-        if share > 0.5:
-            assert_caught(trial, "ceiling")
-        else:
-            assert "ceiling" not in trial.names()
+            health, rate = {"null_ceiling": limit}, share * limit
+            trial = asked(ready.url, rate=rate, seconds=0.5, health=health)
+        assert_caught_if(share > 0.5, trial, "ceiling")
 
 
 def test_a_client_without_descriptors_is_refused(tmp_path: Path) -> None:
@@ -490,21 +473,9 @@ class _Capped(raw.Loop):
 
 def test_latency_counted_from_sending_is_caught_by_the_truth_of_a_stall() -> None:
     """Coordinated omission. Counted from the plan, the same trial is refused for its lag."""
-    plan = ConstantRate(200).plan(3, 0)
     with reference_server("stall", hold=0.6, at=1.0, pin=SERVER) as ready:
-        port = int(ready.url.rpartition(":")[2])
-        job = Job(
-            transport="raw", host="127.0.0.1", port=port,
-            request=encode("GET", "127.0.0.1", "/", [], b""), method="GET", path="/", headers=[],
-            body=b"", expected=[], expected_body=None, clients=0, think=0.0, duration=3.0,
-            deadline=5.0, trace=True, pin=None, parent=os.getpid(), lifeline=-1, connections=1,
-            plan=array("d", plan.tobytes()),
-        )  # fmt: skip
-        loop = _Capped(job)
-        loop.run()
-        loop.close()
+        samples, report = driven(_Capped, ready.url, seconds=3)
         stalls = ready.report()["stalls"]
-    samples, report = load._results(loop.columns.encode(loop.tally), job, plan)
     assert_caught(Recorded(samples, report, judged=TAIL), "send lag")
 
     truth = stalled_truth(samples, report, stalls)
@@ -580,12 +551,7 @@ def test_two_hours_of_the_wall_clock_change_no_duration(
 
 @pytest.mark.parametrize(("warmup", "refused"), [(0.2, True), (1.8, False)])
 @unless_disturbed(0.01)
-def test_a_server_that_is_cold_for_longer_than_the_warm_up_is_refused(
-    warmup: float, refused: bool
-) -> None:
+def test_a_server_that_is_cold_beyond_the_warm_up_is_refused(warmup: float, refused: bool) -> None:
     with reference_server("warming", hold=0.005, warm=0.02, at=1.4, pin=SERVER) as ready:
         trial = asked(ready.url, warmup=warmup, seconds=2.0, hold=0.005)
-    if refused:
-        assert_caught(trial, "warm-up")
-    else:
-        assert "warm-up" not in trial.names()
+    assert_caught_if(refused, trial, "warm-up")

@@ -25,4 +25,5 @@ def test_a_million_samples_are_all_there_and_take_at_most_three_hundred_megabyte
     assert (one.seen["traced"], one.seen["workers"]) == expected
     assert one.seen["quantiles"] == pytest.approx([0.004] * 4)
     assert one.seen["findings"] == []
+    assert one.seen["throughput"] == pytest.approx(10_000, rel=0.001)
     assert one.memory <= MOST_MEMORY

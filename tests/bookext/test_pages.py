@@ -24,11 +24,6 @@ from gatewaylab.records.storage import save
 from tests import ROOT, builders
 from tests.bookext import site
 
-ENTRY = (
-    '[{name}]\ntitle="people say {name}"\nstatement="the statement of {name}"\nkind="{kind}"\n'
-    'common_verdict="{common}"\nnuance="nuance of {name}"\nnotebook="{notebook}"\n'
-    'sources=[{{label="s", url="https://example.org/"}}]\n'
-)
 TABLE = """
 [[row]]
 name = "Type"
@@ -56,12 +51,17 @@ PAGES = {
 }
 
 
+def words(name: str) -> dict[str, str]:
+    said = {"title": f"people say {name}", "statement": f"the statement of {name}"}
+    return {**said, "nuance": f"nuance of {name}"}
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
     (tmp_path / "book" / "claims").mkdir(parents=True)
     (tmp_path / "book" / "claims" / "some.toml").write_text(
-        ENTRY.format(name="C16", kind="behaviour", common="true with a nuance", notebook="some")
-        + ENTRY.format(name="C28", kind="ratio", common="false", notebook="some")
+        builders.entry("C16", common_verdict="true with a nuance", **words("C16"))
+        + builders.entry("C28", kind="ratio", common_verdict="false", **words("C28"))
     )
     (tmp_path / "book" / "comparison.toml").write_text(TABLE)
     conf = "myst_enable_extensions = ['colon_fence']\nhtml_static_path = ['static']\n"
@@ -81,10 +81,15 @@ def build(book: Path) -> tuple[dict[str, str], str, set[str]]:
     return html, app.warning.getvalue(), read
 
 
+def clean(book: Path) -> dict[str, str]:
+    """The pages, which go without a warning."""
+    pages, warnings, _ = build(book)
+    assert warnings == ""
+    return pages
+
+
 def record(name: str, verdict: str = "supported", **more: Any) -> ClaimRecord:
-    fields = {"title": f"people say {name}", "statement": f"the statement of {name}"}
-    fields |= {"nuance": f"nuance of {name}", **more}
-    return builders.claim_record(name, verdict, **fields)
+    return builders.claim_record(name, verdict, **words(name) | more)
 
 
 def put(book: Path, *claims: ClaimRecord, **more: Any) -> None:
@@ -103,19 +108,18 @@ def trial(
     **setup: Any,
 ) -> Trial:
     fields: dict[str, Any] = {"hold": 0.05, "slots": 1, "cpu_bound": False, **setup}
-    one = builders.trial(label, block, latencies or [0.05] * 100)
-    return one.model_copy(
-        update={
-            "setup": {"server": {"name": server}, "request": {}, **fields},
-            "arrivals": (arrivals or ConstantRate(100)).as_dict(),
-        }
-    )
+    setup = {"server": {"name": server}, "request": {}, **fields}
+    plan = (arrivals or ConstantRate(100)).as_dict()
+    return builders.trial(label, block, latencies or [0.05] * 100, setup=setup, arrivals=plan)
 
 
 def measured(*trials: Trial, notebook: str = "some") -> Evidence:
     labels = list(dict.fromkeys(one.label.removesuffix(AGAIN) for one in trials))
     compared: Comparison = builders.comparison("waiting", trials, labels=labels)
     return builders.evidence(notebook, comparisons=(compared,))
+
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
 def cell(page: str, row: int, column: int) -> str:
@@ -143,9 +147,8 @@ def test_nothing_is_said_unless_every_claim_stands(verdicts: list[str], expected
 
 def test_a_cited_claim_stands_and_an_opinion_does_not() -> None:
     cited = record("C06", "not measured", kind="cited")
-    opinion = record("C41", "not measured", kind="opinion")
     assert doubt([cited]) == ""
-    assert "opinion" in doubt([opinion])
+    assert "opinion" in doubt([record("C41", "not measured", kind="opinion")])
     assert doubt([cited, None]) == NO_CLAIM
 
 
@@ -154,8 +157,7 @@ def test_a_cited_claim_stands_and_an_opinion_does_not() -> None:
 
 def test_a_cell_answers_when_its_claim_is_supported(book: Path) -> None:
     put(book, record("C16"), record("C28", common_verdict="false"))
-    pages, warnings, _ = build(book)
-    assert warnings == ""
+    pages = clean(book)
     page = pages["comparison"]
     assert "sync / async" in cell(page, 0, 0)
     assert "common-false" in cell(page, 0, 0)
@@ -188,8 +190,7 @@ def test_a_cell_whose_claim_does_not_stand_says_so_and_answers_nothing(
 
 
 def test_without_evidence_no_cell_answers(book: Path) -> None:
-    pages, warnings, _ = build(book)
-    assert warnings == ""
+    pages = clean(book)
     for column in (0, 1, 2):
         assert "not measured on this machine" in cell(pages["comparison"], 0, column)
     assert "one thread for many" not in pages["comparison"]
@@ -227,9 +228,7 @@ def test_the_comparison_follows_the_evidence_and_its_own_file(book: Path) -> Non
 
 def test_the_book_s_table_has_the_rows_of_the_explainer() -> None:
     rows = read_rows(ROOT / "book" / "comparison.toml")
-    assert [row.claim for row in rows] == [
-        "C28", "C29", "C30", "C22", "C31", "C32", "C33", "C34", "C09",
-    ]  # fmt: skip
+    assert " ".join(row.claim for row in rows) == "C28 C29 C30 C22 C31 C32 C33 C34 C09"
 
 
 def test_a_row_may_judge_what_people_say_apart_from_its_claim_s_own_statement(book: Path) -> None:
@@ -246,8 +245,7 @@ def test_a_row_may_judge_what_people_say_apart_from_its_claim_s_own_statement(bo
 
 def test_a_myth_is_judged_by_its_claims(book: Path) -> None:
     put(book, record("C16"), record("C28"))
-    pages, warnings, _ = build(book)
-    assert warnings == ""
+    pages = clean(book)
     page = pages["myths"]
     first, second = page.split('id="myth-wsgi-cant-stream"')[1].split('id="myth-asgi-is-faster"')
     assert "common-false" in first  # the claim's own verdict on what people say
@@ -306,9 +304,8 @@ def test_one_slot_under_too_much_load_is_predicted_by_lindley() -> None:
 
 
 def test_the_error_is_a_share_of_the_prediction() -> None:
-    found = points.collect(
-        [measured(trial("slow", [0.06] * 100, slots=None), trial("fast", [0.05] * 100, slots=8))]
-    )
+    slow, fast = trial("slow", [0.06] * 100, slots=None), trial("fast", [0.05] * 100, slots=8)
+    found = points.collect([measured(slow, fast)])
     far = points.errors(found.points)
     assert far is not None
     assert far.largest == pytest.approx(0.2)
@@ -325,10 +322,8 @@ def test_clients_in_a_closed_model_are_predicted_by_the_busy_slots() -> None:
     one = trial("two of four", [0.05] * 40, arrivals=Closed(4), slots=2, hold=0.05)
     free = trial("free", [0.05] * 40, arrivals=Closed(4), slots=None, hold=0.05, server="uvicorn")
     found = points.collect([measured(one, free)])
-    assert [(p.kind, p.predicted) for p in found.points] == [
-        ("throughput", 40.0),
-        ("throughput", 80.0),
-    ]
+    assert {p.kind for p in found.points} == {"throughput"}
+    assert [p.predicted for p in found.points] == [40.0, 80.0]
     assert found.points[0].measured == one.throughput
 
 
@@ -342,18 +337,10 @@ def test_readings_with_a_prediction_are_points_in_the_same_units() -> None:
 
     slots = Expected(interface="wsgi", slots=3, value=60.0)
     silent = Expected(interface="asgi", slots=None, value=1.0)
-    found = points.collect(
-        [
-            builders.evidence(
-                "some",
-                readings=(
-                    read("ms", "wait", expected={"wait": slots}),
-                    read("/s", "answer", expected={"answer": slots, "other": silent}),
-                    read("MiB", "memory"),
-                ),
-            )
-        ]
-    )
+    wait = read("ms", "wait", expected={"wait": slots})
+    answer = read("/s", "answer", expected={"answer": slots, "other": silent})
+    readings = (wait, answer, read("MiB", "memory"))
+    found = points.collect([builders.evidence("some", readings=readings)])
     assert [(p.label, p.kind, p.interface, p.slots, p.trials) for p in found.points] == [
         ("wait", "latency", "wsgi", 3, 3),
         ("answer", "throughput", "wsgi", 3, 3),
@@ -384,8 +371,8 @@ def test_a_set_up_that_the_model_cannot_predict_is_left_out_and_counted(
 
 
 def test_evidence_from_before_holds_were_recorded_is_left_out() -> None:
-    old = trial("old")
-    bare = old.model_copy(update={"setup": {"server": {"name": "uvicorn"}, "request": {}}})
+    setup = {"server": {"name": "uvicorn"}, "request": {}}
+    bare = trial("old").model_copy(update={"setup": setup})
     found = points.collect([measured(bare)])
     assert found.points == ()
     assert found.left_out == (("measured before set-ups were recorded in full", 1),)
@@ -393,21 +380,14 @@ def test_evidence_from_before_holds_were_recorded_is_left_out() -> None:
 
 
 def test_the_figure_says_what_it_shows_to_those_who_do_not_see_it() -> None:
-    found = points.collect(
-        [
-            measured(
-                trial("a worker", [0.05] * 100, slots=8),
-                trial("a loop", [0.055] * 100, slots=None, server="uvicorn"),
-                trial("clients", [0.05] * 40, arrivals=Closed(4), slots=2),
-            )
-        ]
-    )
+    worker = trial("a worker", [0.05] * 100, slots=8)
+    loop = trial("a loop", [0.055] * 100, slots=None, server="uvicorn")
+    clients = trial("clients", [0.05] * 40, arrivals=Closed(4), slots=2)
+    found = points.collect([measured(worker, loop, clients)])
     picture = slotmodel.draw(found)
     assert "3 trials of 1 chapter" in picture.caption
-    assert (
-        "2 set-ups, typical deviation 5.0\u00a0%, largest 10\u00a0% (a loop, in some)"
-        in picture.caption
-    )
+    off = "2 set-ups, typical deviation 5.0\u00a0%, largest 10\u00a0% (a loop, in some)"
+    assert off in picture.caption
     assert "diagonal" in picture.alt
     assert "A fixed number of clients" in picture.alt
     assert "WSGI (1)" in picture.svg
@@ -418,8 +398,7 @@ def test_the_figure_says_what_it_shows_to_those_who_do_not_see_it() -> None:
 def test_the_page_shows_figure_rows_and_numbers(book: Path) -> None:
     shown = measured(trial("a worker", [0.06] * 100, slots=8))
     put(book, record("C16"), record("C28"), comparisons=shown.comparisons)
-    pages, warnings, _ = build(book)
-    assert warnings == ""
+    pages = clean(book)
     assert 'href="#slot-model"' in pages["model"]
     assert "20\u00a0%" in pages["model"].split("<figure")[0]
     assert "<svg" in pages["model"]
@@ -428,8 +407,7 @@ def test_the_page_shows_figure_rows_and_numbers(book: Path) -> None:
 
 
 def test_without_a_point_the_page_says_what_is_missing(book: Path) -> None:
-    pages, warnings, _ = build(book)
-    assert warnings == ""
+    pages = clean(book)
     assert slotmodel.NO_POINT in pages["model"]
     assert "<svg" not in pages["model"]
     assert wording.NOT_MEASURED in pages["model"]
@@ -447,8 +425,7 @@ def test_an_unknown_number_of_the_model_is_a_warning(book: Path) -> None:
 
 
 def test_the_calculator_is_a_table_until_its_script_runs(book: Path) -> None:
-    pages, warnings, _ = build(book)
-    assert warnings == ""
+    pages = clean(book)
     form = re.search(r"<form[^>]*>", pages["which"])
     assert form is not None
     assert " hidden" in form[0]
@@ -464,7 +441,7 @@ def test_only_pages_with_the_parts_load_their_files(book: Path) -> None:
     assert styled == ["comparison", "myths", "model", "which"]
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@needs_node
 def test_the_script_computes_what_the_table_says(book: Path) -> None:
     page = build(book)[0]["which"]
     cells = re.findall(r'data-rate="([^"]+)" data-hold="([^"]+)" data-slots="([^"]+)"', page)
@@ -475,7 +452,7 @@ def test_the_script_computes_what_the_table_says(book: Path) -> None:
     assert node(f"{json.dumps(asked)}.map(([a, p]) => slots.slotsNeeded(a, p))") == expected
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@needs_node
 def test_the_script_words_what_slots_cost() -> None:
     light = sayings(rate=20, hold=250)
     assert light["busy"] == "5"
@@ -514,11 +491,7 @@ def sayings(**given: float) -> Any:
 
 def node(expression: str) -> Any:
     script = ROOT / "book" / "assets" / calculator.SCRIPT
-    code = (
-        f"const slots = require({json.dumps(str(script))});"
-        f"console.log(JSON.stringify({expression}))"
-    )
-    found = subprocess.run(
-        ["node", "-e", code], capture_output=True, text=True, check=True, timeout=120
-    )
+    code = f"const slots = require({json.dumps(str(script))}); console.log(JSON.stringify("
+    command = ["node", "-e", f"{code}{expression}))"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return json.loads(found.stdout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,9 @@ from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.stability import ClaimRun, Rebuild, StabilityRecord
 from gatewaylab.records.storage import save
 from gatewaylab.truth.twins import AARecord, Ratio
+from tests import builders
 from tests.bookext import site
 
-CLAIM = (
-    '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="true"\nnuance="n"\n'
-    'notebook="slots"\nsources=[]\n'
-)
 PAGES = {
     "index": "# Front\n\n```{toctree}\nbook/claims\nbook/steady\nbook/method\n```\n",
     "book/claims": "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n",
@@ -31,7 +27,7 @@ PAGES = {
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
     (tmp_path / "book" / "claims").mkdir(parents=True)
-    (tmp_path / "book" / "claims" / "some.toml").write_text(CLAIM)
+    (tmp_path / "book" / "claims" / "some.toml").write_text(builders.entry("C05"))
     site.write(tmp_path, PAGES)
     return tmp_path
 
@@ -42,19 +38,23 @@ def build(book: Path) -> tuple[str, str, set[str]]:
     return site.html(app, "book/steady"), app.warning.getvalue(), read
 
 
+def shown(book: Path) -> str:
+    """The page with the record, which goes without a warning."""
+    return site.html(site.clean(book), "book/steady")
+
+
+SEEN = {"low": 5, "high": 9, "unit": "×"}
+
+
 def steady(*verdicts: str, claim: str = "C05", commit: str | None = "abc123") -> StabilityRecord:
     rebuilds = tuple(
         Rebuild(
             begun=f"2026-11-2{i}T08:00:00+00:00",
             ended=f"2026-11-2{i}T08:12:00+00:00",
             seconds=720,
-            claims={
-                claim: ClaimRun.model_validate(
-                    {"verdict": verdict, "estimate": 6.0 + i / 2, "low": 5, "high": 9, "unit": "×"}
-                )
-            },
+            claims={claim: ClaimRun.model_validate(SEEN | {"verdict": v, "estimate": 6 + i / 2})},
         )
-        for i, verdict in enumerate(verdicts)
+        for i, v in enumerate(verdicts)
     )
     return StabilityRecord(
         machine="a processor × 2", commit=commit, profile="quick", keys={}, rebuilds=rebuilds
@@ -63,14 +63,13 @@ def steady(*verdicts: str, claim: str = "C05", commit: str | None = "abc123") ->
 
 def put(book: Path, record: StabilityRecord) -> Path:
     path = book / "book" / "records" / "stability.json"
-    record.write(path)
+    save(record, path)
     return path
 
 
 def test_a_record_is_printed_with_its_conditions_and_links_to_the_ledger(book: Path) -> None:
     put(book, steady("supported", "refuted", "inconclusive"))
-    page, warnings, _ = build(book)
-    assert warnings == ""
+    page = shown(book)
     assert "In 3 rebuilds, 1 claim flipped 1 time between supported and refuted." in page
     assert "Recorded 22 November 2026 on a processor × 2, commit abc123, profile quick, 36 " in page
     assert 'href="claims.html#c05"' in page
@@ -82,16 +81,14 @@ def test_a_record_is_printed_with_its_conditions_and_links_to_the_ledger(book: P
 
 def test_a_claim_that_is_no_longer_declared_is_printed_without_a_link(book: Path) -> None:
     put(book, steady("supported", claim="C99", commit=None))
-    page, warnings, _ = build(book)
-    assert warnings == ""
+    page = shown(book)
     assert "C99" in page
     assert "c99" not in page
     assert "no checkout" in page
 
 
 def test_without_a_record_nothing_is_claimed(book: Path) -> None:
-    page, warnings, _ = build(book)
-    assert warnings == ""
+    page = shown(book)
     assert page.count("Not recorded yet") == 4
     assert "flipped" not in page
 
@@ -150,8 +147,7 @@ def twins(*lows: float) -> AARecord:
 
 def test_false_positives_are_printed_with_what_they_are_counted_among(book: Path) -> None:
     save(twins(0.9, 1.01, 0.95), book / "book" / "records" / "aa.json")
-    page, warnings, _ = build(book)
-    assert warnings == ""
+    page = shown(book)
     assert "in 4 comparisons of 6 blocks (72 trials); noise left 1 comparison without" in page
     assert "Recorded 22 November 2026 on a processor × 2, commit abc123, 1.5 minutes" in page
     cells = "".join(page.split("<tbody>")[1].split("</tbody>")[0].split("\n"))
@@ -161,8 +157,7 @@ def test_false_positives_are_printed_with_what_they_are_counted_among(book: Path
 
 def test_without_any_number_no_share_is_printed(book: Path) -> None:
     save(twins(), book / "book" / "records" / "aa.json")
-    page, warnings, _ = build(book)
-    assert warnings == ""
+    page = shown(book)
     assert "0 of 0" in page
     assert "nan" not in page.lower()
 
@@ -179,32 +174,23 @@ def under(**changes: Any) -> Rehearsed:
     return Rehearsed(**{**fields, **changes})
 
 
-def rows_of(page: str, style: str) -> list[list[str]]:
-    table = page.partition(f'class="book-table {style}')[2].partition("</table>")[0]
-    return [
-        [" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row.split("<td>")[1:]]
-        for row in table.split("<tr")[2:]
-    ]
-
-
 def test_the_book_under_noise_is_printed_with_a_row_for_each_noise(book: Path) -> None:
     bad = under(
         what="w", claims={"C05": "refuted"}, sabotages={"C05": "supported"}, seconds=60,
         at="2026-11-23T08:00:00+00:00",
     )  # fmt: skip
     path = book / "book" / "records" / "noise.json"
-    NoiseRecord(machine="a processor × 2", profile="quick", noises={"slow": under()}).write(path)
-    page, warnings, _ = build(book)
-    assert warnings == ""
+    save(NoiseRecord(machine="a processor × 2", profile="quick", noises={"slow": under()}), path)
+    page = shown(book)
     assert "measured once under each on a processor × 2, profile quick." in page
     slow = ["slow : half of the machine’s time is taken away", "1", "1", "0", "1", "1 / 1 / 0"]
     slow = [one.replace("’", "'") for one in slow] + ["11.5", "22 November 2026"]
-    assert rows_of(page.replace("’", "'"), "noise-table") == [slow]
+    assert site.rows(page.replace("’", "'"), "noise-table") == [slow]
     both = {"slow": under(), "bursts": bad}
-    NoiseRecord(machine="a processor × 2", profile="quick", noises=both).write(path)
+    save(NoiseRecord(machine="a processor × 2", profile="quick", noises=both), path)
     page, _, read = build(book)
     assert read == {"book/steady"}
-    assert rows_of(page, "noise-table")[1] == [
+    assert site.rows(page, "noise-table")[1] == [
         "bursts : w", "0", "0", "1", "0", "0 / 0 / 1", "1", "23 November 2026",
     ]  # fmt: skip
     path.write_text(path.read_text().replace('"machine"', '"surprise"'))
@@ -226,7 +212,7 @@ def test_set_ups_are_printed_with_a_row_for_each_visit_and_the_reasons_for_no(
     save(record, book / "book" / "records" / "deploy.json")
     page, warnings, _ = build(book)
     assert warnings == ""
-    assert rows_of(page, "deploy-table") == [
+    assert site.rows(page, "deploy-table") == [
         ["A page comes.", "yes", "yes"], ["A socket opens.", "yes", "no"],
     ]  # fmt: skip
     assert "Why not: WSGI has none (two). Recorded 22 November 2026 with nginx 1.2." in page

@@ -16,109 +16,84 @@ from gatewaylab.errors import ClaimError, InputError
 from gatewaylab.measure.readings import quantity
 from gatewaylab.model.stats import EQUIVALENCE
 from gatewaylab.records import staging
-from gatewaylab.records.effects import Bounds, Effect
+from gatewaylab.records.effects import Effect
 from gatewaylab.timeline import session
 from tests import ROOT
-from tests.builders import effect, finding
+from tests.builders import effect, entry, finding
+from tests.builders import quieted as quiet
 
 RATIO = Rule("at least", 2.0)
 EQUIVALENT = Rule("equivalent")
+BOUND = Rule("at most", 1.6)
+REFUSED = (finding("blocks"), finding("sent"))
+
+
+def seen(*held: bool | None) -> Effect:
+    return behaviour("x", held, probe="p")
 
 
 @pytest.mark.parametrize(
-    ("measured", "verdict"),
+    ("rule", "measured", "verdict"),
     [
-        (effect(6.0, 5.0, 7.0), "supported"),
-        (effect(1.0, 0.9, 1.1), "refuted"),
-        (effect(2.0, 1.5, 2.5), "inconclusive"),
-        (effect(6.0, 5.0, 7.0, floor=5.5), "inconclusive"),  # within its own A/A noise
-        (effect(6.0, 5.0, 7.0, refused=(finding(),)), "inconclusive"),
-        (effect(math.inf, 9.0, math.inf), "supported"),
+        # A ratio is decided by its interval and not by its estimate.
+        (RATIO, effect(6.0, 5.0, 7.0), "supported"),
+        (RATIO, effect(1.0, 0.9, 1.1), "refuted"),
+        (RATIO, effect(2.0, 1.5, 2.5), "inconclusive"),
+        (RATIO, effect(6.0, 5.0, 7.0, floor=5.5), "inconclusive"),  # within its own A/A noise
+        (RATIO, effect(6.0, 5.0, 7.0, refused=(finding(),)), "inconclusive"),
+        (RATIO, effect(math.inf, 9.0, math.inf), "supported"),
+        # No difference needs the whole interval inside the range.
+        (EQUIVALENT, effect(1.0, 0.9, 1.1), "supported"),
+        (EQUIVALENT, effect(8.0, 7.0, 9.0), "refuted"),
+        (EQUIVALENT, effect(0.1, 0.05, 0.2), "refuted"),
+        (EQUIVALENT, effect(1.0, 0.7, 1.2), "inconclusive"),
+        # A bound needs the whole interval below it.
+        (BOUND, effect(1.1, 1.0, 1.2), "supported"),
+        (BOUND, effect(1.9, 1.5, 2.5), "inconclusive"),
+        (BOUND, effect(6.0, 5.0, 7.0), "refuted"),
+        (BOUND, effect(1.0, 1.0, 1.0, refused=(finding(),)), "inconclusive"),
     ],
 )
-def test_a_ratio_is_decided_by_its_interval_and_not_by_its_estimate(
-    measured: Effect, verdict: str
-) -> None:
-    assert RATIO.decide(measured) == verdict
-
-
-@pytest.mark.parametrize(
-    ("measured", "verdict"),
-    [
-        (effect(1.0, 0.9, 1.1), "supported"),
-        (effect(8.0, 7.0, 9.0), "refuted"),
-        (effect(0.1, 0.05, 0.2), "refuted"),
-        (effect(1.0, 0.7, 1.2), "inconclusive"),
-    ],
-)
-def test_no_difference_needs_the_whole_interval_inside_the_range(
-    measured: Effect, verdict: str
-) -> None:
-    assert EQUIVALENT.decide(measured) == verdict
-
-
-@pytest.mark.parametrize(
-    ("measured", "verdict"),
-    [
-        (effect(1.1, 1.0, 1.2), "supported"),
-        (effect(1.9, 1.5, 2.5), "inconclusive"),
-        (effect(6.0, 5.0, 7.0), "refuted"),
-        (effect(1.0, 1.0, 1.0, refused=(finding(),)), "inconclusive"),
-    ],
-)
-def test_a_bound_needs_the_whole_interval_below_it(measured: Effect, verdict: str) -> None:
-    assert Rule("at most", 1.6).decide(measured) == verdict
-
-
-def test_a_behaviour_holds_only_when_every_repetition_holds() -> None:
-    always = Rule("always")
-    assert always.decide(behaviour("x", [True] * 5, probe="p")) == "supported"
-    assert always.decide(behaviour("x", [True] * 4 + [False], probe="p")) == "refuted"
-    assert always.decide(behaviour("x", [True] * 4, probe="p")) == "inconclusive"
+def test_a_rule_decides_by_the_interval(rule: Rule, measured: Effect, verdict: str) -> None:
+    assert rule.decide(measured) == verdict
 
 
 def test_a_behaviour_without_repetitions_is_refused_and_has_no_number() -> None:
-    nothing = behaviour("x", [], probe="p")
-    (reason,) = nothing.refused
+    (reason,) = seen().refused
     assert (reason.rule, str(reason)) == ("repetitions", "no repetition was made")
-    assert math.isnan(nothing.estimate)
-    assert Rule("always").decide(nothing) == "inconclusive"
+    assert math.isnan(seen().estimate)
+    assert Rule("always").decide(seen()) == "inconclusive"
 
 
 @pytest.mark.parametrize(
     ("held", "verdict", "decided"),
     [
+        ([True] * 5, "supported", 5),
+        ([True] * 4 + [False], "refuted", 5),
+        ([True] * 4, "inconclusive", 4),
         ([True] * 5 + [None], "supported", 5),
         ([True] * 4 + [None] * 9, "inconclusive", 4),  # too few are decided
         ([None, False, None], "refuted", 1),  # what was seen to fail has failed
         ([None] * 6, "inconclusive", 0),
     ],
 )
-def test_a_repetition_that_noise_can_explain_counts_on_neither_side(
+def test_every_repetition_must_hold_and_one_that_noise_can_explain_counts_on_neither_side(
     held: list[bool | None], verdict: str, decided: int
 ) -> None:
-    seen = behaviour("x", held, probe="p")
-    assert Rule("always").decide(seen) == verdict
-    assert (seen.blocks, seen.n, seen.undecided) == (decided, decided, len(held) - decided)
-    assert len(seen.values) == decided
+    one = seen(*held)
+    assert Rule("always").decide(one) == verdict
+    assert (one.blocks, one.n, one.undecided) == (decided, decided, len(held) - decided)
+    assert len(one.values) == decided
 
 
 def test_a_behaviour_that_noise_can_explain_throughout_is_refused_for_that() -> None:
-    seen = behaviour("x", [None, None], probe="p")
-    (reason,) = seen.refused
+    (reason,) = seen(None, None).refused
     assert (reason.kind, str(reason)) == ("disturbance", "noise can explain all 2 repetitions")
-    told = behaviour("x", [True] * 5 + [None] * 2, probe="p")
-    assert rule.describe(told) == "held in 5 of 5 repetitions, 2 undecided for noise"
+    told = rule.describe(seen(*[True] * 5, None, None))
+    assert told == "held in 5 of 5 repetitions, 2 undecided for noise"
 
 
 # What noise can have done
-
-
-def quiet(one: Effect, low: float, high: float) -> Effect:
-    """The effect with other bounds when all that noise can have done is taken off."""
-    return one.model_copy(
-        update={"quiet": Bounds(low=low, high=high, low90=low, high90=high), "shifts": (0.1,) * 6}
-    )
 
 
 @pytest.mark.parametrize(
@@ -128,9 +103,9 @@ def quiet(one: Effect, low: float, high: float) -> Effect:
         (RATIO, quiet(effect(6.0, 5.0, 7.0), 1.9, 7.0), "inconclusive"),
         (RATIO, quiet(effect(1.0, 0.9, 1.1), 0.8, 1.2), "refuted"),
         (RATIO, quiet(effect(1.0, 0.9, 1.1), 0.8, 2.1), "inconclusive"),
-        (Rule("at most", 1.6), quiet(effect(1.1, 1.0, 1.2), 0.9, 1.7), "inconclusive"),
-        (Rule("at most", 1.6), quiet(effect(6.0, 5.0, 7.0), 1.5, 7.0), "inconclusive"),
-        (Rule("at most", 1.6), quiet(effect(6.0, 5.0, 7.0), 1.7, 9.0), "refuted"),
+        (BOUND, quiet(effect(1.1, 1.0, 1.2), 0.9, 1.7), "inconclusive"),
+        (BOUND, quiet(effect(6.0, 5.0, 7.0), 1.5, 7.0), "inconclusive"),
+        (BOUND, quiet(effect(6.0, 5.0, 7.0), 1.7, 9.0), "refuted"),
         (EQUIVALENT, quiet(effect(1.0, 0.9, 1.1), 0.7, 1.1), "inconclusive"),
         (EQUIVALENT, quiet(effect(1.0, 0.9, 1.1), 0.85, 1.2), "supported"),
         (EQUIVALENT, quiet(effect(8.0, 7.0, 9.0), 1.2, 9.0), "inconclusive"),
@@ -151,16 +126,8 @@ def test_a_verdict_must_be_the_same_with_and_without_what_noise_can_have_done(
         (RATIO, effect(6.0, 5.0, 7.0), ""),
         (RATIO, effect(2.0, 1.5, 2.5), "its interval reaches both sides of the threshold"),
         (RATIO, effect(6.0, 5.0, 7.0, floor=5.5), "it does not stand out of the A/A noise"),
-        (
-            RATIO,
-            effect(1.0, 1.0, 1.0, refused=(finding("blocks"), finding("sent"), finding("sent"))),
-            "blocks; sent",
-        ),
-        (
-            Rule("always"),
-            behaviour("x", [True] * 3 + [None] * 3, probe="p"),
-            "only 3 of at least 5 repetitions are decided",
-        ),
+        (RATIO, effect(1.0, 1.0, 1.0, refused=(*REFUSED, finding("sent"))), "blocks; sent"),
+        (Rule("always"), seen(*[True, None] * 3), "only 3 of at least 5 repetitions are decided"),
     ],
 )
 def test_a_rule_that_does_not_decide_says_why(rule: Rule, measured: Effect, says: str) -> None:
@@ -195,17 +162,13 @@ def test_a_block_is_disturbed_if_noise_can_have_moved_it_by_a_quarter_of_the_mar
 
 
 def test_of_a_behaviour_the_undecided_repetitions_are_the_disturbed_ones() -> None:
-    seen = behaviour("x", [True] * 5 + [None] * 2, probe="p")
-    assert Rule("always").disturbed(seen, None) == 2
+    assert Rule("always").disturbed(seen(*[True] * 5, None, None), None) == 2
 
 
 @pytest.fixture
 def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    entries = "\n".join(
-        f'[{name}]\ntitle="t"\nstatement="s"\nkind="{kind}"\ncommon_verdict="true"\n'
-        f'nuance="n"\nnotebook="some"\nsources=[]\n'
-        for name, kind in (("R", "ratio"), ("B", "behaviour"), ("O", "opinion"), ("M", "bound"))
-    )
+    kinds = {"R": "ratio", "B": "behaviour", "O": "opinion", "M": "bound"}
+    entries = "".join(entry(name, kind=kind) for name, kind in kinds.items())
     folder = tmp_path / "book" / "claims"
     folder.mkdir(parents=True)
     (folder / "some.toml").write_text(entries)
@@ -215,11 +178,17 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 HOLDS, FAILS = effect(6.0, 5.0, 7.0), effect(1.0, 0.9, 1.1)
-CAUGHT = behaviour("s", [False] * 5, probe="p")
+HELD, CAUGHT = seen(*[True] * 5), seen(*[False] * 5)
 
 
-def test_quiet_bounds_that_contradict_make_a_claim_inconclusive_and_say_so(declared: Path) -> None:
-    stated = claim("R", quiet(HOLDS, 1.5, 7.0), theory=4.0, sabotage=FAILS)
+def again(folder: Path, name: str) -> None:
+    """Let a claim that was stated be stated anew."""
+    (folder / "staging" / f"claim-{name}.json").unlink()
+
+
+@pytest.mark.parametrize("noisy", [quiet(HOLDS, 1.5, 7.0), quiet(FAILS, 0.8, 2.5)])
+def test_noise_neither_supports_nor_refutes_a_claim(declared: Path, noisy: Effect) -> None:
+    stated = claim("R", noisy, theory=4.0, sabotage=FAILS)
     record = stated.record
     assert record.verdict == "inconclusive"
     assert record.why == "what was lost to others can explain it"
@@ -227,19 +196,14 @@ def test_quiet_bounds_that_contradict_make_a_claim_inconclusive_and_say_so(decla
     assert staging.Staging(declared / "staging").claims() == (record,)
 
 
-def test_noise_cannot_refute_a_claim(declared: Path) -> None:
-    noisy = claim("R", quiet(FAILS, 0.8, 2.5), at_least=2.0, sabotage=FAILS).record
-    assert (noisy.verdict, noisy.why) == ("inconclusive", "what was lost to others can explain it")
-
-
-def test_quiet_bounds_of_the_sabotage_that_contradict_leave_the_claim_undecided(
+def test_noise_in_the_sabotage_leaves_the_claim_undecided(
     declared: Path,
 ) -> None:
     record = claim("R", HOLDS, at_least=2.0, sabotage=quiet(FAILS, 0.8, 2.5)).record
     assert record.verdict == "inconclusive"
     assert record.why == "its sabotage is undecided: what was lost to others can explain it"
     # nor does noise make a sabotage go unnoticed
-    (declared / "staging" / "claim-R.json").unlink()
+    again(declared, "R")
     record = claim("R", HOLDS, at_least=2.0, sabotage=quiet(HOLDS, 1.0, 7.0)).record
     assert record.sabotage is not None
     assert (record.verdict, record.sabotage.verdict) == ("inconclusive", "inconclusive")
@@ -248,7 +212,7 @@ def test_quiet_bounds_of_the_sabotage_that_contradict_leave_the_claim_undecided(
 def test_a_supported_claim_tells_how_many_blocks_were_disturbed(declared: Path) -> None:
     # A quarter of the way from theory, 16, to its threshold, 4, is ln 4 / 4.
     shifts = (0.0, 0.34, 0.35, 0.4, 0.0, 0.0)
-    noisy = quiet(HOLDS, 4.5, 7.0).model_copy(update={"shifts": shifts})
+    noisy = quiet(HOLDS, 4.5, 7.0, shifts=shifts)
     stated = claim("R", noisy, theory=16.0, sabotage=FAILS)
     assert (stated.record.verdict, stated.record.disturbed) == ("supported", 2)
     assert stated.record.why == ""
@@ -256,12 +220,12 @@ def test_a_supported_claim_tells_how_many_blocks_were_disturbed(declared: Path) 
 
 
 def test_undecided_repetitions_are_told_with_the_claim(declared: Path) -> None:
-    stated = claim("B", behaviour("w", [True] * 5 + [None], probe="p"), sabotage=CAUGHT)
+    stated = claim("B", seen(*[True] * 5, None), sabotage=CAUGHT)
     assert (stated.record.verdict, stated.record.disturbed) == ("supported", 1)
     assert "held in 5 of 5 repetitions, 1 undecided for noise" in str(stated)
     assert "disturbed" not in str(stated)
-    (declared / "staging" / "claim-B.json").unlink()
-    few = claim("B", behaviour("w", [True] * 4 + [None], probe="p"), sabotage=CAUGHT).record
+    again(declared, "B")
+    few = claim("B", seen(*[True] * 4, None), sabotage=CAUGHT).record
     assert few.verdict == "inconclusive"
     assert few.why == "only 4 of at least 5 repetitions are decided"
 
@@ -270,22 +234,14 @@ def test_the_versions_of_a_claim_come_from_its_declaration(declared: Path) -> No
     file = declared / "book" / "claims" / "some.toml"
     file.write_text(file.read_text().replace("[R]\n", '[R]\nversions = "Django 5.2"\n'))
     assert claim("R", HOLDS, at_least=2.0, sabotage=FAILS).record.versions == "Django 5.2"
-    held = behaviour("w", [True] * 5, probe="p")
-    assert claim("B", held, sabotage=CAUGHT).record.versions == ""
+    assert claim("B", HELD, sabotage=CAUGHT).record.versions == ""
 
 
 def test_theory_gives_half_of_itself_on_the_log_scale_as_threshold(declared: Path) -> None:
     record = claim("R", HOLDS, theory=9.0, sabotage=FAILS).record
     assert record.threshold == pytest.approx(3.0)
-    assert (record.verdict, record.sabotage and record.sabotage.verdict) == (
-        "supported",
-        "refuted",
-    )
-
-
-def test_a_threshold_closer_to_theory_than_half_is_refused(declared: Path) -> None:
-    with pytest.raises(ClaimError, match="more than half"):
-        claim("R", HOLDS, theory=9.0, at_least=4.0, sabotage=FAILS)
+    assert record.sabotage is not None
+    assert (record.verdict, record.sabotage.verdict) == ("supported", "refuted")
 
 
 def test_a_refuted_claim_is_recorded_and_raises(declared: Path) -> None:
@@ -316,7 +272,7 @@ def test_a_bound_is_stated_of_a_ratio_or_of_a_quantity(declared: Path) -> None:
     assert claim("M", FAILS, at_most=2.0, sabotage=HOLDS).record.verdict == "supported"
     some = quantity("memory", [1.0, 1.1, 1.2, 1.0, 1.1, 1.3], unit="MiB", probe="p")
     much = quantity("memory", [9.0, 9.1, 9.2, 9.0, 9.1, 9.3], unit="MiB", probe="p")
-    (declared / "staging" / "claim-M.json").unlink()
+    again(declared, "M")
     stated = claim("M", some, at_most=2.0, sabotage=much)
     assert stated.record.verdict == "supported"
     assert "1.1 MiB (1–1.3; 6 readings); required: at most 2 MiB" in str(stated)
@@ -333,11 +289,6 @@ def test_a_claim_whose_sabotage_is_not_caught_is_not_supported(declared: Path) -
     assert record.why.startswith("its sabotage is undecided: its interval reaches both sides")
 
 
-def test_a_claim_without_a_sabotage_is_refused(declared: Path) -> None:
-    with pytest.raises(ClaimError, match="must be able to fail"):
-        claim("R", HOLDS, at_least=2.0, sabotage=None)
-
-
 def test_missing_systems_make_it_not_measured_and_say_which(declared: Path) -> None:
     stated = claim("B", None, sabotage=None, missing=["nginx: scripts/install --system"])
     assert stated.record.verdict == "not measured"
@@ -352,28 +303,25 @@ def test_missing_systems_make_it_not_measured_and_say_which(declared: Path) -> N
         ("X", {"at_least": 2.0}, "no entry"),
         ("R", {}, "theory"),
         ("R", {"theory": 0.9}, "no effect"),
+        ("R", {"theory": 9.0, "at_least": 4.0}, "more than half"),  # closer to theory than half
+        ("B", {}, "declared as behaviour"),  # an effect of the wrong kind is no evidence
         ("O", {}, "not stated by a measurement"),
         ("M", {}, "give `at_most`"),
         ("M", {"at_least": 2.0}, "give `at_most`"),
         ("R", {"at_most": 2.0, "at_least": 2.0}, "nothing beside it"),
+        ("R", {"at_least": 2.0, "sabotage": None}, "must be able to fail"),
     ],
 )
 def test_a_badly_declared_claim_says_what_to_do(
-    declared: Path, name: str, options: dict[str, float], says: str
+    declared: Path, name: str, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ClaimError, match=says):
-        claim(name, HOLDS, sabotage=FAILS, **options)  # type: ignore[arg-type]
+        claim(name, HOLDS, **{"sabotage": FAILS, **options})
 
 
 def test_what_is_said_of_all_and_seen_of_some_is_not_measured(declared: Path) -> None:
-    held, failed = behaviour("w", [True] * 5, probe="p"), behaviour("s", [False] * 5, probe="p")
-    stated = claim("B", held, sabotage=failed, missing=["mod_wsgi: scripts/install --system"])
+    stated = claim("B", HELD, sabotage=CAUGHT, missing=["mod_wsgi: scripts/install --system"])
     assert stated.record.verdict == "not measured"
-
-
-def test_an_effect_of_the_wrong_kind_is_no_evidence(declared: Path) -> None:
-    with pytest.raises(ClaimError, match="declared as behaviour"):
-        claim("B", HOLDS, sabotage=FAILS)
 
 
 def test_a_claim_without_trials_is_inconclusive(declared: Path) -> None:
@@ -439,7 +387,7 @@ def test_a_broken_catalogue_names_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ('kind="behaviour"', 'kind="behavior"', "B: kind: Input should be 'ratio'"),
+        ('kind = "behaviour"', 'kind = "behavior"', "B: kind: Input should be 'ratio'"),
         ("[B]\n", '[B]\nsystems = ["waitres"]\n', "B: no system is called waitres; there are adrf"),
     ],
 )
@@ -472,12 +420,11 @@ def test_a_claim_about_a_system_that_nobody_started_is_refused(
     file = declared / "book" / "claims" / "some.toml"
     text = file.read_text().replace("[B]\n", '[B]\nsystems = ["nginx", "websockets"]\n')
     file.write_text(text)
-    held, failed = (behaviour("w", [value] * 5, probe="p") for value in (True, False))
     monkeypatch.setattr(session, "systems", lambda: frozenset({"uvicorn"}))
     with pytest.raises(ClaimError, match="B names nginx among its systems"):
-        claim("B", held, sabotage=failed)
+        claim("B", HELD, sabotage=CAUGHT)
     assert claim("B", None, sabotage=None, missing=["nginx: scripts/install --system"])
     # a fresh folder: a claim is stated once
     monkeypatch.setenv(staging.STAGING_VARIABLE, str(declared / "again"))
     monkeypatch.setattr(session, "systems", lambda: frozenset({"nginx"}))
-    assert claim("B", held, sabotage=failed).record.systems == ("nginx", "websockets")
+    assert claim("B", HELD, sabotage=CAUGHT).record.systems == ("nginx", "websockets")

@@ -34,6 +34,7 @@ from tests.in_process import (
     ask_asgi,
     environ_of,
     http_scope,
+    pieces,
     talking_to,
 )
 
@@ -74,9 +75,7 @@ def test_whoami_names_the_application_and_the_run(
 
 
 @pytest.mark.parametrize(("app", "interface"), STACKS)
-def test_the_nonce_is_empty_without_a_run(
-    app: str, interface: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_run_no_nonce(app: str, interface: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GATEWAYLAB_NONCE", raising=False)
     assert ask(app, interface, "/whoami")[0].json()["nonce"] == ""
 
@@ -119,21 +118,7 @@ def test_raw_wsgi_has_events_that_say_when_they_were_made() -> None:
 @pytest.mark.parametrize("path", STREAMED)
 @pytest.mark.parametrize("app", ASGI)
 def test_an_asgi_stream_sends_each_piece_before_waiting_for_the_next(app: str, path: str) -> None:
-    async def pieces() -> list[tuple[float, bytes]]:
-        got = []
-        async with talking_to(app, http_scope(path.replace("ms=20", "ms=50"))) as talk:
-            await talk.say("http.request")
-            assert (await talk.hear())["type"] == "http.response.start"
-            more = True
-            while more:
-                message = await talk.hear()
-                if message.get("body"):
-                    got.append((time.monotonic(), message["body"]))
-                more = message.get("more_body", False)
-            await talk.say("http.disconnect")
-        return got
-
-    got = asyncio.run(pieces())
+    got = pieces(app, "asgi", path.replace("ms=20", "ms=50"))
     assert [piece for _, piece in got] == STREAMED[path]
     # A lower bound at half of what is due: had the pieces been held back, they would come at once.
     assert got[-1][0] - got[0][0] >= 0.05
@@ -155,9 +140,7 @@ def test_an_asgi_stream_ends_when_the_client_leaves(app: str) -> None:
 # What blocks the event loop, and what does not
 
 
-def another_coroutine_could_run_during(
-    path: str, app: str, monkeypatch: pytest.MonkeyPatch
-) -> bool:
+def a_coroutine_could_run_during(path: str, app: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the event loop ran anything else while the view of ``path`` slept."""
     other_ran = threading.Event()
     answers: list[bool] = []
@@ -194,19 +177,18 @@ def another_coroutine_could_run_during(
     return answer
 
 
+@pytest.mark.parametrize(
+    ("path", "free"),
+    [
+        ("/async/blocking-hold", False),
+        *(("/hold?ms=5", True), ("/sync/hold?ms=5", True), ("/async/hold?ms=5", True)),
+    ],
+)
 @pytest.mark.parametrize("app", ASGI)
-def test_sleeping_inside_a_coroutine_blocks_its_event_loop(
-    app: str, monkeypatch: pytest.MonkeyPatch
+def test_only_sleeping_inside_a_coroutine_blocks_its_event_loop(
+    app: str, path: str, free: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not another_coroutine_could_run_during("/async/blocking-hold", app, monkeypatch)
-
-
-@pytest.mark.parametrize("path", ["/hold?ms=5", "/sync/hold?ms=5", "/async/hold?ms=5"])
-@pytest.mark.parametrize("app", ASGI)
-def test_the_other_holds_leave_the_event_loop_free(
-    app: str, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert another_coroutine_could_run_during(path, app, monkeypatch)
+    assert a_coroutine_could_run_during(path, app, monkeypatch) is free
 
 
 @pytest.mark.parametrize(("path", "on_loop"), [("/async/burn", True), ("/sync/burn", False)])
@@ -302,7 +284,7 @@ def test_lifespan_is_answered(app: str) -> None:
     assert asyncio.run(live()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-def test_the_contract_s_middleware_costs_django_no_thread_under_asgi(
+def test_the_contract_s_middleware_needs_no_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     application("django", "asgi")

@@ -40,19 +40,11 @@ def test_durations_print_without_a_needless_fraction() -> None:
 
 
 def test_whoami_keeps_only_what_json_can_hold() -> None:
-    scope = {
-        "text": "a",
-        "number": 1.5,
-        "flag": True,
-        "pair": ("127.0.0.1", 80),
-        "nested": {"version": "3.0"},
-        "bytes": b"x",
-        "nan": float("nan"),
-        "stream": object(),
-        "headers": [(b"host", b"x")],
-    }
-    kept = common.whoami("raw", "asgi", scope)
-    assert list(kept["scope"]) == ["text", "number", "flag", "pair", "nested"]
+    plain = {"text": "a", "number": 1.5, "flag": True, "nested": {"version": "3.0"}}
+    plain["pair"] = ("127.0.0.1", 80)
+    other = {"bytes": b"x", "nan": float("nan"), "stream": object(), "headers": [(b"host", b"x")]}
+    kept = common.whoami("raw", "asgi", plain | other)
+    assert kept["scope"].keys() == plain.keys()
     json.dumps(kept)
 
 

@@ -36,7 +36,7 @@ def test_the_database_is_found_through_libpq_s_variables(monkeypatch: pytest.Mon
     assert (found["HOST"], found["USER"], found["NAME"]) == ("/run/pg", "lab", "shop")
 
 
-def test_a_connection_is_kept_for_as_long_as_the_variable_says(
+def test_a_connection_is_kept_as_long_as_the_variable_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert settings_with(monkeypatch)["CONN_MAX_AGE"] == 0

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,9 +20,10 @@ from django.test import override_settings
 from demo_apps import common, scopes
 from demo_apps.django_streams import task_views
 from gatewaylab.guard.services import missing_services, redis
+from gatewaylab.measure.delay import until
 from gatewaylab.servers.fronts import nginx_files
 from tests import ROOT
-from tests.in_process import Talk, application, ask, ask_asgi, environ_of, http_scope
+from tests.in_process import Talk, application, ask, ask_asgi, http_scope, pieces
 
 PLAIN, ASYNC = "/events/plain?n=3&ms=30", "/events/async?n=3&ms=30"
 
@@ -34,30 +34,6 @@ def streams_project() -> Iterator[None]:
     task_views._states.clear()
     with override_settings(ROOT_URLCONF="demo_apps.django_streams.urls"):
         yield
-
-
-def pieces(path: str, interface: str) -> list[tuple[float, bytes]]:
-    """Each piece of a response's body with the moment at which it comes."""
-    if interface == "wsgi":
-        body = application("django", "wsgi")(environ_of(path), lambda *_: None)
-        got = [(time.monotonic(), piece) for piece in body if piece]
-        body.close()
-        return got
-
-    async def listen() -> list[tuple[float, bytes]]:
-        talk = Talk(application("django", "asgi"), http_scope(path))
-        await talk.say("http.request")
-        assert (await talk.hear())["type"] == "http.response.start"
-        got, more = [], True
-        while more:
-            message = await talk.hear()
-            if message.get("body"):
-                got.append((time.monotonic(), message["body"]))
-            more = message.get("more_body", False)
-        await talk.end()
-        return got
-
-    return asyncio.run(listen())
 
 
 def made(got: list[tuple[float, bytes]]) -> list[float]:
@@ -72,7 +48,7 @@ def made(got: list[tuple[float, bytes]]) -> list[float]:
 
 @pytest.mark.parametrize(("path", "interface"), [(PLAIN, "wsgi"), (ASYNC, "asgi")])
 def test_a_matching_iterator_is_passed_on_piece_by_piece(path: str, interface: str) -> None:
-    got = pieces(path, interface)
+    got = pieces("django", interface, path)
     following = made(got)[1:]
     assert [came < after for (came, _), after in zip(got, following, strict=False)] == [True] * 2
 
@@ -85,7 +61,7 @@ def test_an_iterator_of_the_other_kind_is_read_to_its_end_first_with_a_warning(
     path: str, interface: str, kind: str
 ) -> None:
     with pytest.warns(Warning, match=f"must consume {kind} iterators"):
-        got = pieces(path, interface)
+        got = pieces("django", interface, path)
     assert got[0][0] >= made(got)[-1] - 1e-6
 
 
@@ -100,11 +76,9 @@ def test_the_header_against_buffering_is_there_only_when_asked_for(kind: str) ->
     assert [one.headers["content-type"] for one in (silent, page)] == [common.EVENTS, "text/html"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/events/plain?n=-1", "/events/async?ms=soon", "/tasks/start?ms=-1"]
-)
+@pytest.mark.parametrize("path", ["events/plain?n=-1", "events/async?ms=soon", "tasks/start?ms=-1"])
 def test_a_query_that_makes_no_sense_is_a_400_with_a_sentence(path: str) -> None:
-    response, *_ = ask("django", "wsgi", path)
+    response, *_ = ask("django", "wsgi", f"/{path}")
     assert response.status_code == 400
     assert "must be" in response.text
 
@@ -116,16 +90,13 @@ def test_the_paths_of_the_contract_stay() -> None:
 # Tasks
 
 
-def test_under_wsgi_a_task_that_is_not_awaited_is_cancelled() -> None:
-    response, *_ = ask("django", "wsgi", "/tasks/start?name=t&ms=50")
-    assert response.status_code == 202
-    assert ask("django", "wsgi", "/tasks/states")[0].json() == {"t": "cancelled"}
-
-
-def test_under_wsgi_a_task_that_is_awaited_is_done() -> None:
-    response, *_ = ask("django", "wsgi", "/tasks/start-and-wait?name=t&ms=10")
-    assert response.status_code == 200
-    assert ask("django", "wsgi", "/tasks/states")[0].json() == {"t": "done"}
+@pytest.mark.parametrize(
+    ("path", "status", "state"),
+    [("start", 202, "cancelled"), ("start-and-wait", 200, "done")],
+)
+def test_under_wsgi_only_a_task_that_is_awaited_is_done(path: str, status: int, state: str) -> None:
+    assert ask("django", "wsgi", f"/tasks/{path}?name=t&ms=50")[0].status_code == status
+    assert ask("django", "wsgi", "/tasks/states")[0].json() == {"t": state}
 
 
 def test_under_asgi_a_task_runs_on_after_the_answer() -> None:
@@ -145,9 +116,7 @@ def test_under_asgi_a_task_runs_on_after_the_answer() -> None:
 
 @pytest.mark.skipif(bool(missing_services("redis")), reason="needs Redis: scripts/install --system")
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_pushed_job_waits_for_a_worker_of_its_own(
-    interface: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pushed_job_waits_for_its_worker(interface: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with redis() as store:
         monkeypatch.setenv("REDIS_URL", store.env["REDIS_URL"])
         pushed, *_ = ask("django", interface, "/jobs", "POST")
@@ -157,15 +126,12 @@ def test_a_pushed_job_waits_for_a_worker_of_its_own(
 
         command = [sys.executable, "-m", "demo_apps.django_streams.worker"]
         worker = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **store.env})
+        done = {"state": "done", "pid": str(worker.pid)}
         try:
-            until = time.monotonic() + 60
-            while (job := ask("django", interface, path)[0].json())["state"] == "waiting":
-                assert time.monotonic() < until
-                time.sleep(0.02)
+            assert until(lambda: ask("django", interface, path)[0].json() == done, within=60)
         except BaseException:
             worker.kill()
             raise
-    assert job == {"state": "done", "pid": str(worker.pid)}
     assert worker.wait(60) == 0  # Redis is gone, and so is its worker
 
 
@@ -197,7 +163,7 @@ def test_the_websocket_gives_its_scope_and_closes() -> None:
     assert closed["type"] == "websocket.close"
 
 
-def test_the_announcement_of_a_start_is_remembered_and_answered(
+def test_the_announced_start_is_remembered_and_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scopes, "_lifespans", [])
@@ -214,7 +180,7 @@ def test_the_announcement_of_a_start_is_remembered_and_answered(
     assert seen["type"] == "lifespan"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def empty_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """An asyncio barrier belongs to the first loop that uses it, and each test has its own."""
     monkeypatch.setattr(scopes, "_meeting", asyncio.Barrier(scopes.PARTY))
@@ -225,13 +191,12 @@ async def meet(path: str, calls: int) -> list[bool]:
     return [json.loads(reply.text)["met"] for reply in replies]
 
 
-@pytest.mark.usefixtures("empty_room")
-def test_calls_meet_when_all_of_them_are_inside() -> None:
-    assert asyncio.run(meet("/meet", 3)) == [True, True, True]
+@pytest.mark.parametrize(("path", "met"), [("/meet", True), ("/blocking-meet", False)])
+def test_calls_meet_when_all_are_inside_unless_they_keep_the_thread(path: str, met: bool) -> None:
+    assert asyncio.run(meet(path, 3)) == [met] * 3
 
 
-@pytest.mark.usefixtures("empty_room")
-def test_calls_that_wait_in_vain_give_up_and_leave_nothing_behind(
+def test_calls_that_wait_in_vain_give_up_without_a_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def too_few_then_enough() -> list[list[bool]]:
@@ -241,10 +206,6 @@ def test_calls_that_wait_in_vain_give_up_and_leave_nothing_behind(
         return [first, await meet("/meet", 3)]
 
     assert asyncio.run(too_few_then_enough()) == [[False, False], [True, True, True]]
-
-
-def test_calls_that_keep_the_thread_never_meet() -> None:
-    assert asyncio.run(meet("/blocking-meet", 3)) == [False, False, False]
 
 
 def test_every_other_path_is_that_of_the_raw_application() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -49,31 +49,25 @@ def test_a_started_thread_is_counted() -> None:
     assert difference(before) == {"threads": 1, "submits": 0}
 
 
-def test_a_call_given_to_a_pool_is_counted_and_so_is_the_pool_s_thread() -> None:
-    counting.install()
+@pytest.mark.parametrize(
+    ("steps", "times"),
+    [
+        ([counting.install], 1),
+        ([counting.install, counting.install], 1),
+        ([counting.install, counting.uninstall], 0),
+    ],
+    ids=["once", "installed twice", "uninstalled"],
+)
+def test_a_call_given_to_a_pool_is_counted_once_and_so_is_the_pool_s_thread(
+    steps: list[Callable[[], None]], times: int
+) -> None:
+    for step in steps:
+        step()
     before = counting.counts()
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(max, 1, 2).result() == 2
         assert pool.submit(max, 3, 2).result() == 3
-    assert difference(before) == {"threads": 1, "submits": 2}
-
-
-def test_installing_twice_counts_once() -> None:
-    counting.install()
-    counting.install()
-    before = counting.counts()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(max, 1, 2).result()
-    assert difference(before) == {"threads": 1, "submits": 1}
-
-
-def test_nothing_is_counted_after_uninstalling() -> None:
-    counting.install()
-    counting.uninstall()
-    before = counting.counts()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(max, 1, 2).result()
-    assert difference(before) == {"threads": 0, "submits": 0}
+    assert difference(before) == {"threads": times, "submits": 2 * times}
 
 
 def test_wsgi_counts_are_answered_before_the_application() -> None:

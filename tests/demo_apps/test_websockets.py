@@ -38,9 +38,7 @@ async def hear(talk: Talk) -> Any:
 
 @pytest.mark.parametrize("message", ["grüß dich", "", EVERY_BYTE])
 @pytest.mark.parametrize("app", WEBSOCKETS)
-def test_the_echo_socket_returns_text_as_text_and_bytes_as_bytes(
-    app: str, message: str | bytes
-) -> None:
+def test_the_echo_returns_text_as_text_and_bytes_as_bytes(app: str, message: str | bytes) -> None:
     async def echo() -> Any:
         kind = "text" if isinstance(message, str) else "bytes"
         async with socket_to(app, "/ws/echo") as talk:
@@ -91,22 +89,18 @@ def test_a_member_whose_sends_fail_does_not_silence_the_room(app: str) -> None:
     asyncio.run(chat())
 
 
+async def connect_to_nothing(app: str) -> Any:
+    async with talking_to(app, websocket_scope("/ws/nothing")) as talk:
+        await talk.say("websocket.connect")
+        return await talk.hear()
+
+
 @pytest.mark.parametrize("app", ["raw", "fastapi"])
 def test_an_unknown_websocket_is_closed_before_it_is_accepted(app: str) -> None:
-    async def connect() -> Any:
-        async with talking_to(app, websocket_scope("/ws/nothing")) as talk:
-            await talk.say("websocket.connect")
-            return await talk.hear()
-
-    assert asyncio.run(connect())["type"] == "websocket.close"
+    assert asyncio.run(connect_to_nothing(app))["type"] == "websocket.close"
 
 
 def test_an_unknown_websocket_is_an_error_in_channels() -> None:
     # Channels' own router raises; the server then refuses the handshake.
-    async def connect() -> None:
-        async with talking_to("django", websocket_scope("/ws/nothing")) as talk:
-            await talk.say("websocket.connect")
-            await talk.end()
-
     with pytest.raises(ValueError, match="No route found"):
-        asyncio.run(connect())
+        asyncio.run(connect_to_nothing("django"))

@@ -26,7 +26,7 @@ from gatewaylab.guard.serve import serve
 from gatewaylab.measure.delay import until
 from gatewaylab.servers import installed
 from gatewaylab.servers.registry import server
-from gatewaylab.servers.specs import NGINX, SERVERS, ServerSpec
+from gatewaylab.servers.specs import NGINX, ServerSpec
 from tests import ROOT
 from tests.support.owner import started
 
@@ -34,47 +34,39 @@ TINY = server("waitress", app="tests.support.tiny:application")
 
 
 def never(one: Any, **options: Any) -> None:
-    """Start a server; not reached by tests that expect a refusal before."""
-    with serve(one, **options):
-        pytest.fail("it started")
+    """Try to start a server that must be refused before, and leave nothing."""
+    try:
+        with serve(one, **options):
+            pytest.fail("it started")
+    finally:
+        assert not list((runs.home() / "runs").iterdir())
 
 
 # What serve refuses before it starts anything
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "::", "::1", "localhost", "8.8.8.8"])
-def test_any_address_but_ipv4_loopback_is_refused_before_the_start(host: str) -> None:
-    with pytest.raises(InputError, match=r"loopback|127"):
-        never(TINY, host=host)
-    assert not list((runs.home() / "runs").iterdir())
+NOT_LOOPBACK = ["0.0.0.0", "192.168.1.1", "::", "::1", "localhost", "8.8.8.8"]
+NO_PORT = [0, -1, 80, 70_000, True, "8000"]
+NO_TIME = [-1.0, float("nan"), float("inf"), True]
 
 
-@pytest.mark.parametrize("port", [0, -1, 80, 70_000, True, "8000"])
-def test_an_impossible_port_is_refused(port: Any) -> None:
-    with pytest.raises(InputError, match="from 1024 to 65535"):
-        never(TINY, port=port)
-
-
-def test_a_port_of_the_range_for_clients_is_refused() -> None:
-    low, high = ports.ephemeral_range()
-    with pytest.raises(InputError, match="range that the kernel gives to clients"):
-        never(TINY, port=(low + high) // 2)
-
-
-@pytest.mark.parametrize("name", ["ready_timeout", "ttl", "grace"])
-@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), True])
-def test_times_must_be_finite_and_not_negative(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=name):
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        *(("host", host, r"loopback|127") for host in NOT_LOOPBACK),
+        *(("port", port, "from 1024 to 65535") for port in NO_PORT),
+        ("port", sum(ports.ephemeral_range()) // 2, "range that the kernel gives to clients"),
+        *((name, v, name) for name in ("ready_timeout", "ttl", "grace") for v in NO_TIME),
+        ("pin", frozenset(), "pin must be some of the CPUs"),
+        ("pin", frozenset({10_000}), "pin must be some of the CPUs"),
+    ],
+)
+def test_an_impossible_option_is_refused_before_the_start(name: str, value: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
         never(TINY, **{name: value})
 
 
-@pytest.mark.parametrize("pin", [frozenset(), frozenset({10_000})])
-def test_a_pin_outside_the_machine_is_refused(pin: frozenset[int]) -> None:
-    with pytest.raises(InputError, match="pin must be some of the CPUs"):
-        never(TINY, pin=pin)
-
-
-def test_a_server_that_is_not_here_is_named_with_its_remedy(
+def test_a_server_that_is_missing_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ServerSpec, "available", lambda _self: False)
@@ -183,9 +175,7 @@ def test_leased_ports_are_outside_the_range_for_clients(tmp_path: Path) -> None:
         lease.close()
 
 
-def test_where_every_port_is_for_clients_there_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_port_is_left_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "ephemeral_range", lambda: (1024, 65_535))
     with pytest.raises(ServerError, match="no free port outside"):
         ports.lease(tmp_path, "127.0.0.1")
@@ -233,14 +223,8 @@ def test_unix_sockets_stay_short_where_the_temporary_folder_is_long(
 # What /proc says
 
 
-@contextmanager
-def listening(host: str) -> Iterator[socket.socket]:
-    with socket.create_server((host, 9210), family=socket.AF_INET) as sock:
-        yield sock
-
-
 def test_a_listener_is_seen_with_its_address_and_owner() -> None:
-    with listening("127.3.2.1"):
+    with socket.create_server(("127.3.2.1", 9210)):
         found = [one for one in procfs.listeners() if one.port == 9210]
         assert [(one.host, one.loopback) for one in found] == [("127.3.2.1", True)]
         assert found[0].inode in procfs.socket_inodes([os.getpid()])
@@ -349,11 +333,8 @@ BODY = b'{"nonce": "abc"}'
     "raw",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" + BODY,
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n"
-        + BODY[:8]
-        + b"\r\n8\r\n"
-        + BODY[8:]
-        + b"\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"8\r\n%b\r\n8\r\n%b\r\n0\r\n\r\n" % (BODY[:8], BODY[8:]),
     ],
 )
 def test_an_answer_is_whole_though_the_connection_stays_open(raw: bytes) -> None:
@@ -398,6 +379,7 @@ def test_news_interrupt_the_wait() -> None:
 # The tail of the log in the error of a failed start
 
 REASON = "ModuleNotFoundError: No module named 'nothing'"
+FIRST = [(39, REASON), (40, REASON), (500, REASON), (0, "line 61")]
 
 
 def test_the_tail_of_a_log_is_its_last_forty_lines() -> None:
@@ -407,9 +389,7 @@ def test_the_tail_of_a_log_is_its_last_forty_lines() -> None:
     assert log_tail("") == ""
 
 
-@pytest.mark.parametrize(
-    ("after", "first"), [(39, REASON), (40, REASON), (500, REASON), (0, "line 61")]
-)
+@pytest.mark.parametrize(("after", "first"), FIRST)
 def test_a_failed_import_is_shown_however_much_is_said_after_it(after: int, first: str) -> None:
     lines = [*(f"line {number}" for number in range(100)), REASON, *["said afterwards"] * after]
     seen = log_tail("\n".join(lines)).splitlines()
@@ -436,16 +416,11 @@ def test_the_log_keeps_the_newest_and_never_more_than_a_megabyte(tmp_path: Path)
     os.close(log.file)
 
 
-def test_a_full_disk_loses_the_log_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_fd: int, _data: bytes) -> int:
-        raise OSError(errno.ENOSPC, "no space left")
-
+def test_a_full_disk_loses_only_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = guard.Log(str(tmp_path))
     read, write = os.pipe()
     os.write(write, b"a line\n")
-    monkeypatch.setattr("os.write", full)
+    monkeypatch.setattr("os.write", Mock(side_effect=OSError(errno.ENOSPC, "no space left")))
     assert log.pump(read)
     monkeypatch.undo()
     for fd in (read, write, log.file):
@@ -470,32 +445,29 @@ def test_memory_and_threads_are_those_of_living_processes() -> None:
     assert procfs.memory(os.getpid()) - lean > len(ballast) / 2
 
 
-def test_all_names_are_registered_once() -> None:
-    assert [spec.name for spec in SERVERS.values()] == list(SERVERS)
-
-
 # Configurations as a user installs them
 
+needs_nginx = pytest.mark.skipif(
+    not NGINX.available(), reason=f"nginx is not on this machine; {NGINX.install_hint()}"
+)
 
+
+@needs_nginx
 @pytest.mark.live
-def test_a_site_that_lacks_a_place_is_refused_and_nothing_is_left(
+def test_a_site_that_lacks_a_place_is_refused_before_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not NGINX.available():
-        pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
     monkeypatch.setattr(installed, "read", lambda _project, _name: "server { listen 80; }")
     one = server("waitress", app=TINY.app, site="deploy/nginx/gunicorn.conf")
     with pytest.raises(InputError, match="exactly one"):
         never(one)
-    assert not list((runs.home() / "runs").iterdir())
 
 
+@needs_nginx
 @pytest.mark.live
-def test_a_site_of_which_nginx_can_make_nothing_is_a_failed_start(
+def test_a_site_that_nginx_refuses_is_a_failed_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not NGINX.available():
-        pytest.skip(f"nginx is not on this machine; {NGINX.install_hint()}")
     text = installed.read(ROOT, "deploy/nginx/gunicorn.conf")
     monkeypatch.setattr(installed, "read", lambda _project, _name: f"{text}\nnonsense;\n")
     one = server("waitress", app=TINY.app, site="deploy/nginx/gunicorn.conf")

@@ -98,7 +98,7 @@ def test_what_is_undecided_has_no_opposite(one: Held) -> None:
 
 
 @pytest.mark.parametrize("told", list(itertools.product(TOLD, repeat=3)))
-def test_one_that_does_not_hold_decides_and_one_undecided_leaves_it_open(
+def test_one_failure_decides_and_one_undecided_leaves_it_open(
     told: tuple[Held, ...],
 ) -> None:
     expected = False if False in told else None if None in told else True

@@ -19,7 +19,6 @@ from gatewaylab.measure.disturbance import (
     share_lost,
     shift,
     shift_of_latency,
-    shift_of_rate,
     window_of,
 )
 from gatewaylab.model import queueing
@@ -68,9 +67,8 @@ def simulated(random: np.random.Generator, slots: int | None) -> tuple[float, fl
     lag = np.where(random.random(n) < 0.3, random.exponential(0.02 * hold, n), 0.0)
     sent = np.maximum.accumulate(plan + lag)
     stall = lost - delays.sum()
-    ended = sent + queueing.stall_latencies(
-        sent, random.uniform(0, end), stall, hold + delays, slots
-    )
+    at = random.uniform(0, end)
+    ended = sent + queueing.stall_latencies(sent, at, stall, hold + delays, slots)
     measured = plan >= begin
     seen = (ended - plan)[measured]
     truth = median(queueing.slot_model(plan, hold, slots)[measured])
@@ -105,9 +103,7 @@ def test_half_of_the_loss_would_not_do(slots: int | None) -> None:
 
 
 @pytest.mark.parametrize("slots", [1, 4, None])
-def test_several_stalls_move_a_median_no_further_than_one_as_long_as_all(
-    slots: int | None,
-) -> None:
+def test_several_stalls_move_a_median_no_further_than_one_as_long_as_all(slots: int | None) -> None:
     """A server that stands still three times: its clock does not tick meanwhile."""
     random, beyond = np.random.default_rng(3), 0
     for _ in range(200):
@@ -138,7 +134,7 @@ def test_several_stalls_move_a_median_no_further_than_one_as_long_as_all(
 def test_nothing_lost_moves_nothing(slots: int | None, planned: bool) -> None:
     for loss in (Loss(), Loss(lag=np.zeros(400)), Loss(lag=np.full(400, -0.001))):
         assert shift_of_latency(window(slots=slots, planned=planned), loss) == 0.0
-        assert shift_of_rate(window(slots=slots, planned=planned), loss) == 0.0
+        assert share_lost(loss, window(slots=slots, planned=planned).seconds) == 0.0
     # Not even where nobody knows what a request takes.
     assert shift_of_latency(window(hold=math.inf), Loss()) == 0.0
 
@@ -174,9 +170,7 @@ def test_a_loss_is_spread_over_all_requests_or_falls_at_once_whatever_is_worse()
 
 
 @given(st.floats(0, 2), st.floats(0, 2), st.sampled_from([1, 4, 8, None]), st.floats(0.001, 0.2))
-def test_more_lost_never_moves_less(
-    one: float, more: float, slots: int | None, hold: float
-) -> None:
+def test_more_lost_moves_no_less(one: float, more: float, slots: int | None, hold: float) -> None:
     some = window(80, slots=slots, hold=hold)
     less = shift_of_latency(some, Loss(waited=one))
     assert 0 <= less <= shift_of_latency(some, Loss(waited=one, stolen=more)) + 1e-9
@@ -186,14 +180,14 @@ def test_the_closed_model_and_rates_lose_the_share_that_was_taken() -> None:
     closed = window(planned=False)
     lost = Loss(waited=0.1, stolen=0.2, throttled=0.3)
     assert lost.seconds == pytest.approx(0.6)
-    for found in (shift_of_latency(closed, lost), shift_of_rate(window(), lost)):
+    for found in (shift_of_latency(closed, lost), share_lost(lost, window().seconds)):
         assert math.exp(-found) == pytest.approx(1 - 0.6 / 3)
 
 
 @pytest.mark.parametrize("lost", [3.0, 3.1, math.inf])
 def test_where_everything_was_lost_nothing_is_known(lost: float) -> None:
     assert share_lost(Loss(stolen=lost), 3.0) == math.inf
-    assert shift_of_rate(window(), Loss(stolen=lost)) == math.inf
+    assert share_lost(Loss(stolen=lost), window().seconds) == math.inf
     assert shift_of_latency(window(planned=False), Loss(stolen=lost)) == math.inf
 
 
@@ -228,9 +222,7 @@ def test_a_hold_that_nobody_knows_is_what_a_request_takes_that_meets_no_other() 
 
 def measured(health: dict[str, float], **changed: Any) -> Trial:
     setup = {"hold": 0.1, "slots": None}
-    return trial("a", 0, [0.15] * 100).model_copy(
-        update={"setup": setup, "health": health, **changed}
-    )
+    return trial("a", 0, [0.15] * 100, setup=setup, health=health, **changed)
 
 
 def test_what_moved_within_the_window_is_added() -> None:
@@ -284,11 +276,7 @@ def test_noise_has_one_direction() -> None:
 # The model's short way, where all are held equally long.
 
 
-@given(
-    st.lists(st.floats(0, 10), min_size=1, max_size=60),
-    st.floats(0, 2),
-    st.integers(1, 9),
-)
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=60), st.floats(0, 2), st.integers(1, 9))
 def test_equal_holds_wait_as_in_the_recursion(gaps: list[float], hold: float, slots: int) -> None:
     plan = np.cumsum(gaps)
     exact = queueing.kiefer_wolfowitz(plan, hold, slots)

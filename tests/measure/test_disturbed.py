@@ -9,9 +9,11 @@ import pytest
 from gatewaylab.measure import delay
 from tests.support.disturbed import TRIES, unless_disturbed
 
+Lose = Callable[[float], None]
+
 
 @pytest.fixture
-def lose(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def lose(monkeypatch: pytest.MonkeyPatch) -> Lose:
     """What the machine has lost, by a counter in place of the kernel's."""
     lost = [0.0]
     monkeypatch.setattr(delay, "_lost", lambda: lost[0])
@@ -22,7 +24,7 @@ def lose(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return more
 
 
-def test_a_failure_in_quiet_is_a_failure_at_once(lose: Callable[[float], None]) -> None:
+def test_a_failure_in_quiet_is_a_failure_at_once(lose: Lose) -> None:
     tries = []
 
     @unless_disturbed(0.01)
@@ -37,7 +39,7 @@ def test_a_failure_in_quiet_is_a_failure_at_once(lose: Callable[[float], None]) 
 
 
 def test_a_failure_that_noise_explains_is_tried_again_and_then_undecided(
-    lose: Callable[[float], None],
+    lose: Lose,
 ) -> None:
     tries = []
 
@@ -52,7 +54,7 @@ def test_a_failure_that_noise_explains_is_tried_again_and_then_undecided(
     assert len(tries) == TRIES
 
 
-def test_one_good_try_is_enough(lose: Callable[[float], None]) -> None:
+def test_one_good_try_is_enough(lose: Lose) -> None:
     left = [True, False]
 
     @unless_disturbed(0.01)
@@ -64,7 +66,7 @@ def test_one_good_try_is_enough(lose: Callable[[float], None]) -> None:
     assert left == []
 
 
-def test_other_errors_are_never_forgiven(lose: Callable[[float], None]) -> None:
+def test_other_errors_are_never_forgiven(lose: Lose) -> None:
     @unless_disturbed(0.01)
     def measured() -> None:
         lose(1.0)

@@ -22,9 +22,9 @@ import gatewaylab
 from gatewaylab.load.samples import ERRORS, Samples
 from gatewaylab.measure import noise
 from gatewaylab.measure.rules import RULES
-from gatewaylab.model.queueing import lindley
 from gatewaylab.records.results import Finding
-from tests.measure.test_noise import HOLD, QUIET, generator, judged, trial
+from tests.builders import changed
+from tests.measure.test_noise import HOLD, QUIET, generator, grown, judged, late, trial, unsteady
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class Mutant:
     says: tuple[str, str]
 
 
-def changed(change: Callable[[Samples], Floats], *columns: str) -> Samples:
+def altered(change: Callable[[Samples], Floats], *columns: str) -> Samples:
     """The quiet trial with one request's times in some columns set to something else."""
     quiet = trial()
     values = {column: getattr(quiet, column).copy() for column in columns}
@@ -66,12 +66,7 @@ def changed(change: Callable[[Samples], Floats], *columns: str) -> Samples:
 
 def sent_late(count: int, lag: float, begin: int = 200) -> Samples:
     """So many requests left that late, and were answered later by as much."""
-    quiet, rows = trial(), slice(begin, begin + count)
-    columns = {}
-    for name in ("sent_at", "started_at", "first_byte_at", "finished_at"):
-        columns[name] = getattr(quiet, name).copy()
-        columns[name][rows] += lag - 0.0001
-    return trial(**columns)
+    return late(count, lag - 0.0001, begin)  # the quiet trial's are 0.1 ms late
 
 
 def failed(count: int) -> Samples:
@@ -82,7 +77,7 @@ def failed(count: int) -> Samples:
 
 def answered(took: float) -> Samples:
     """One request was answered so long after it was sent."""
-    return changed(lambda quiet: quiet.sent_at + took, "first_byte_at", "finished_at")
+    return altered(lambda quiet: quiet.sent_at + took, "first_byte_at", "finished_at")
 
 
 def served(each: float) -> Samples:
@@ -94,21 +89,13 @@ SILENT = trial(service=np.full(400, math.nan))
 
 
 def queued(each: float) -> Samples:
-    """One slot, 100 requests/s; the app tells when it began, so that only the wait grows."""
-    scheduled = np.arange(400) / 100
-    finished = scheduled + lindley(scheduled, np.full(400, each)) + each
-    return trial(
-        finished_at=finished, first_byte_at=finished, service=np.full(400, each),
-        started_at=np.maximum(finished - each, scheduled + 0.0001),
-    )  # fmt: skip
+    """The app tells when it began, so that only the wait grows."""
+    one = grown(each)
+    return changed(one, started_at=np.maximum(one.finished_at - each, one.sent_at))
 
 
 def cold(factor: float) -> Samples:
-    """In the first half of the window the application took longer."""
-    quiet = trial()
-    took = np.where(quiet.scheduled_at < 2.5, factor, 1.0) * HOLD
-    finished = quiet.started_at + took
-    return trial(first_byte_at=finished, finished_at=finished)
+    return unsteady(factor * HOLD)
 
 
 def reading(name: str, bad: float, good: float, says: tuple[str, str]) -> Mutant:
@@ -143,8 +130,8 @@ MUTANTS: dict[str, Mutant] = {
     "errors": Mutant(Case(failed(1)), Case(failed(0)), ("1 requests ended in 'body'", "0 allowed")),
     "workers": reading("workers_gone", 1.0, 0.0, ("1 of", "0 allowed")),
     "time order": Mutant(
-        Case(changed(lambda quiet: quiet.sent_at - 6e-6, "started_at")),
-        Case(changed(lambda quiet: quiet.sent_at - 4e-6, "started_at")),
+        Case(altered(lambda quiet: quiet.sent_at - 6e-6, "started_at")),
+        Case(altered(lambda quiet: quiet.sent_at - 4e-6, "started_at")),
         ("by 6 µs", "0 allowed"),
     ),
     "samples": Mutant(
@@ -191,15 +178,15 @@ MORE: dict[str, tuple[str, Case]] = {
     ),
     "sent before its schedule": (
         "time order",
-        Case(changed(lambda quiet: quiet.scheduled_at - 0.0005, "sent_at")),
+        Case(altered(lambda quiet: quiet.scheduled_at - 0.0005, "sent_at")),
     ),
     "answered before it was sent": (
         "time order",
-        Case(changed(lambda quiet: quiet.scheduled_at, "first_byte_at")),
+        Case(altered(lambda quiet: quiet.scheduled_at, "first_byte_at")),
     ),
     "ended before it began to arrive": (
         "time order",
-        Case(changed(lambda quiet: quiet.first_byte_at - 0.0005, "finished_at")),
+        Case(altered(lambda quiet: quiet.first_byte_at - 0.0005, "finished_at")),
     ),
 }
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -11,18 +10,19 @@ from gatewaylab.guard import procfs
 from gatewaylab.measure import noise
 from gatewaylab.measure import readings as module
 from gatewaylab.measure.readings import quantity, readings
-from gatewaylab.records import staging
 from gatewaylab.records.results import AGAIN, Expected, Readings, Touched
+from gatewaylab.records.staging import Staging
 
+Script = list[dict[str, float]]
 QUIET: dict[str, float] = {"window_seconds": 1.0, "throttled": 0.0}
 #: A tenth of the second is gone, more than a quarter of the way to 1.25.
 DISTURBED = QUIET | {"stolen": 0.1}
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Script:
     """What the noise probes read, one entry a reading; quiet when the list is empty."""
-    script: list[dict[str, float]] = []
+    script: Script = []
 
     class Scripted(noise.NoiseWatch):
         def __enter__(self) -> Scripted:
@@ -72,7 +72,7 @@ def test_a_quantity_has_its_unit_and_an_interval_only_from_six_readings_on() -> 
 
 @pytest.mark.parametrize("touched", ["time", "rate"])
 def test_a_reading_that_noise_can_have_moved_is_repeated_and_counted(
-    machine: list[dict[str, float]], touched: Touched
+    machine: Script, touched: Touched
 ) -> None:
     machine += [QUIET, DISTURBED]
     a, calls = _counter(1.0)
@@ -84,7 +84,7 @@ def test_a_reading_that_noise_can_have_moved_is_repeated_and_counted(
     assert found.ratio("a", "a").quiet is None
 
 
-def test_a_reading_that_noise_does_not_touch_is_read_once(machine: list[dict[str, float]]) -> None:
+def test_a_reading_that_noise_does_not_touch_is_read_once(machine: Script) -> None:
     machine += [DISTURBED] * 1000
     a, calls = _counter(1.0)
     found = readings("some", {"a": a}, what="w", blocks=6)
@@ -93,7 +93,7 @@ def test_a_reading_that_noise_does_not_touch_is_read_once(machine: list[dict[str
     assert found.quantity("a").quiet is None
 
 
-def test_how_much_noise_is_borne_depends_on_the_claim(machine: list[dict[str, float]]) -> None:
+def test_how_much_noise_is_borne_depends_on_the_claim(machine: Script) -> None:
     machine += [DISTURBED] * 1000
     a, calls = _counter(1.0)
     readings("some", {"a": a}, what="w", blocks=6, touched="time", margin=math.log(3))
@@ -101,7 +101,7 @@ def test_how_much_noise_is_borne_depends_on_the_claim(machine: list[dict[str, fl
 
 
 def test_a_machine_that_never_rests_gives_numbers_that_are_marked(
-    machine: list[dict[str, float]],
+    machine: Script,
 ) -> None:
     machine += [DISTURBED] * 1000
     a, _ = _counter(8.0)
@@ -109,8 +109,8 @@ def test_a_machine_that_never_rests_gives_numbers_that_are_marked(
     found = readings("some", {"a": a, "b": b}, what="w", unit="ms", blocks=6, touched="time")
     assert found.readings.repeated == 3  # a fifth of 18
     shift = -math.log(0.9)
-    assert all(row == pytest.approx(dict.fromkeys(range(6), shift))
-               for row in found.readings.shifts.values())  # fmt: skip
+    for row in found.readings.shifts.values():
+        assert row == pytest.approx(dict.fromkeys(range(6), shift))
     ratio = found.ratio("a", "b")
     assert ratio.refused == ()
     assert ratio.quiet is not None
@@ -123,7 +123,7 @@ def test_a_machine_that_never_rests_gives_numbers_that_are_marked(
     assert one.shifts == pytest.approx((shift,) * 6)
 
 
-def test_noise_lowers_a_rate(machine: list[dict[str, float]]) -> None:
+def test_noise_lowers_a_rate(machine: Script) -> None:
     machine += [DISTURBED] * 1000
     a, _ = _counter(8.0)
     one = readings("some", {"a": a}, what="w", unit="/s", blocks=6, touched="rate").quantity("a")
@@ -143,7 +143,7 @@ def test_noise_lowers_a_rate(machine: list[dict[str, float]]) -> None:
     ],
 )
 def test_what_a_reading_lost_is_the_share_of_its_time_that_others_took(
-    machine: list[dict[str, float]],
+    machine: Script,
     monkeypatch: pytest.MonkeyPatch,
     health: dict[str, float],
     waited: float,
@@ -169,7 +169,7 @@ def test_a_source_without_a_number_is_an_error_and_not_a_zero() -> None:
 
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(("unit", "label"), [("MiB", "a"), ("ms", "b")])
-def test_a_prediction_that_fits_no_reading_is_refused_before_anything_is_read(
+def test_a_prediction_that_fits_no_reading_is_refused_before_the_first(
     unit: str, label: str
 ) -> None:
     a, calls = _counter(1.0)
@@ -184,10 +184,7 @@ def test_a_prediction_that_fits_no_reading_is_refused_before_anything_is_read(
 
 
 @pytest.mark.usefixtures("machine")
-def test_readings_of_a_build_are_staged_and_read_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(staging.STAGING_VARIABLE, str(tmp_path))
+def test_readings_of_a_build_are_staged_and_read_back(stage: Staging) -> None:
     a, _ = _counter(1.0)
     found = readings("some", {"a": a}, what="w", blocks=6)
-    assert staging.Staging(tmp_path).parts()["readings"] == (found.readings,)
+    assert stage.parts()["readings"] == (found.readings,)

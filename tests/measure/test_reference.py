@@ -30,7 +30,9 @@ from gatewaylab.measure.reference import (
     reference_server,
 )
 from gatewaylab.model.arrivals import Arrivals, Closed, ConstantRate
-from tests.builders import REPORT, samples
+from tests.builders import REPORT, changed, samples
+
+Asked = list[tuple[Arrivals, dict[str, object]]]
 
 NONE = "http://127.0.0.1:9"
 """Nothing listens there."""
@@ -47,11 +49,8 @@ def measured(
 def in_order(found: Samples) -> Samples:
     """Requests that are due one after the other may overtake each other on a busy machine."""
     order = np.argsort(found.started_at, kind="stable")  # what was not answered comes last
-    columns = (
-        "scheduled_at", "sent_at", "first_byte_at", "finished_at", "status", "error", "service",
-        "started_at", "worker",
-    )  # fmt: skip
-    return found.model_copy(update={name: getattr(found, name)[order] for name in columns})
+    names = Samples.model_fields.keys() - {"workers"}
+    return changed(found, **{name: getattr(found, name)[order] for name in names})
 
 
 def overlap(found: Samples) -> int:
@@ -60,7 +59,6 @@ def overlap(found: Samples) -> int:
 
 
 def test_the_process_knows_the_modes_that_the_caller_may_ask_for() -> None:
-    assert reference_process.MODES == MODES
     assert all(callable(getattr(reference_process.ReferenceServer, mode)) for mode in MODES)
     told = [line.strip() for line in (reference_server.__doc__ or "").splitlines()]
     assert all(any(line.startswith(f"{mode}: ") for line in told) for mode in MODES)
@@ -69,11 +67,8 @@ def test_the_process_knows_the_modes_that_the_caller_may_ask_for() -> None:
 def test_a_server_answers_on_loopback_only_and_is_gone_afterwards() -> None:
     with reference_server() as server:
         answer = httpx.get(server.url, trust_env=False)
-        listening = [
-            connection.laddr.ip
-            for connection in psutil.Process(server.pid).net_connections()
-            if connection.status == psutil.CONN_LISTEN
-        ]
+        sockets = psutil.Process(server.pid).net_connections()
+        listening = [one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN]
     assert (answer.status_code, answer.text) == (200, "ok\n")
     assert answer.headers["X-Worker"] == f"{server.pid}/1"
     assert listening == ["127.0.0.1"]
@@ -150,25 +145,24 @@ def test_drawn_service_times_follow_from_the_seed() -> None:
         with reference_server("slots", services=services) as server:
             return [float(value) for value in measured(server.url, Closed(1), 0.6).service][:5]
 
-    def drawn(seed: int) -> list[float]:
-        given = reference_process.parsed(["slots", "--hold=0.03", "--sigma=0.8", f"--seed={seed}"])
-        server = reference_process.ReferenceServer(given)
-        return [server.draw() for _ in range(5)]
+    one, other = drawn(1, 0.03, 0.8, 5), drawn(2, 0.03, 0.8, 5)
+    assert one == drawn(1, 0.03, 0.8, 5) != other
+    assert max(one) > 1.2 * min(one)
+    for seed, due in ((1, one), (2, other)):  # each takes what was drawn, and what waking up took
+        assert all(a >= b - 1e-6 for a, b in zip(served(seed), due, strict=False))
 
-    assert drawn(1) == drawn(1) != drawn(2)
-    assert max(drawn(1)) > 1.2 * min(drawn(1))
-    for seed in (1, 2):  # each takes what was drawn, and what waking up took
-        assert all(a >= b - 1e-6 for a, b in zip(served(seed), drawn(seed), strict=False))
+
+def drawn(seed: int, mean: float, sigma: float, count: int) -> list[float]:
+    """The first service times that a server of one slot draws."""
+    command = ["slots", f"--hold={mean}", f"--sigma={sigma}", f"--seed={seed}"]
+    server = reference_process.ReferenceServer(reference_process.parsed(command))
+    return [server.draw() for _ in range(count)]
 
 
 def test_drawn_service_times_have_the_mean_and_spread_that_were_asked_for() -> None:
-    mean, sigma = 0.01, 0.6
-    command = ["slots", f"--hold={mean}", f"--sigma={sigma}", "--seed=1"]
-    given = reference_process.parsed([*command, "--slots=0"])
-    server = reference_process.ReferenceServer(given)
-    drawn = np.array([server.draw() for _ in range(20_000)])
-    assert drawn.mean() == pytest.approx(mean, rel=0.02)
-    assert np.log(drawn).std() == pytest.approx(sigma, rel=0.02)
+    times = drawn(1, 0.01, 0.6, 20_000)
+    assert np.mean(times) == pytest.approx(0.01, rel=0.02)
+    assert np.log(times).std() == pytest.approx(0.6, rel=0.02)
 
 
 def test_a_stall_is_reported_and_its_backlog_is_answered_in_order() -> None:
@@ -256,9 +250,7 @@ def _instead(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None
     monkeypatch.setattr(reference.sys, "executable", str(fake))  # type: ignore[attr-defined]
 
 
-def test_a_server_that_does_not_come_up_says_why(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_server_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _instead(monkeypatch, tmp_path, "echo no module named uvloop >&2; exit 3")
     with pytest.raises(ServerStartError, match="did not come up") as caught, reference_server():
         pass
@@ -286,9 +278,9 @@ def test_an_account_that_does_not_come_is_an_error() -> None:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Arrivals, dict[str, object]]]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """What the load generator was asked for; it answers with ten samples in a second or less."""
-    seen: list[tuple[Arrivals, dict[str, object]]] = []
+    seen: Asked = []
 
     def fake(
         _: str, __: object, arrivals: Arrivals, **options: object
@@ -305,7 +297,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Arrivals, dict
 
 
 def test_the_ceiling_is_the_best_of_three_closed_runs(
-    asked: list[tuple[Arrivals, dict[str, object]]],
+    asked: Asked,
 ) -> None:
     assert ceiling(connections=4, seconds=0.2) == 20
     assert [arrivals for arrivals, _ in asked] == [Closed(4)] * 3
@@ -313,7 +305,7 @@ def test_the_ceiling_is_the_best_of_three_closed_runs(
 
 
 def test_the_ceiling_is_measured_once_for_the_same_arguments(
-    asked: list[tuple[Arrivals, dict[str, object]]],
+    asked: Asked,
 ) -> None:
     assert ceiling() == ceiling()
     assert len(asked) == 3
@@ -322,7 +314,7 @@ def test_the_ceiling_is_measured_once_for_the_same_arguments(
 
 
 def test_a_build_measures_the_ceiling_once_for_all_its_processes(
-    asked: list[tuple[Arrivals, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CEILINGS_VARIABLE, "{}")  # and restores it
     once()
@@ -335,7 +327,7 @@ def test_a_build_measures_the_ceiling_once_for_all_its_processes(
 
 
 def test_generator_and_null_server_have_the_cores_of_a_trial(
-    asked: list[tuple[Arrivals, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = min(os.sched_getaffinity(0))
     monkeypatch.setattr(reference, "choose_cores", lambda: Cores(7, core, frozenset({core})))
@@ -344,7 +336,7 @@ def test_generator_and_null_server_have_the_cores_of_a_trial(
 
 
 def test_the_ceiling_of_httpx_is_what_its_cost_allows_one_core(
-    asked: list[tuple[Arrivals, dict[str, object]]],
+    asked: Asked,
 ) -> None:
     assert ceiling("httpx", connections=8) == pytest.approx(10 / REPORT.cpu_seconds)
     assert asked[0][0] == Closed(8, think=8 / load.HTTPX_MAX_RATE)

@@ -20,17 +20,21 @@ from gatewaylab.model.queueing import (
     kiefer_wolfowitz,
     lindley,
     mmc_mean_wait,
-    pollaczek_khinchine,
     slot_model,
     slots_needed,
     stall_latencies,
     throughput_limit,
 )
 
+Pairs = list[tuple[float, float]]
+Solve = Callable[[Any], object]
+NO_SLOTS = [0, -1, 1.5, True]
+NOT_ABOVE_0 = [0.0, -1.0, math.nan, math.inf]
+BELOW_0 = [-0.1, math.nan, math.inf]
 requests = st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), max_size=60)
 
 
-def split(pairs: list[tuple[float, float]]) -> tuple[Any, Any]:
+def split(pairs: Pairs) -> tuple[Any, Any]:
     """Sorted arrivals and services out of (gap, service) pairs."""
     gaps, services = np.array(pairs).reshape(-1, 2).T
     return np.cumsum(gaps), services
@@ -48,7 +52,7 @@ def test_two_slots_by_hand() -> None:
 
 @settings(deadline=None)
 @given(requests)
-def test_one_slot_is_lindleys_queue(pairs: list[tuple[float, float]]) -> None:
+def test_one_slot_is_lindleys_queue(pairs: Pairs) -> None:
     arrivals, services = split(pairs)
     one = kiefer_wolfowitz(arrivals, services, slots=1)
     np.testing.assert_allclose(lindley(arrivals, services), one, atol=1e-9)
@@ -56,9 +60,7 @@ def test_one_slot_is_lindleys_queue(pairs: list[tuple[float, float]]) -> None:
 
 @settings(deadline=None)
 @given(requests, st.integers(1, 8))
-def test_no_more_than_the_slots_are_ever_in_service(
-    pairs: list[tuple[float, float]], slots: int
-) -> None:
+def test_no_more_than_the_slots_are_ever_in_service(pairs: Pairs, slots: int) -> None:
     arrivals, services = split(pairs)
     starts = arrivals + kiefer_wolfowitz(arrivals, services, slots)
     ends = starts + services
@@ -69,9 +71,7 @@ def test_no_more_than_the_slots_are_ever_in_service(
 
 @settings(deadline=None)
 @given(requests, st.integers(1, 8))
-def test_a_request_waits_only_while_every_slot_is_taken(
-    pairs: list[tuple[float, float]], slots: int
-) -> None:
+def test_a_request_waits_only_while_every_slot_is_taken(pairs: Pairs, slots: int) -> None:
     arrivals, services = split(pairs)
     waits = kiefer_wolfowitz(arrivals, services, slots)
     starts, ends = arrivals + waits, arrivals + waits + services
@@ -82,9 +82,7 @@ def test_a_request_waits_only_while_every_slot_is_taken(
 
 @settings(deadline=None)
 @given(requests, st.integers(1, 6))
-def test_one_slot_more_never_makes_anyone_wait_longer(
-    pairs: list[tuple[float, float]], slots: int
-) -> None:
+def test_one_slot_more_never_makes_anyone_wait_longer(pairs: Pairs, slots: int) -> None:
     arrivals, services = split(pairs)
     fewer = kiefer_wolfowitz(arrivals, services, slots)
     more = kiefer_wolfowitz(arrivals, services, slots + 1)
@@ -104,7 +102,7 @@ def test_constant_service_at_seventy_percent_load_waits_as_long_as_theory_says()
     plan = Poisson(70).plan(10_000.0, seed=2024)
     simulated = lindley(plan, 0.01).mean()
     # M/D/1: rho * s / (2 * (1 - rho)) = 0.7 * 10 ms / 0.6
-    assert pollaczek_khinchine(70, 0.01, 0.01**2) == pytest.approx(0.7 * 0.01 / 0.6)
+    assert allen_cunneen(70, 0.01, 1, 1, 0) == pytest.approx(0.7 * 0.01 / 0.6)
     assert simulated == pytest.approx(0.7 * 0.01 / 0.6, rel=0.02)
 
 
@@ -158,19 +156,18 @@ def test_mean_wait_of_the_textbook_clinic() -> None:
 def test_mean_wait_of_one_exponential_slot_is_the_same_by_every_formula() -> None:
     rate, mean = 8.0, 0.1  # M/M/1: rho / (mu - lambda) = 0.8 / 2
     assert mmc_mean_wait(rate, mean, 1) == pytest.approx(0.4)
-    assert pollaczek_khinchine(rate, mean, 2 * mean**2) == pytest.approx(0.4)
     assert allen_cunneen(rate, mean, 1, 1, 1) == pytest.approx(0.4)
 
 
 def test_allen_cunneen_is_exact_for_one_slot_with_any_service() -> None:
-    mean, scv = 0.05, 3.0
-    exact = pollaczek_khinchine(12, mean, mean**2 * (1 + scv))
-    assert allen_cunneen(12, mean, 1, 1, scv) == pytest.approx(exact)
+    rate, mean, scv = 12, 0.05, 3.0
+    # Pollaczek and Khinchine: λ·E[S²] / (2·(1 − ρ)); L. Kleinrock, Queueing Systems I, section 5.6.
+    exact = rate * mean**2 * (1 + scv) / (2 * (1 - rate * mean))
+    assert allen_cunneen(rate, mean, 1, 1, scv) == pytest.approx(exact)
 
 
 @pytest.mark.parametrize("rate", [10.0, 11.0])
 def test_from_full_load_on_the_mean_wait_is_infinite(rate: float) -> None:
-    assert pollaczek_khinchine(rate, 0.1, 0.01) == math.inf
     assert mmc_mean_wait(2 * rate, 0.1, 2) == math.inf
     assert allen_cunneen(rate, 0.1, 1, 0, 0) == math.inf
 
@@ -230,21 +227,18 @@ def test_concurrent_requests_all_stall_at_once() -> None:
 @settings(deadline=None)
 @given(requests, st.floats(0, 50), st.floats(0, 5), st.integers(1, 3))
 def test_a_stall_costs_each_request_between_nothing_and_its_whole_length(
-    pairs: list[tuple[float, float]], start: float, length: float, slots: int
+    pairs: Pairs, start: float, length: float, slots: int
 ) -> None:
     arrivals, services = split(pairs)
-    extra = stall_latencies(arrivals, start, length, services, slots) - slot_model(
-        arrivals, services, slots
-    )
+    stalled = stall_latencies(arrivals, start, length, services, slots)
+    extra = stalled - slot_model(arrivals, services, slots)
     assert (extra >= -1e-9).all()
     assert (extra <= length + 1e-9).all()
 
 
 @settings(deadline=None)
 @given(requests, st.floats(0, 50), st.floats(0.01, 5))
-def test_a_stall_is_a_request_of_its_length_that_goes_first(
-    pairs: list[tuple[float, float]], start: float, length: float
-) -> None:
+def test_a_stall_is_a_request_that_goes_first(pairs: Pairs, start: float, length: float) -> None:
     # An independent way to the same truth, when the server is idle as the stall begins.
     arrivals, services = split(pairs)
     before = arrivals < start
@@ -272,60 +266,36 @@ def test_a_stall_is_a_request_of_its_length_that_goes_first(
     ],
 )
 def test_an_impossible_plan_is_refused(arrivals: Any, services: Any, says: str) -> None:
-    cases: tuple[Callable[[], object], ...] = (
-        lambda: lindley(arrivals, services),
-        lambda: kiefer_wolfowitz(arrivals, services, 1),
-        lambda: slot_model(arrivals, services, None),
-        lambda: stall_latencies(arrivals, 0.0, 1.0, services),
-    )
-    for solve in cases:
+    with pytest.raises(InputError, match=says):
+        lindley(arrivals, services)
+    with pytest.raises(InputError, match=says):
+        kiefer_wolfowitz(arrivals, services, 1)
+    with pytest.raises(InputError, match=says):
+        slot_model(arrivals, services, None)
+    with pytest.raises(InputError, match=says):
+        stall_latencies(arrivals, 0.0, 1.0, services)
+
+
+@pytest.mark.parametrize(
+    ("call", "says", "values"),
+    [
+        (lambda slots: kiefer_wolfowitz([0.0], 1.0, slots), "slots must be", NO_SLOTS),
+        (lambda slots: erlang_c(slots, 0.5), "slots must be", NO_SLOTS),
+        (lambda slots: mmc_mean_wait(1, 0.1, slots), "slots must be", NO_SLOTS),
+        (lambda slots: throughput_limit(slots, 1.0), "slots must be", NO_SLOTS),
+        (lambda rate: mmc_mean_wait(rate, 1.0, 1), "more than 0", NOT_ABOVE_0),
+        (lambda mean: mmc_mean_wait(1.0, mean, 1), "more than 0", NOT_ABOVE_0),
+        (lambda hold: throughput_limit(1, hold), "more than 0", NOT_ABOVE_0),
+        (lambda load: erlang_c(2, load), "erlangs", BELOW_0),
+        (lambda scv: allen_cunneen(1.0, 0.1, 1, scv, 1.0), "coefficients", BELOW_0),
+        (lambda scv: allen_cunneen(1.0, 0.1, 1, 1.0, scv), "coefficients", BELOW_0),
+        (lambda length: stall_latencies([0.0], 0.0, length, 0.1), "stall", BELOW_0),
+    ],
+)
+def test_impossible_numbers_are_refused(call: Solve, says: str, values: list[float]) -> None:
+    for value in values:
         with pytest.raises(InputError, match=says):
-            solve()
-
-
-@pytest.mark.parametrize("slots", [0, -1, 1.5, True])
-def test_an_impossible_number_of_slots_is_refused(slots: int) -> None:
-    cases: tuple[Callable[[], object], ...] = (
-        lambda: kiefer_wolfowitz([0.0], 1.0, slots),
-        lambda: erlang_c(slots, 0.5),
-        lambda: mmc_mean_wait(1, 0.1, slots),
-        lambda: throughput_limit(slots, 1.0),
-    )
-    for solve in cases:
-        with pytest.raises(InputError, match="slots must be"):
-            solve()
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
-def test_impossible_rates_and_times_are_refused(value: float) -> None:
-    cases: tuple[Callable[[], object], ...] = (
-        lambda: pollaczek_khinchine(value, 1.0, 1.0),
-        lambda: pollaczek_khinchine(1.0, value, 1.0),
-        lambda: pollaczek_khinchine(1.0, 1.0, value),
-        lambda: mmc_mean_wait(value, 1.0, 1),
-        lambda: mmc_mean_wait(1.0, value, 1),
-        lambda: throughput_limit(1, value),
-    )
-    for solve in cases:
-        with pytest.raises(InputError, match="more than 0"):
-            solve()
-
-
-def test_a_second_moment_below_the_mean_squared_is_refused() -> None:
-    with pytest.raises(InputError, match="at least the mean squared"):
-        pollaczek_khinchine(1.0, 0.5, 0.2)
-
-
-@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
-def test_impossible_loads_coefficients_and_stalls_are_refused(value: float) -> None:
-    with pytest.raises(InputError, match="erlangs"):
-        erlang_c(2, value)
-    with pytest.raises(InputError, match="coefficients"):
-        allen_cunneen(1.0, 0.1, 1, value, 1.0)
-    with pytest.raises(InputError, match="coefficients"):
-        allen_cunneen(1.0, 0.1, 1, 1.0, value)
-    with pytest.raises(InputError, match="stall"):
-        stall_latencies([0.0], 0.0, value, 0.1)
+            call(value)
 
 
 # Slots needed: at most one share of the requests waits at all.

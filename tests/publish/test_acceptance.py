@@ -13,17 +13,17 @@ from gatewaylab.publish.acceptance import (
     Decision,
     Reason,
     decide,
-    faults,
     find_doubts,
     find_undecided,
     settle,
+    wrong_claims,
 )
 from gatewaylab.publish.book import Book
 from gatewaylab.publish.history import History
 from gatewaylab.records import evidence
-from gatewaylab.records.effects import Bounds, Effect
-from gatewaylab.records.evidence import ClaimRecord, Evidence
+from gatewaylab.records.evidence import ClaimRecord, Evidence, SabotageRecord
 from gatewaylab.records.results import Finding
+from gatewaylab.records.storage import save
 from tests import builders
 
 NOISE = (
@@ -35,8 +35,7 @@ NOISY_RULES = "blocks, sent"
 
 def _claim(identifier: str = "C05", estimate: float = 6.0, **changes: Any) -> ClaimRecord:
     effect = builders.effect(estimate, estimate / 1.01, estimate * 1.01)
-    record = builders.claim_record(identifier).model_copy(update={"effect": effect})
-    return record.model_copy(update=changes)
+    return builders.claim_record(identifier, effect=effect).model_copy(update=changes)
 
 
 def _refused(identifier: str, *reasons: Finding) -> ClaimRecord:
@@ -53,8 +52,7 @@ NOISY = _run(_claim("C05"), _refused("C13", *NOISE))
 NOISIER = _run(_refused("C05", *NOISE), _refused("C13", *NOISE))
 FAR = _run(_claim("C05", 60.0), _claim("C13"))
 FAR_AND_NOISY = _run(_claim("C05", 60.0), _refused("C13", *NOISE))
-BLIND = _claim("C13").sabotage
-assert BLIND is not None
+BLIND = SabotageRecord(what="b ÷ b", effect=builders.effect(6.0, 5.0, 7.0), verdict="supported")
 RUNS = {
     "whole": WHOLE,
     "noisy": NOISY,
@@ -62,9 +60,7 @@ RUNS = {
     "far": FAR,
     "far and noisy": FAR_AND_NOISY,
     "refuted": _run(_claim("C05"), _claim("C13", verdict="refuted")),
-    "blind": _run(
-        _claim("C05"), _claim("C13", sabotage=BLIND.model_copy(update={"verdict": "supported"}))
-    ),
+    "blind": _run(_claim("C05"), _claim("C13", sabotage=BLIND)),
 }
 OLD = {
     "none": None,
@@ -111,17 +107,18 @@ def test_reasons_name_claims_and_rules_and_quote_no_number() -> None:
     assert decide(FAR, None, PAST, None).reasons == (far,)
     both = decide(FAR_AND_NOISY, None, PAST, None).reasons
     assert both == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"), far)
-    assert faults(RUNS["refuted"]) == (Reason(kind="wrong", text="the data refute C13"),)
-    assert faults(RUNS["blind"]) == (
-        Reason(kind="wrong", text="the sabotage of C13 went unnoticed"),
+    assert wrong_claims(RUNS["refuted"].claims) == (
+        Reason(kind="wrong", text="the data refute C13"),
     )
+    blind = Reason(kind="wrong", text="the sabotage of C13 went unnoticed")
+    assert wrong_claims(RUNS["blind"].claims) == (blind,)
+    assert wrong_claims(NOISIER.claims) == wrong_claims(WHOLE.claims) == ()
     assert str(far) == far.text  # the console prints it as it is
 
 
 def test_a_refused_sabotage_leaves_a_claim_undecided_too() -> None:
-    refused = BLIND.model_copy(  # type: ignore[union-attr]
-        update={"verdict": "inconclusive", "effect": _refused("C13", *NOISE).effect}
-    )
+    effect = builders.effect(6.0, 5.0, 7.0, refused=NOISE)
+    refused = SabotageRecord(what="b ÷ b", effect=effect, verdict="inconclusive")
     run = _run(_claim("C13", verdict="inconclusive", sabotage=refused))
     assert find_doubts(run) == (Reason(kind="noise", text=f"C13: {NOISY_RULES}"),)
 
@@ -137,26 +134,12 @@ def test_a_behaviour_seen_too_seldom_leaves_a_claim_undecided() -> None:
     assert find_doubts(_run(_claim(effect=often))) == ()
 
 
-def _quiet(effect: Effect, low: float, high: float) -> Effect:
-    bounds = Bounds(low=low, high=high, low90=low, high90=high)
-    return effect.model_copy(update={"quiet": bounds, "shifts": (1.0,) * effect.blocks})
-
-
 def test_claims_that_noise_leaves_inconclusive_have_their_number_and_are_accepted() -> None:
-    disputed = _claim(
-        "C13",
-        verdict="inconclusive",
-        effect=_quiet(builders.effect(6.0, 5.95, 6.05), 1.0, 6.1),
-        why="what was lost to others can explain it",
-        disturbed=6,
-    )
-    assert BLIND is not None
-    blurred = BLIND.model_copy(
-        update={
-            "verdict": "inconclusive",
-            "effect": _quiet(builders.effect(1.0, 0.9, 1.1), 0.9, 6.0),
-        }
-    )
+    seen = builders.quieted(builders.effect(6.0, 5.95, 6.05), 1.0, 6.1)
+    why = "what was lost to others can explain it"
+    disputed = _claim("C13", verdict="inconclusive", effect=seen, why=why, disturbed=6)
+    tried = builders.quieted(builders.effect(1.0, 0.9, 1.1), 0.9, 6.0)
+    blurred = SabotageRecord(what="b ÷ b", effect=tried, verdict="inconclusive")
     for run in (
         _run(_claim("C05"), disputed),
         _run(_claim("C05"), _claim("C13", verdict="inconclusive", sabotage=blurred)),
@@ -164,11 +147,6 @@ def test_claims_that_noise_leaves_inconclusive_have_their_number_and_are_accepte
         for old in OLD.values():
             assert decide(run, old, PAST, None) == Decision("accepted", kept=True)
         assert find_undecided(run) == frozenset()
-
-
-def test_a_claim_that_is_only_undecided_is_not_wrong() -> None:
-    assert faults(NOISIER) == ()
-    assert faults(WHOLE) == ()
 
 
 def test_what_a_missing_system_leaves_open_is_no_noise() -> None:
@@ -182,7 +160,7 @@ def test_what_a_missing_system_leaves_open_is_no_noise() -> None:
 @pytest.fixture
 def book(tmp_path: Any) -> Book:
     found = Book(tmp_path)
-    history.write(PAST, found.history("some"))
+    save(PAST, found.history("some"))
     evidence.accept(WHOLE, found.evidence)
     return found
 

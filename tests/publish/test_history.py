@@ -11,18 +11,18 @@ from gatewaylab.publish import history
 from gatewaylab.publish.history import History, confirmed, far_out
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import Evidence
+from gatewaylab.records.storage import save
 from tests import builders
 
 USUAL = [5.8, 5.9, 6.0, 6.1, 6.2]
 
 
 def _effect(estimate: float, *, width: float = 1.01, kind: str = "ratio") -> Effect:
-    found = builders.effect(estimate, estimate / width, estimate * width)
-    return found.model_copy(update={"kind": kind})
+    return builders.effect(estimate, estimate / width, estimate * width, kind=kind)
 
 
 def _run(estimate: float, *, width: float = 1.01, **changes: Any) -> Evidence:
-    record = builders.claim_record().model_copy(update={"effect": _effect(estimate, width=width)})
+    record = builders.claim_record(effect=_effect(estimate, width=width))
     return builders.evidence(claims=(record,), **changes)
 
 
@@ -55,9 +55,7 @@ def test_four_earlier_numbers_hold_nothing() -> None:
 
 
 @pytest.mark.parametrize(("width", "side"), [(1.15, None), (1.05, "above")])
-def test_earlier_numbers_that_happen_to_agree_do_not_hold_ordinary_noise(
-    width: float, side: str | None
-) -> None:
+def test_earlier_numbers_that_agree_hold_no_usual_noise(width: float, side: str | None) -> None:
     assert far_out([6.0] * 5, _effect(6.6, width=width)) == side
 
 
@@ -72,9 +70,7 @@ def test_earlier_numbers_that_happen_to_agree_do_not_hold_ordinary_noise(
         ([0.0] * 5, 0.0, None),
     ],
 )
-def test_censored_and_zero_numbers_are_compared_too(
-    earlier: list[float], new: float, side: str | None
-) -> None:
+def test_infinity_and_zero_are_compared(earlier: list[float], new: float, side: str | None) -> None:
     assert far_out(earlier, _effect(new)) == side
 
 
@@ -95,8 +91,7 @@ def test_a_behaviour_and_a_refused_effect_leave_no_trace() -> None:
     refused = builders.effect(6.0, 5.0, 7.0, refused=(builders.finding(),))
     seen = _effect(1.0, kind="behaviour")
     for effect in (refused, seen):
-        record = builders.claim_record().model_copy(update={"effect": effect})
-        run = builders.evidence(claims=(record,))
+        run = builders.evidence(claims=(builders.claim_record(effect=effect),))
         assert History(notebook="some").extended(run).entries == ()
         assert _past(*USUAL).outside(run) == {}
 
@@ -112,9 +107,7 @@ def test_a_confirmed_number_begins_a_new_level() -> None:
 @pytest.mark.parametrize(
     ("then", "now", "found"), [(60.0, 60.5, {"C05"}), (60.0, 70.0, set()), (0.6, 60.0, set())]
 )
-def test_a_held_number_is_confirmed_when_the_intervals_overlap(
-    then: float, now: float, found: set[str]
-) -> None:
+def test_overlapping_intervals_confirm_a_number(then: float, now: float, found: set[str]) -> None:
     assert confirmed(_run(now), _run(then), {"C05"}) == found
 
 
@@ -126,13 +119,11 @@ def test_a_held_run_of_another_machine_confirms_nothing() -> None:
 
 def test_what_was_written_reads_back(tmp_path: Path) -> None:
     past = _past(1.0, math.inf)
-    history.write(past, tmp_path / "some.json")
+    save(past, tmp_path / "some.json")
     assert history.read(tmp_path / "some.json", "some") == past
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"notebook": "other"}', '{"notebook": "some", "x": 1}']
-)
+@pytest.mark.parametrize("text", ["", "[]", '{"notebook": "other"}', '{"notebook": "some", "x":1}'])
 def test_an_unusable_history_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "some.json").write_text(text)
     with pytest.raises(ResultError):

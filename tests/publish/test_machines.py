@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,7 +20,7 @@ from gatewaylab.measure.delay import until
 from gatewaylab.publish import machines
 from gatewaylab.publish.machines import NOISES
 from gatewaylab.servers.registry import server
-from tests import ROOT
+from tests import printed
 
 REAL_TIME = machines._may_be_real_time()
 WITH_PRIORITY = [kind for kind, (_, real_time) in machines._WORK.items() if real_time]
@@ -35,6 +36,7 @@ def may_have_quota() -> bool:
 
 
 QUOTA = may_have_quota()
+needs_quota = pytest.mark.skipif(not QUOTA, reason="no control group can be made here")
 
 
 def possible(name: str) -> bool:
@@ -170,7 +172,7 @@ def test_a_stranger_whose_owner_has_gone_before_it_began_does_not_begin() -> Non
     assert "has gone" in done.stderr
 
 
-def test_a_second_stranger_that_fails_to_start_ends_the_first(
+def test_a_second_stranger_that_fails_ends_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[int] = []
@@ -196,11 +198,9 @@ def test_a_second_stranger_that_fails_to_start_ends_the_first(
 
 def test_one_core_holds_for_what_is_started_in_it_and_is_given_back() -> None:
     before = os.sched_getaffinity(0)
-    ask = [sys.executable, "-c", "import os; print(*os.sched_getaffinity(0))"]
     with contextlib.suppress(StoppedError), noise("one-core"):
         assert os.sched_getaffinity(0) == {max(before)}
-        told = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=300)
-        assert told.stdout.split() == [str(max(before))]
+        assert printed("import os; print(*os.sched_getaffinity(0))") == f"{max(before)}\n"
         raise StoppedError
     assert os.sched_getaffinity(0) == before
 
@@ -208,7 +208,7 @@ def test_one_core_holds_for_what_is_started_in_it_and_is_given_back() -> None:
 # Half of the computing time
 
 
-@pytest.mark.skipif(not QUOTA, reason="no control group can be made here")
+@needs_quota
 def test_slow_is_a_quota_of_half_the_cores_time_for_all_that_is_started() -> None:
     cores = len(os.sched_getaffinity(0))
     with noise("slow"):
@@ -221,12 +221,10 @@ def test_slow_is_a_quota_of_half_the_cores_time_for_all_that_is_started() -> Non
             period = (group / "cpu.cfs_period_us").read_text()
         assert int(quota) == int(period) * cores // 2
         assert str(os.getpid()) in (group / "cgroup.procs").read_text().split()
-        ask = [sys.executable, "-c", "print(open('/proc/self/cgroup').read())"]
-        told = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=300)
-        assert group.name in told.stdout
+        assert group.name in printed("print(open('/proc/self/cgroup').read())")
 
 
-@pytest.mark.skipif(not QUOTA, reason="no control group can be made here")
+@needs_quota
 def test_a_child_that_outlives_the_quota_is_moved_out_of_it() -> None:
     with contextlib.ExitStack() as stack:
         with noise("slow"):
@@ -245,16 +243,12 @@ def test_a_child_that_outlives_the_quota_is_moved_out_of_it() -> None:
 
 
 def _no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextlib.contextmanager
-    def refused() -> Iterator[None]:
-        raise PermissionError("not your control group")
-        yield
-
+    refused = Mock(side_effect=PermissionError("not your control group"))
     monkeypatch.setattr(machines, "_quota", refused)
 
 
 @pytest.mark.skipif(not REAL_TIME, reason="needs real-time priority")
-def test_slow_is_made_by_strangers_where_no_quota_may_be_set(
+def test_slow_is_made_by_strangers_without_a_quota(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _no_quota(monkeypatch)
@@ -264,7 +258,7 @@ def test_slow_is_made_by_strangers_where_no_quota_may_be_set(
     assert strangers() == set()
 
 
-@pytest.mark.skipif(not QUOTA, reason="no control group can be made here")
+@needs_quota
 def test_a_limit_that_the_kernel_refuses_leaves_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines, "_PERIOD", 1e-9)  # 0 µs, which is no period
     before = surroundings()
@@ -280,9 +274,7 @@ def test_a_limit_that_the_kernel_refuses_leaves_no_group(monkeypatch: pytest.Mon
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who may have neither real-time priority nor a control group of his own."""
 
-    def refused(*_: object) -> None:
-        raise PermissionError("Operation not permitted")
-
+    refused = Mock(side_effect=PermissionError("Operation not permitted"))
     monkeypatch.setattr(os, "sched_setscheduler", refused)
     _no_quota(monkeypatch)
 
@@ -291,7 +283,6 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "make",
     [NOISES["interrupts"][0], NOISES["bursts"][0], machines._slow],
-    ids=["interrupts", "bursts", "slow"],
 )
 def test_without_permission_the_error_says_what_to_do_and_nothing_begins(
     make: Callable[[], contextlib.AbstractContextManager[None]],
@@ -347,11 +338,7 @@ def test_only_the_application_is_imported_later() -> None:
         f"{site}\nimport colorsys; print('colorsys')\n"
         "import demo_apps; print('demo_apps')\nimport demo_apps.scopes; print('scopes')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300,
-        cwd=ROOT,
-    )  # fmt: skip
-    assert done.stdout.split() == ["colorsys", "slept", "demo_apps", "scopes"]
+    assert printed(code).split() == ["colorsys", "slept", "demo_apps", "scopes"]
 
 
 def test_every_noise_says_in_words_what_it_does() -> None:

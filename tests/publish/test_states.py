@@ -1,26 +1,25 @@
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from gatewaylab.errors import ResultError
 from gatewaylab.publish import states
 from gatewaylab.publish.acceptance import Reason
+from gatewaylab.publish.book import usable
 from gatewaylab.publish.states import Attempt, StateRecord, derive, recalled
-from gatewaylab.records.effects import Bounds
 from gatewaylab.records.evidence import Evidence
+from gatewaylab.records.storage import load
 from tests import builders
 
 MEASURED = "2026-01-01T00:00:00+00:00"  # of the builder's evidence
 BEFORE, AFTER = "2025-12-31T23:59:59+00:00", "2026-01-01T02:00:00+01:00"
-NOISY = builders.claim_record(verdict="inconclusive").model_copy(
-    update={
-        "effect": builders.effect(1.0, 1.0, 1.0, refused=(builders.finding("sent", "generator"),))
-    }
-)
+REFUSED = builders.effect(1.0, 1.0, 1.0, refused=(builders.finding("sent", "generator"),))
+NOISY = builders.claim_record(verdict="inconclusive", effect=REFUSED)
 WHOLE, PARTIAL = builders.evidence(), builders.evidence(claims=(NOISY,))
 LACKING = Reason(kind="noise", text="C05: sent")
 
@@ -86,31 +85,25 @@ def test_an_unchanged_state_leaves_its_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     first = states.write(path, None, derive("some", WHOLE), "then")
     os.utime(path, ns=(1, 1))
-    again = states.write(path, states.read(path), derive("some", WHOLE), "now")
+    again = states.write(path, load(StateRecord, path), derive("some", WHOLE), "now")
     assert (again, path.stat().st_mtime_ns) == (first, 1)
-    stale = states.write(path, states.read(path), derive("some", WHOLE, current=False), "now")
-    assert (stale.since, states.read(path)) == ("now", stale)
+    stale = states.write(path, load(StateRecord, path), derive("some", WHOLE, current=False), "now")
+    assert (stale.since, load(StateRecord, path)) == ("now", stale)
 
 
 def test_other_reasons_are_written_and_keep_the_time_since_when(tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     states.write(path, None, derive("some", WHOLE, failed=FAILED["rejected"]), "then")
     other = Attempt("rejected", (_wrong("another"),), AFTER)
-    states.write(path, states.read(path), derive("some", WHOLE, failed=other), "now")
-    found = states.read(path)
-    assert found is not None
+    states.write(path, load(StateRecord, path), derive("some", WHOLE, failed=other), "now")
+    found = load(StateRecord, path)
     assert (found.reasons, found.since) == ((_wrong("another"),), "then")
 
 
 def test_a_claim_that_noise_leaves_inconclusive_does_not_make_its_notebook_unstable() -> None:
-    disputed = builders.claim_record(verdict="inconclusive").model_copy(
-        update={
-            "effect": builders.effect(6.0, 5.0, 7.0).model_copy(
-                update={"quiet": Bounds(low=1, high=7, low90=1, high90=7), "shifts": (1.0,) * 6}
-            ),
-            "why": "what was lost to others can explain it",
-        }
-    )
+    seen = builders.quieted(builders.effect(6.0, 5.0, 7.0), 1.0, 7.0)
+    why = "what was lost to others can explain it"
+    disputed = builders.claim_record(verdict="inconclusive", effect=seen, why=why)
     found = derive("some", builders.evidence(claims=(disputed,)))
     assert (found.state, found.reasons) == ("accepted", ())
 
@@ -120,27 +113,28 @@ def test_a_reason_of_each_kind_survives_its_file(tmp_path: Path, kind: Any) -> N
     attempt = Attempt("unstable", (Reason(kind=kind, text="held: C05 is a name"),), AFTER)
     path = tmp_path / "some.json"
     written = states.write(path, None, derive("some", WHOLE, failed=attempt), "then")
-    assert states.read(path) == written
+    assert load(StateRecord, path) == written
     assert recalled(written, WHOLE) == attempt
+
+
+PLAIN = '{"notebook": "some", "state": "unstable", "reasons": ["held: a plain text"]}'
 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "{",
-        '{"notebook": "some", "state": "fine"}',
-        '{"notebook": "some", "state": "unstable", "reasons": ["held: a plain text"]}',
-    ],
+    ["", "{", '{"notebook": "some", "state": "fine"}', PLAIN],
 )
-def test_an_unusable_state_is_an_error(tmp_path: Path, text: str) -> None:
+def test_an_unusable_state_is_told_and_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "some.json").write_text(text)
-    with pytest.raises(ResultError):
-        states.read(tmp_path / "some.json")
+    console = Console(record=True, file=io.StringIO())
+    assert usable(StateRecord, tmp_path / "some.json", console, "the state is unusable") is None
+    assert console.export_text().startswith("the state is unusable: ")
 
 
 def test_no_file_is_no_state(tmp_path: Path) -> None:
-    assert states.read(tmp_path / "some.json") is None
+    console = Console(record=True, file=io.StringIO())
+    assert usable(StateRecord, tmp_path / "some.json", console, "the state is unusable") is None
+    assert console.export_text() == ""
 
 
 def test_every_state_has_its_place_in_the_order() -> None:

@@ -25,32 +25,27 @@ from tests import builders
 
 
 def _holding(started: list[float], service: float, worker: list[int]) -> Samples:
-    begin = np.asarray(started)
-    made = builders.samples([service] * len(begin), spacing=0.0, service=service)
-    return made.model_copy(
-        update={"started_at": begin, "worker": np.asarray(worker), "workers": ("1/1", "1/2")}
-    )
+    given = {"started_at": started, "worker": worker, "workers": ("1/1", "1/2")}
+    return builders.samples([service] * len(started), spacing=0.0, service=service, **given)
 
 
-def test_requests_that_follow_each_other_on_one_worker_share_a_lane() -> None:
-    assert lanes(_holding([0.0, 0.1, 0.2], 0.1, [0, 0, 0])).tolist() == [0, 0, 0]
-
-
-def test_requests_that_overlap_get_lanes_of_their_own() -> None:
-    assert lanes(_holding([0.0, 0.05, 0.1], 0.1, [0, 0, 0])).tolist() == [0, 1, 0]
-
-
-def test_two_workers_never_share_a_lane() -> None:
-    assert lanes(_holding([0.0, 0.1], 0.1, [0, 1])).tolist() == [0, 1]
-
-
-def test_a_request_without_a_trace_has_no_lane() -> None:
-    assert lanes(_holding([np.nan, 0.1], 0.1, [0, 0])).tolist() == [-1, 0]
+@pytest.mark.parametrize(
+    ("started", "worker", "seen"),
+    [
+        ([0.0, 0.1, 0.2], [0, 0, 0], [0, 0, 0]),  # one after the other on one worker
+        ([0.0, 0.05, 0.1], [0, 0, 0], [0, 1, 0]),  # the second overlaps the others
+        ([0.0, 0.1], [0, 1], [0, 1]),  # two workers never share one
+        ([np.nan, 0.1], [0, 0], [-1, 0]),  # without a trace there is none
+    ],
+)
+def test_requests_share_a_lane_only_one_by_one(
+    started: list[float], worker: list[int], seen: list[int]
+) -> None:
+    assert lanes(_holding(started, 0.1, worker)).tolist() == seen
 
 
 def _panel(samples: Samples) -> Panel:
-    trial = builders.trial("a", 0, [0.1]).model_copy(update={"samples": samples})
-    return Panel("a", trial, "#4477AA")
+    return Panel("a", builders.trial("a", 0, [0.1], samples=samples), "#4477AA")
 
 
 def test_a_waterfall_draws_one_bar_for_each_recorded_request() -> None:
@@ -138,9 +133,8 @@ def _bars(ax: Axes) -> list[tuple[float, float]]:
 
 
 def test_a_span_is_grey_until_it_gets_in_and_rows_stand_in_that_order() -> None:
-    upper, lower = spans(
-        {"pool": [(10.0, 10.4, 10.6), (10.1, 10.1, 10.3)], "nothing": []}, x="seconds"
-    ).axes
+    pool = [(10.0, 10.4, 10.6), (10.1, 10.1, 10.3)]
+    upper, lower = spans({"pool": pool, "nothing": []}, x="seconds").axes
     assert _bars(upper) == [(0.1, 0.0), (0.0, 0.4), (0.1, 0.2), (0.4, 0.2)]
     assert [label.get_text() for label in upper.get_yticklabels()] == ["first", "last"]
     assert _bars(lower) == []

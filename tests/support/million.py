@@ -82,6 +82,7 @@ from gatewaylab.load import run as load
 from gatewaylab.load import standby
 from gatewaylab.load.summary import summary
 from gatewaylab.measure import noise
+from gatewaylab.measure.rules import Seen
 from gatewaylab.load.wire import Job
 from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.records.results import Trial
@@ -109,13 +110,14 @@ one = Trial(
     deadline=job.deadline, started="", samples=samples, generator=generator, health={},
 )
 quantiles = [one.quantile(p) for p in (0.5, 0.9, 0.99, 0.999)]
-found = noise.findings(
+found = noise.findings(Seen(
     generator, samples, {}, warmup=1.0, seconds=seconds - 1, quantile=0.99, hold=0.002, slots=100,
-)
+))
 ended = time.process_time()
+throughput = one.throughput
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(json.dumps({
-    "samples": len(samples), "traced": int((samples.service > 0).sum()),
+    "samples": len(samples), "throughput": throughput, "traced": int((samples.service > 0).sum()),
     "workers": len(samples.workers), "quantiles": quantiles,
     "findings": [str(one) for one in found],
     "handing_over": handed - began, "summary": ended - handed,

@@ -36,7 +36,6 @@ from gatewaylab.truth import calibration, twins
 from gatewaylab.truth.calibration import (
     coverage,
     disturbed,
-    equivalence_power,
     equivalence_size,
     looks,
 )
@@ -45,6 +44,7 @@ from tests import builders
 
 pytestmark = pytest.mark.slow
 
+Invented = Callable[..., list[int]]
 SIMULATIONS = 3_000
 SYMMETRIC: list[Any] = ["normal", "laplace", "student3", "lognormal-latency"]
 
@@ -68,11 +68,6 @@ def check_coverage(n: int, noise: Any, **more: Any) -> None:
 @pytest.mark.parametrize("n", [6, 10, 15])
 def test_the_interval_covers_as_often_as_it_says(n: int, noise: Any) -> None:
     check_coverage(n, noise)
-
-
-def test_the_levels_are_those_of_the_exact_distribution() -> None:
-    levels = [stats.attained_confidence(n) for n in (6, 10, 15)]
-    assert levels == pytest.approx([0.96875, 1 - 50 / 1024, 0.9521], abs=5e-5)
 
 
 def one_too_deep(d: Any, confidence: float) -> tuple[float, float]:
@@ -134,9 +129,7 @@ def check_size(n: int, ratio: float, noise: Any = "normal", rule: Rule | None = 
 @pytest.mark.parametrize("noise", ["normal", "student3"])
 @pytest.mark.parametrize("ratio", [0.8, 1.25])
 @pytest.mark.parametrize("n", [6, 10])
-def test_no_difference_is_wrongly_supported_in_at_most_five_percent(
-    n: int, ratio: float, noise: Any
-) -> None:
+def test_no_difference_is_wrong_in_at_most_five_percent(n: int, ratio: float, noise: Any) -> None:
     check_size(n, ratio, noise)
 
 
@@ -162,7 +155,10 @@ def test_a_wrong_rule_of_equivalence_does_not_pass(rule: Rule) -> None:
 
 
 def test_noise_makes_no_difference_undecided_and_not_supported() -> None:
-    power = [equivalence_power(6, spread=spread, simulations=500) for spread in (0.05, 0.15, 0.3)]
+    power = [
+        equivalence_size(6, ratio=1.0, spread=spread, simulations=500)
+        for spread in (0.05, 0.15, 0.3)
+    ]
     assert power[0] > 0.99
     assert power == sorted(power, reverse=True)
     assert power[2] < 0.3
@@ -240,9 +236,7 @@ def check_disturbed(n: int, where: Any, **more: Any) -> None:
 @pytest.mark.parametrize("noise", ["normal", "student3", "lognormal-latency"])
 @pytest.mark.parametrize("where", SIDES)
 @pytest.mark.parametrize("n", [6, 10])
-def test_stalls_make_no_verdict_wrong_that_is_decided_without_them(
-    n: int, where: Any, noise: Any
-) -> None:
+def test_stalls_make_no_verdict_wrong_that_heeds_them(n: int, where: Any, noise: Any) -> None:
     check_disturbed(n, where, noise=noise)
 
 
@@ -277,9 +271,7 @@ def test_what_is_not_disturbed_is_decided_as_if_nobody_had_looked_for_noise() ->
 
 # The design: nothing is measured because of what was seen.
 
-TWO = {
-    label: setup(server("uvicorn"), "/hold", arrivals=Poisson(20), hold=0.1) for label in ("a", "b")
-}
+TWO = dict.fromkeys("ab", setup(server("uvicorn"), "/hold", arrivals=Poisson(20), hold=0.1))
 SEEN: dict[str, Callable[[str, int], float]] = {
     "equal": lambda label, nth: 0.1,
     "a is slower": lambda label, nth: 0.4 if label.startswith("a") else 0.1,
@@ -319,9 +311,7 @@ def measured(
 def test_a_comparison_measures_the_same_trials_whatever_they_show(
     monkeypatch: pytest.MonkeyPatch, rule: str, kind: Any, refuse: Callable[[int], bool]
 ) -> None:
-    runs = {
-        name: measured(monkeypatch, latency, refuse, rule, kind) for name, latency in SEEN.items()
-    }
+    runs = {name: measured(monkeypatch, seen, refuse, rule, kind) for name, seen in SEEN.items()}
     first, _ = runs["equal"]
     assert all(asked == first for asked, _ in runs.values())
     at_least = Rule("at least", 2.0)
@@ -329,10 +319,12 @@ def test_a_comparison_measures_the_same_trials_whatever_they_show(
     assert verdicts == {"supported", "inconclusive", "refuted"}
 
 
-ENTRY = (
-    '[C05]\ntitle="t"\nstatement="s"\nkind="ratio"\ncommon_verdict="false"\n'
-    'nuance="n"\nnotebook="some"\nsources=[]\n'
-)
+FILES = {
+    "requirements.txt": "",
+    "_toc.yml": "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n",
+    "book/claims/some.toml": builders.entry("C05", kind="ratio"),
+    "notebooks/some.md": "---\nkernelspec:\n  name: python3\n---\n\n# Some\n",
+}
 TABLE: list[dict[str, Any]] = [
     {"name": "gunicorn-sync", "version": "1", "available": True, "install_hint": "scripts/install"}
 ]
@@ -355,17 +347,11 @@ def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
 ) -> None:
     for folder in ("book/claims", "notebooks", "src/gatewaylab", "demo_apps", "_build"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "requirements.txt").write_text("")
-    (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: i\nchapters:\n- file: notebooks/some\n"
-    )
-    (tmp_path / "book/claims/some.toml").write_text(ENTRY)
-    path = tmp_path / "notebooks/some.md"
-    path.write_text("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n# Some\n")
-    book = Book(tmp_path)
-    seen = builders.claim_record("C05", verdict).model_copy(
-        update={"effect": builders.effect(1.0, 0.5, 7.0, refused=refused)}
-    )
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    book, path = Book(tmp_path), tmp_path / "notebooks/some.md"
+    effect = builders.effect(1.0, 0.5, 7.0, refused=refused)
+    seen = builders.claim_record("C05", verdict, effect=effect)
     key = staleness_key(book, path, "quick", TABLE)
     evidence.accept(builders.evidence(key=key, claims=(seen,)), book.evidence)
     runs: list[str] = []
@@ -383,7 +369,7 @@ def test_a_build_measures_again_what_was_refused_and_never_what_was_undecided(
 
 
 @pytest.fixture
-def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+def invented(monkeypatch: pytest.MonkeyPatch) -> Invented:
     """Replaces trials by numbers; gives the list of the plans' seeds that were asked for."""
 
     def install(median: Callable[[int], float], broken: Callable[[int], Any] = lambda _: ()) -> Any:
@@ -405,7 +391,7 @@ def jittered(seed: int, spread: float = 0.02) -> Callable[[int], float]:
     return lambda nth: 0.002 * math.exp(spread * random.standard_normal())
 
 
-def test_equals_are_rarely_called_different(invented: Callable[..., list[int]]) -> None:
+def test_equals_are_rarely_called_different(invented: Invented) -> None:
     asked = invented(jittered(2))
     record = false_positives(240)
     assert len(asked) == record.trials == 240 * 6 * 3
@@ -419,9 +405,7 @@ def test_equals_are_rarely_called_different(invented: Callable[..., list[int]]) 
     assert record.verdicts["equivalent"] == {"supported": 240}
 
 
-def test_an_order_that_is_not_random_is_noticed(
-    invented: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_order_by_rote_is_noticed(invented: Invented, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = jittered(1)
 
     def first_is_slow(nth: int) -> float:
@@ -436,7 +420,7 @@ def test_an_order_that_is_not_random_is_noticed(
     assert not found.passed
 
 
-def test_the_trials_of_a_block_share_their_plan(invented: Callable[..., list[int]]) -> None:
+def test_the_trials_of_a_block_share_their_plan(invented: Invented) -> None:
     asked = invented(jittered(1))
     false_positives(2)
     assert [len(set(asked[i : i + 3])) for i in range(0, 36, 3)] == [1] * 12
@@ -447,8 +431,8 @@ STEAL, SENT = builders.finding("steal"), builders.finding("sent", "generator")
 
 
 @pytest.mark.parametrize("noise", [STEAL, SENT])
-def test_a_trial_that_a_rule_speaks_of_is_repeated_and_counted(
-    invented: Callable[..., list[int]], noise: Finding
+def test_a_trial_that_breaks_a_rule_is_repeated_and_counted(
+    invented: Invented, noise: Finding
 ) -> None:
     asked = invented(jittered(1), lambda nth: (noise,) if nth == 2 else ())
     record = false_positives(1)
@@ -457,7 +441,7 @@ def test_a_trial_that_a_rule_speaks_of_is_repeated_and_counted(
 
 
 def test_a_machine_that_is_never_quiet_gives_numbers_all_the_same(
-    invented: Callable[..., list[int]],
+    invented: Invented,
 ) -> None:
     asked = invented(jittered(1), lambda nth: (STEAL,))
     record = false_positives(2)
@@ -465,8 +449,8 @@ def test_a_machine_that_is_never_quiet_gives_numbers_all_the_same(
     assert (record.trials, record.refused_trials, record.without_number) == (36, 6, 0)
 
 
-def test_a_generator_that_never_keeps_its_plan_gives_no_number_and_does_not_pass(
-    invented: Callable[..., list[int]],
+def test_a_generator_that_never_keeps_its_plan_gives_no_number(
+    invented: Invented,
 ) -> None:
     asked = invented(jittered(1), lambda nth: (SENT,))
     record = false_positives(2)
@@ -475,7 +459,7 @@ def test_a_generator_that_never_keeps_its_plan_gives_no_number_and_does_not_pass
     assert not record.passed
 
 
-def test_wrong_data_end_it(invented: Callable[..., list[int]]) -> None:
+def test_wrong_data_end_it(invented: Invented) -> None:
     wrong = builders.finding("errors", "wrong data", message="1 requests ended in 'reset'")
     invented(jittered(1), lambda nth: (STEAL, wrong))
     with pytest.raises(InvalidTrialError, match="reset"):
@@ -483,7 +467,7 @@ def test_wrong_data_end_it(invented: Callable[..., list[int]]) -> None:
 
 
 def test_an_interrupt_keeps_what_was_saved(
-    invented: Callable[..., list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invented: Invented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twins, "SAVE_EVERY", 2)
     invented(jittered(1))

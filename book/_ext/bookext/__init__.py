@@ -53,7 +53,6 @@ from bookext import (
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register everything with Sphinx."""
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
     app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
     app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))

@@ -38,13 +38,17 @@ def visit(self: HTML5Translator, node: Banner) -> None:
 
 
 def depart(self: HTML5Translator, node: Banner) -> None:
-    """Close the box."""
     self.body.append("</div>\n")
 
 
 def state_badge(record: StateRecord) -> nodes.inline:
     """A state as text that style sheets turn into a badge."""
     return span(wording.state_of(record), "state-badge", f"state-{record.state}")
+
+
+def state_mark(record: StateRecord) -> list[Piece]:
+    """The badge, to stand behind numbers that are not plainly accepted; nothing behind others."""
+    return [] if record.state in {"accepted", "missing"} else [" ", state_badge(record)]
 
 
 def chapter(env: BuildEnvironment, notebook: str) -> nodes.Element:
@@ -173,6 +177,5 @@ def _origin(env: BuildEnvironment, stored: Evidence) -> list[Piece]:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the node and its hook."""
     app.add_node(Banner, html=(visit, depart))
     app.connect("doctree-read", announce)

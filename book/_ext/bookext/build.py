@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from docutils import nodes
 
 Piece = str | nodes.Node
+Cell = Piece | Sequence[Piece]
 
 
 def paragraph(*pieces: Piece, classes: Sequence[str] = ()) -> nodes.paragraph:
-    """A paragraph of texts and inline nodes."""
     return nodes.paragraph("", "", *inline(pieces), classes=list(classes))
 
 
@@ -20,12 +20,10 @@ def inline(pieces: Iterable[Piece]) -> list[nodes.Node]:
 
 
 def span(text: str, *classes: str) -> nodes.inline:
-    """Text with style classes."""
     return nodes.inline(text, text, classes=list(classes))
 
 
 def box(*children: nodes.Node, classes: Sequence[str]) -> nodes.container:
-    """A block with style classes."""
     return nodes.container("", *children, classes=list(classes))
 
 
@@ -41,19 +39,18 @@ def fields(rows: Iterable[tuple[str, Sequence[Piece]]], *classes: str) -> nodes.
     )
 
 
-def table(
-    head: Sequence[str], rows: Iterable[Sequence[Sequence[Piece]]], *classes: str
-) -> nodes.table:
-    """A table; every cell is a sequence of texts and inline nodes."""
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *classes: str) -> nodes.table:
+    """A table; every cell is a text, an inline node, or a sequence of these."""
     group = nodes.tgroup("", cols=len(head))
     group += [nodes.colspec("", colwidth=1) for _ in head]
-    group += nodes.thead("", _row([[name] for name in head]))
+    group += nodes.thead("", _row(head))
     group += nodes.tbody("", *(_row(row) for row in rows))
     return nodes.table("", group, classes=["book-table", *classes])
 
 
-def _row(cells: Sequence[Sequence[Piece]]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", paragraph(*cell)) for cell in cells))
+def _row(cells: Sequence[Cell]) -> nodes.row:
+    pieces = ([cell] if isinstance(cell, str | nodes.Node) else cell for cell in cells)
+    return nodes.row("", *(nodes.entry("", paragraph(*cell)) for cell in pieces))
 
 
 def external(label: str, url: str) -> nodes.reference:

@@ -9,7 +9,7 @@ against each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -37,8 +37,6 @@ def duration(seconds: float) -> str:
 
 class SlotCalculator(SphinxDirective):
     """The table, and the form above it."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """Raw HTML: form fields have no docutils node."""
@@ -112,14 +110,9 @@ _FORM = (
 )
 
 
-def load_files(
-    app: Sphinx,
-    pagename: str,
-    templatename: str,
-    context: dict[str, Any],
-    doctree: nodes.document | None,
-) -> None:
+def load_files(app: Sphinx, *event: Any) -> None:
     """Give a page the style sheet and the script that its parts need, and other pages nothing."""
+    doctree: nodes.document | None = event[-1]
     if doctree is None:
         return
     classes = {name for node in doctree.findall(nodes.Element) for name in node["classes"]}
@@ -130,6 +123,5 @@ def load_files(
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
     app.add_directive("slot-calculator", SlotCalculator)
     app.connect("html-page-context", load_files)

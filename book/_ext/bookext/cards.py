@@ -17,11 +17,12 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.banner import state_badge
-from bookext.build import Piece, box, external, fields, inline, paragraph, span, table
-from bookext.domain import book_of, depends_on_all, depends_on_claim, link
+from bookext.banner import state_badge, state_mark
+from bookext.build import Cell, Piece, box, external, fields, inline, paragraph, span, table
+from bookext.domain import book_of, depends_on_all, link
 from bookext.roles import anchor, badge
-from bookext.shelf import UnknownReferenceError, shelf_of
+from bookext.shelf import shelf_of
+from bookext.standings import consult
 from bookext.strip import strip
 from gatewaylab.records.evidence import ClaimRecord, CommonVerdict, SabotageRecord
 
@@ -70,11 +71,9 @@ class ClaimDirective(SphinxDirective):
 
     def badges(self, record: ClaimRecord) -> list[Piece]:
         """The verdict, and the state of the evidence behind it unless that is accepted."""
-        pieces: list[Piece] = [badge(record, with_id=False)]
-        state = shelf_of(self.env).state(record.notebook)
-        if wording.is_measured(record) and state.state not in {"accepted", "missing"}:
-            pieces += [" ", state_badge(state)]
-        return pieces
+        measured = wording.is_measured(record)
+        mark = state_mark(shelf_of(self.env).state(record.notebook)) if measured else []
+        return [badge(record, with_id=False), *mark]
 
     def _measured(self, record: ClaimRecord) -> nodes.paragraph:
         effect = record.effect
@@ -146,12 +145,7 @@ class ClaimDirective(SphinxDirective):
 
 
 def _joined(pieces: Sequence[nodes.Node]) -> list[Piece]:
-    found: list[Piece] = []
-    for piece in pieces:
-        if found:
-            found.append(" · ")
-        found.append(piece)
-    return found
+    return [one for piece in pieces for one in (" · ", piece)][1:]
 
 
 class ClaimCard(ClaimDirective):
@@ -166,12 +160,9 @@ class ClaimCard(ClaimDirective):
 
     def run(self) -> list[nodes.Node]:
         """The card; an unknown claim is a warning."""
-        try:
-            record = shelf_of(self.env).claim(self.arguments[0].strip())
-        except UnknownReferenceError as error:
-            LOGGER.warning("claim-card: %s", error, location=self.get_location())
+        record = consult(self.env, self.arguments[0].strip(), self.get_location())
+        if record is None:
             return []
-        depends_on_claim(self.env, record)
         head = paragraph(
             link(span(record.id, "claim-id"), anchor(record.id)),
             " ",
@@ -187,21 +178,19 @@ class ClaimCard(ClaimDirective):
 class ClaimsLedger(ClaimDirective):
     """All claims: counts, and a table."""
 
-    option_spec: ClassVar = {}
-
     def run(self) -> list[nodes.Node]:
         """The table; without any claim, a remark."""
         depends_on_all(self.env)
         records = list(shelf_of(self.env).claims().values())
         if not records:
             return [paragraph(span(wording.NOT_MEASURED, "measured-missing"))]
-        rows: list[list[list[Piece]]] = [
+        rows: list[list[Cell]] = [
             [
-                [link(span(r.id, "claim-id"), anchor(r.id))],
-                [*self.prose(r.title)],
-                [common_badge(r.common_verdict)],
+                link(span(r.id, "claim-id"), anchor(r.id)),
+                self.prose(r.title),
+                common_badge(r.common_verdict),
                 self.badges(r),
-                [span(wording.result(r), "claim-value")],
+                span(wording.result(r), "claim-value"),
             ]
             for r in records
         ]
@@ -216,7 +205,6 @@ class ClaimEntries(ClaimDirective):
     """A section for each claim of a range; of all claims when none is given."""
 
     optional_arguments = 1
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The sections; a range that holds no claim is a warning."""
@@ -252,7 +240,6 @@ def summary(records: Sequence[ClaimRecord]) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives."""
     app.add_directive("claim-card", ClaimCard)
     app.add_directive("claims-ledger", ClaimsLedger)
     app.add_directive("claim-entries", ClaimEntries)

@@ -36,6 +36,5 @@ def remove_lines(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Listen to Sphinx."""
     app.connect("source-read", add_cards)
     app.connect("doctree-read", remove_lines)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import ClassVar
 
 from docutils import nodes
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -20,6 +19,7 @@ from bookext.cards import ClaimDirective, common_badge
 from bookext.domain import link
 from bookext.roles import anchor, badge
 from bookext.standings import consult, doubt, doubtful
+from gatewaylab.load.samples import Frozen
 from gatewaylab.records.evidence import ClaimRecord, CommonVerdict
 
 LOGGER = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ LOGGER = logging.getLogger(__name__)
 INTERFACES = ("wsgi", "asgi")
 
 
-class Cell(BaseModel):
+class Cell(Frozen):
     """One answer of the table.
 
     Attributes:
@@ -36,22 +36,18 @@ class Cell(BaseModel):
         claim: the claim that the answer rests on; the row's own when None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     people: str
     answer: str
     claim: str | None = None
 
 
-class Row(BaseModel):
+class Row(Frozen):
     """One row: its name, the claim about the row as people tell it, and both answers.
 
     Attributes:
         verdict: on what people say; the claim's own when None, for the claim's common statement
             is mostly the row itself.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     claim: str
@@ -60,10 +56,8 @@ class Row(BaseModel):
     asgi: Cell
 
 
-class Rows(BaseModel):
+class Rows(Frozen):
     """The whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     row: tuple[Row, ...]
 
@@ -82,8 +76,6 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 class ComparisonTable(ClaimDirective):
     """WSGI and ASGI side by side; on a narrow screen, one below the other."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The table; a file that cannot be used is a warning."""
@@ -136,8 +128,7 @@ class ComparisonTable(ClaimDirective):
         reason = doubt([record])
         said: list[Piece] = [doubtful(reason)] if reason else [*self.prose(cell.answer)]
         entry = nodes.entry(
-            "",
-            paragraph(span(interface.upper(), "cell-interface"), " ", *said, classes=["answer"]),
+            "", paragraph(span(interface.upper(), "cell-interface"), " ", *said, classes=["answer"])
         )
         if record is None:
             return entry
@@ -149,6 +140,5 @@ class ComparisonTable(ClaimDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
     app.add_config_value("bookext_comparison", "book/comparison.toml", "env", types=(str,))
     app.add_directive("comparison-table", ComparisonTable)

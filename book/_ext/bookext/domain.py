@@ -84,18 +84,6 @@ class BookDomain(Domain):
             return None
         return make_refnode(builder, fromdocname, page, node_id, contnode)
 
-    def resolve_any_xref(
-        self,
-        env: BuildEnvironment,
-        fromdocname: str,
-        builder: Builder,
-        target: str,
-        node: pending_xref,
-        contnode: nodes.Element,
-    ) -> list[tuple[str, nodes.Element]]:
-        """Nothing here is meant for ``any``."""
-        return []
-
 
 def book_of(env: BuildEnvironment) -> BookDomain:
     """The domain of this build."""
@@ -181,7 +169,6 @@ def _is_evidence(file: str) -> bool:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the domain and its hooks."""
     app.add_domain(BookDomain)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-updated", _existing_dependencies)

@@ -10,7 +10,6 @@ from sphinx.writers.html5 import HTML5Translator
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
-    """Write an inline equation."""
     self.body.append(convert(node.astext()))
     raise nodes.SkipNode
 
@@ -28,5 +27,4 @@ def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the renderer as ``html_math_renderer: mathml``."""
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))

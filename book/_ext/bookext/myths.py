@@ -14,7 +14,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 
 from bookext import wording
-from bookext.build import Piece, box, inline, paragraph, span, table
+from bookext.build import Cell, Piece, box, inline, paragraph, span, table
 from bookext.cards import ClaimDirective, common_badge
 from bookext.domain import link
 from bookext.roles import anchor, badge
@@ -63,7 +63,6 @@ class Myth(ClaimDirective):
     option_spec: ClassVar = {"claims": _identifiers, "verdict": _verdict}
 
     def run(self) -> list[nodes.Node]:
-        """The section."""
         sentence = self.arguments[0].strip()
         names = self.options.get("claims", [])
         records = [consult(self.env, name, self.get_location()) for name in names]
@@ -100,8 +99,6 @@ class Placeholder(nodes.General, nodes.Element):
 class MythsTable(ClaimDirective):
     """The page's myths in one table, with how many of them came out how."""
 
-    option_spec: ClassVar = {}
-
     def run(self) -> list[nodes.Node]:
         """A place that :func:`fill` fills."""
         return [Placeholder()]
@@ -111,7 +108,7 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
     """Put the table where its place is."""
     for place in list(doctree.findall(Placeholder)):
         sections = [s for s in doctree.findall(nodes.section) if "myth" in s]
-        rows: list[list[list[Piece]]] = []
+        rows: list[list[Cell]] = []
         count: Counter[str] = Counter()
         for section in sections:
             verdict, reason, names = section["myth"]
@@ -119,14 +116,10 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
             claims: list[Piece] = []
             for name in names:
                 claims += [link(span(name, "claim-id"), anchor(name)), " "]
-            rows.append(
-                [
-                    [nodes.reference("", "", *section[0].deepcopy().children,
-                                     refid=section["ids"][0], internal=True)],
-                    [common_badge(verdict) if verdict else doubtful(reason)],
-                    claims[:-1],
-                ]
-            )  # fmt: skip
+            title, target = section[0].deepcopy().children, section["ids"][0]
+            there = nodes.reference("", "", *title, refid=target, internal=True)
+            said = common_badge(verdict) if verdict else doubtful(reason)
+            rows.append([there, said, claims[:-1]])
         words = ", ".join(f"{n} {verdict}" for verdict, n in count.most_common())
         place.replace_self(
             [
@@ -137,7 +130,6 @@ def fill(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives and the hook that fills in the table."""
     app.add_node(Placeholder)
     app.add_directive("myth", Myth)
     app.add_directive("myths-table", MythsTable)

@@ -60,7 +60,6 @@ class Collection:
     left_out: tuple[tuple[str, int], ...]
 
     def of(self, kind: Kind) -> list[PredictedPoint]:
-        """The points of one kind."""
         return [point for point in self.points if point.kind == kind]
 
 

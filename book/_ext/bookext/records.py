@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -12,14 +12,14 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.banner import state_badge
-from bookext.build import Piece, box, fields, paragraph, span, table
+from bookext.banner import state_badge, state_mark
+from bookext.build import Cell, Piece, box, fields, paragraph, span, table
 from bookext.domain import book_of, depends_on, depends_on_all, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
 from gatewaylab.publish.states import StateRecord
 from gatewaylab.records.environment import Environment
 from gatewaylab.records.evidence import Evidence, SystemRecord
-from gatewaylab.records.results import Comparison, Readings, Trial
+from gatewaylab.records.results import Comparison, Readings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -31,8 +31,6 @@ def not_measured() -> nodes.paragraph:
 
 class EnvironmentRecord(SphinxDirective):
     """Machine, versions, seeds and times; one block for each machine that measured."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The blocks, or a remark when nothing was measured."""
@@ -47,15 +45,12 @@ class EnvironmentRecord(SphinxDirective):
             environment = group[0].environment
             found.append(fields(machine(environment), "environment"))
             found.append(_runs(group, shelf_of(self.env)))
-            versions = ((name, version) for name, version in sorted(environment.packages.items()))
-            found.append(
-                table(("Package", "Version"), ([[n], [v]] for n, v in versions), "packages")
-            )
+            versions = sorted(environment.packages.items())
+            found.append(table(("Package", "Version"), versions, "packages"))
         return found
 
 
 def machine(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
-    """The rows that describe a machine."""
     lock = environment.lock[:16] + "…" if environment.lock else "none"
     return [
         ("Processor", [f"{environment.cpu}, {environment.cores} logical cores used"]),
@@ -69,27 +64,18 @@ def machine(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
 
 
 def _runs(group: Sequence[Evidence], shelf: Shelf) -> nodes.table:
-    rows: list[list[list[Piece]]] = []
+    rows: list[list[Cell]] = []
     for evidence in group:
-        seeds = sorted({c.seed for c in evidence.series})
-        rows.append(
-            [
-                [evidence.notebook],
-                [evidence.profile],
-                [wording.clock(evidence.measured_at)],
-                [wording.clock(evidence.finished_at)],
-                [", ".join(map(str, seeds)) or "–"],
-                [state_badge(shelf.state(evidence.notebook))],
-            ]
-        )
+        seeds = ", ".join(map(str, sorted({c.seed for c in evidence.series}))) or "–"
+        times = wording.clock(evidence.measured_at), wording.clock(evidence.finished_at)
+        state = state_badge(shelf.state(evidence.notebook))
+        rows.append([evidence.notebook, evidence.profile, *times, seeds, state])
     head = ("Notebook", "Profile", "Begun", "Finished", "Seeds", "State")
     return table(head, rows, "runs")
 
 
 class SystemsTable(SphinxDirective):
     """Every server that the book knows, measured here or not."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """The table, or a remark when nothing was measured."""
@@ -103,22 +89,19 @@ class SystemsTable(SphinxDirective):
         return [table(head, cells, "systems")]
 
 
-def _system(row: SystemRecord, state: StateRecord) -> list[list[Piece]]:
+def _system(row: SystemRecord, state: StateRecord) -> list[Cell]:
+    here: list[Piece]
     if row.measured:
-        here: list[Piece] = [span("measured", "claim-badge", "verdict-supported")]
-        if state.state != "accepted":
-            here += [" ", state_badge(state)]
+        here = [span("measured", "claim-badge", "verdict-supported"), *state_mark(state)]
     else:
         here = [span(wording.NOT_MEASURED, "measured-missing")]
         if row.hint:
             here += ["; to add it: ", nodes.literal(row.hint, row.hint)]
-    return [[row.title], [row.interface.upper()], [row.slot_kind], [row.version or "–"], here]
+    return [row.title, row.interface.upper(), row.slot_kind, row.version or "–", here]
 
 
 class TrialsTable(SphinxDirective):
     """Every comparison's trials, accepted and refused, with the rules that refused them."""
-
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """A block for each notebook; notebooks without evidence get a remark."""
@@ -137,9 +120,7 @@ class TrialsTable(SphinxDirective):
             head = [link(span(stem), f"/notebooks/{stem}", "doc")]
         if evidence is not None:
             head += [" · ", link(span("raw data"), f"{stem}.json", "data")]
-        state = shelf_of(self.env).state(stem)
-        if state.state not in {"accepted", "missing"}:
-            head += [" ", state_badge(state)]
+        head += state_mark(shelf_of(self.env).state(stem))
         block += paragraph(*head, classes=["trials-head"])
         if evidence is None:
             block += not_measured()
@@ -176,9 +157,7 @@ def _read(readings: Readings) -> list[Piece]:
 
 
 def _readings(readings: Readings) -> nodes.table:
-    rows: list[list[list[Piece]]] = [
-        [[label], [str(len(values))]] for label, values in readings.values.items()
-    ]
+    rows = [[label, str(len(values))] for label, values in readings.values.items()]
     return table(("What was read", "Accepted readings"), rows, "trials-table")
 
 
@@ -193,34 +172,23 @@ def _load(arrivals: Mapping[str, Any]) -> str:
 
 def _trials(comparison: Comparison) -> nodes.table:
     labels = list(dict.fromkeys(t.label for t in (*comparison.trials, *comparison.rejected)))
-    rows: list[list[list[Piece]]] = []
+    rows = []
     for label in labels:
         good = [t for t in comparison.trials if t.label == label]
         bad = [t for t in comparison.rejected if t.label == label]
         marked = sum(bool(trial.findings) for trial in good)
-        rules = list(dict.fromkeys(f.rule for trial in (*good, *bad) for f in trial.findings))
-        planned, sent, errors = (_total(good, name) for name in ("planned", "sent", "errors"))
-        rows.append(
-            [
-                [label],
-                [str(len(good))],
-                [str(marked)],
-                [str(len(bad))],
-                [f"{sent} of {planned}"],
-                [errors],
-                [", ".join(rules) or "–"],
-            ]
+        counts = [str(count) for count in (len(good), marked, len(bad))]
+        rules = dict.fromkeys(f.rule for trial in (*good, *bad) for f in trial.findings)
+        planned, sent = (
+            sum(getattr(t.generator, name) for t in good) for name in ("planned", "sent")
         )
+        errors = str(sum(int((t.measured.error != 0).sum()) for t in good))
+        found = ", ".join(rules) or "–"
+        rows.append([label, *counts, f"{sent} of {planned}", errors, found])
     head = (
         "Configuration", "Used", "of which disturbed", "Measured again", "Sent", "Errors", "Found",
     )  # fmt: skip
     return table(head, rows, "trials-table")
-
-
-def _total(trials: Sequence[Trial], name: str) -> str:
-    if name == "errors":
-        return str(sum(int((t.measured.error != 0).sum()) for t in trials))
-    return str(sum(getattr(t.generator, name) for t in trials))
 
 
 class MeasuredStamp(SphinxDirective):
@@ -238,10 +206,7 @@ class MeasuredStamp(SphinxDirective):
             LOGGER.warning("measured-stamp: %s", error, location=self.get_location())
             return []
         depends_on(self.env, stem)
-        state = shelf_of(self.env).state(stem)
-        badges: list[Piece] = []
-        if state.state not in {"accepted", "missing"}:
-            badges = [state_badge(state), " "]
+        badges = state_mark(shelf_of(self.env).state(stem))[::-1]
         if evidence is None:
             missing = span(wording.NOT_MEASURED.capitalize(), "measured-missing")
             return [paragraph(*badges, missing, " · ", method, classes=["measured-stamp"])]
@@ -263,7 +228,6 @@ class MeasuredStamp(SphinxDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives."""
     app.add_directive("environment-record", EnvironmentRecord)
     app.add_directive("systems-table", SystemsTable)
     app.add_directive("trials-table", TrialsTable)

@@ -7,7 +7,6 @@ are called different. ``{noise-record}``: what the book comes to on machines tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -18,10 +17,11 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.build import Piece, paragraph, span, table
+from bookext.build import Cell, Piece, paragraph, span, table
 from bookext.domain import depends_on, link
 from bookext.roles import anchor
 from bookext.shelf import shelf_of
+from bookext.wording import many
 from gatewaylab.errors import ResultError
 from gatewaylab.publish.deploy_record import DeployRecord
 from gatewaylab.publish.noise_record import NoiseRecord
@@ -40,7 +40,6 @@ Record = TypeVar("Record", bound=BaseModel)
 class _RecordDirective(SphinxDirective, Generic[Record]):
     """A record of one kind, from ``<bookext_records>/<stem>.json``."""
 
-    option_spec: ClassVar = {}
     kind: type[Record]
     stem: ClassVar[str]
 
@@ -58,7 +57,6 @@ class _RecordDirective(SphinxDirective, Generic[Record]):
         return self.show(record)
 
     def show(self, record: Record) -> list[nodes.Node]:
-        """The record as nodes."""
         raise NotImplementedError
 
 
@@ -76,9 +74,9 @@ class Stability(_RecordDirective[StabilityRecord]):
         rows = [_row(record, name, linked=name in declared) for name in record.claims]
         return [
             paragraph(
-                f"In {_many(len(record.rebuilds), 'rebuild')}, "
-                f"{_many(len(record.claims), 'claim')} flipped "
-                f"{_many(record.all_flips, 'time')} between supported and refuted. "
+                f"In {many(len(record.rebuilds), 'rebuild')}, "
+                f"{many(len(record.claims), 'claim')} flipped "
+                f"{many(record.all_flips, 'time')} between supported and refuted. "
                 f"{conditions(record.at, record.machine, record.commit)}, profile "
                 f"{record.profile}, {wording.number(record.seconds / 60)} minutes in all.",
                 classes=["record-conditions"],
@@ -100,21 +98,21 @@ class Twins(_RecordDirective[AARecord]):
             ("the 95 % interval excludes 1", record.interval_excludes_one, record.expected),
             ("a claim’s rule finds a difference", record.rule_false_positives, None),
         )
-        rows: list[list[list[Piece]]] = [
+        rows = [
             [
-                [what],
-                [f"{count} of {numbers}"],
-                [_percent(count / numbers) if numbers else "–"],
-                ["–" if expected is None else _percent(expected)],
+                what,
+                f"{count} of {numbers}",
+                _percent(count / numbers) if numbers else "–",
+                "–" if expected is None else _percent(expected),
             ]
             for what, count, expected in wrong
         ]
         head = ("Error", "Comparisons", "Share", "By the exact distribution")
         return [
             paragraph(
-                f"One server was compared with itself in {_many(record.comparisons, 'comparison')} "
-                f"of {_many(record.blocks, 'block')} ({record.trials} trials); noise left "
-                f"{_many(record.without_number, 'comparison')} without a number. "
+                f"One server was compared with itself in {many(record.comparisons, 'comparison')} "
+                f"of {many(record.blocks, 'block')} ({record.trials} trials); noise left "
+                f"{many(record.without_number, 'comparison')} without a number. "
                 f"{conditions(record.at, record.machine, record.commit)}, "
                 f"{wording.number(record.seconds / 60)} minutes in all.",
                 classes=["record-conditions"],
@@ -132,19 +130,14 @@ class Noises(_RecordDirective[NoiseRecord]):
     def show(self, record: NoiseRecord) -> list[nodes.Node]:
         """The conditions, then a row for each noise."""
         verdicts: tuple[Outcome, ...] = ("supported", "inconclusive", "refuted", "not measured")
-        rows: list[list[list[Piece]]] = []
+        rows: list[list[Cell]] = []
         for name, seen in record.noises.items():
             undecided = len(seen.sabotages) - seen.caught - seen.unnoticed
-            counts: list[list[Piece]] = [[str(seen.count(verdict))] for verdict in verdicts]
-            rows.append(
-                [
-                    [span(name, "claim-id"), f": {seen.what}"],
-                    *counts,
-                    [f"{seen.caught} / {undecided} / {seen.unnoticed}"],
-                    [wording.number(seen.seconds / 60)],
-                    [wording.day(seen.at)],
-                ]
-            )
+            counts = [str(seen.count(verdict)) for verdict in verdicts]
+            sabotages = f"{seen.caught} / {undecided} / {seen.unnoticed}"
+            minutes, day = wording.number(seen.seconds / 60), wording.day(seen.at)
+            label = span(name, "claim-id")
+            rows.append([[label, f": {seen.what}"], *counts, sabotages, minutes, day])
         head = (
             "Noise", "Supported", "Inconclusive", "Refuted", "Not measured",
             "Sabotages caught / undecided / supported", "Minutes", "Recorded",
@@ -194,17 +187,13 @@ def _percent(share: float) -> str:
     return f"{wording.number(100 * share, '.1f')} %"
 
 
-def _many(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
 def conditions(at: str, machine: str, commit: str | None) -> str:
     """When, where and with which code, for the sentence above a record."""
     code = f"commit {commit}" if commit else "no checkout"
     return f"Recorded {wording.day(at)} on {machine}, {code}"
 
 
-def _row(record: StabilityRecord, name: str, *, linked: bool) -> list[Sequence[Piece]]:
+def _row(record: StabilityRecord, name: str, *, linked: bool) -> list[Cell]:
     label = span(name, "claim-id")
     marks: list[Piece] = []
     for verdict in record.verdicts(name):
@@ -213,12 +202,12 @@ def _row(record: StabilityRecord, name: str, *, linked: bool) -> list[Sequence[P
     words = ", ".join(f"{n} {verdict}" for verdict, n in record.counts(name).most_common())
     spread = record.spread(name)
     return [
-        [link(label, anchor(name)) if linked else label],
+        link(label, anchor(name)) if linked else label,
         marks[:-1],
-        [words],
-        [span(_estimates(record, name), "claim-value")],
-        ["–" if spread is None else wording.number(spread)],
-        [str(record.flips(name))],
+        words,
+        span(_estimates(record, name), "claim-value"),
+        "–" if spread is None else wording.number(spread),
+        str(record.flips(name)),
     ]
 
 
@@ -232,7 +221,6 @@ def _estimates(record: StabilityRecord, name: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directives."""
     app.add_config_value("bookext_records", "book/records", "env", types=(str,))
     app.add_directive("stability-record", Stability)
     app.add_directive("aa-record", Twins)

@@ -12,8 +12,9 @@ from sphinx.util.docutils import SphinxRole
 
 from bookext import wording
 from bookext.build import span
-from bookext.domain import depends_on, depends_on_claim, link
+from bookext.domain import depends_on, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
+from bookext.standings import consult
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord
 
@@ -130,16 +131,12 @@ class ClaimRole(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """The linked badge; an unknown claim is a warning."""
-        try:
-            record = shelf_of(self.env).claim(self.text.strip())
-        except UnknownReferenceError as error:
-            LOGGER.warning("claim: %s", error, location=self.get_location())
+        record = consult(self.env, self.text.strip(), self.get_location())
+        if record is None:
             return [span(f"[{self.text}?]", "measured-missing")], []
-        depends_on_claim(self.env, record)
         return [link(badge(record), anchor(record.id))], []
 
 
 def setup(app: Sphinx) -> None:
-    """Register the roles."""
     app.add_role("measured", MeasuredRole())
     app.add_role("claim", ClaimRole())

@@ -18,6 +18,7 @@ from gatewaylab.errors import ResultError
 from gatewaylab.publish import states
 from gatewaylab.publish.states import StateRecord
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
+from gatewaylab.records.storage import load
 
 
 class UnknownReferenceError(Exception):
@@ -68,9 +69,9 @@ class Shelf:
         """What the evidence of a notebook is worth; from the evidence alone if nobody says."""
         stored = self.stored(notebook)
         try:
-            said = states.read(self.state_path(notebook))
-        except ResultError:
-            said = None  # the build writes it anew
+            said = load(StateRecord, self.state_path(notebook))
+        except ResultError:  # there is none, or the build writes it anew
+            said = None
         # Evidence that was brought or taken away without a build is not what the file speaks of.
         shown = {"accepted", "stale"} if stored is None else {"missing"}
         if said is None or said.state in shown:
@@ -100,14 +101,8 @@ class Shelf:
 
     def declarations(self) -> dict[str, ClaimRecord]:
         """The declared claims, each as a claim that was not measured."""
-        unmeasured: dict[str, Any] = {
-            "verdict": "not measured",
-            "effect": None,
-            "threshold": None,
-            "theory": None,
-            "rule": "",
-            "sabotage": None,
-        }
+        unmeasured: dict[str, Any] = {"verdict": "not measured", "rule": ""}
+        unmeasured |= dict.fromkeys(("effect", "threshold", "theory", "sabotage"))
         return {
             identifier: ClaimRecord(id=identifier, **entry.model_dump(), **unmeasured)
             for identifier, entry in catalogue(self.declared).items()

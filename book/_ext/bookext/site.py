@@ -159,6 +159,5 @@ def write_sitemap(app: Sphinx, site: str) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect to the build."""
     app.connect("config-inited", addresses, priority=100)
     app.connect("build-finished", finish, priority=900)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
 
 import matplotlib as mpl
 from docutils import nodes
@@ -18,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from bookext import wording
 from bookext.banner import chapter
-from bookext.build import Piece, box, paragraph, span, table
+from bookext.build import Cell, box, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, link
 from bookext.points import Collection, Errors, Kind, PredictedPoint, collect, errors
 from bookext.shelf import shelf_of
@@ -53,8 +52,6 @@ def collected(env: BuildEnvironment) -> Collection:
 class SlotModelFigure(SphinxDirective):
     """Predicted against measured, every set-up one point, and the same as a table."""
 
-    option_spec: ClassVar = {}
-
     def run(self) -> list[nodes.Node]:
         """The figure; without any point, what is missing."""
         found = collected(self.env)
@@ -70,16 +67,16 @@ class SlotModelFigure(SphinxDirective):
         block += nodes.raw("", "</details>", format="html")
         return [block]
 
-    def _row(self, point: PredictedPoint) -> list[list[Piece]]:
+    def _row(self, point: PredictedPoint) -> list[Cell]:
         _, unit, scale = _AXES[point.kind]
         predicted, measured = scale * point.predicted, scale * point.measured
         return [
-            [point.label],
-            [chapter(self.env, point.notebook)],
-            ["no bound" if point.slots is None else str(point.slots)],
-            [f"{wording.number(predicted)}\u00a0{unit}"],
-            [f"{wording.number(measured)}\u00a0{unit}"],
-            [percent(point.error, sign=True)],
+            point.label,
+            chapter(self.env, point.notebook),
+            "no bound" if point.slots is None else str(point.slots),
+            f"{wording.number(predicted)}\u00a0{unit}",
+            f"{wording.number(measured)}\u00a0{unit}",
+            percent(point.error, sign=True),
         ]
 
 
@@ -120,7 +117,7 @@ def _caption(found: Collection, sentences: Sequence[str]) -> str:
     parts = [
         "One point is one set-up. Across: what the slot model says for the very arrivals that "
         "were sent, from hold time and slots alone. Upwards: what was measured, the median over "
-        f"the trials. {trials} trials of {_many(chapters, 'chapter')}.",
+        f"the trials. {trials} trials of {wording.many(chapters, 'chapter')}.",
         *sentences,
         _left_out(found),
     ]
@@ -131,7 +128,7 @@ def _described(kind: Kind, points: Sequence[PredictedPoint], far: Errors) -> str
     quantity, *_ = _AXES[kind]
     what = {"latency": "Planned arrivals", "throughput": "A fixed number of clients"}[kind]
     return (
-        f"{what}, {quantity}: {_many(len(points), 'set-up')}, typical deviation "
+        f"{what}, {quantity}: {wording.many(len(points), 'set-up')}, typical deviation "
         f"{percent(far.median)}, largest {percent(far.largest)} ({far.worst.label}, in "
         f"{far.worst.notebook})."
     )
@@ -193,10 +190,6 @@ def _name_the_worst(ax: Axes, worst: PredictedPoint, scale: float, row: int) -> 
     )  # fmt: skip
 
 
-def _many(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
 #: What the role can print.
 _NUMBERS: Mapping[str, Callable[[Collection], str]] = {
     "points": lambda found: str(len(found.points)),
@@ -226,12 +219,9 @@ class SlotModelRole(SphinxRole):
         """The linked number; an unknown name is a warning."""
         name = self.text.strip()
         if name not in _NUMBERS:
-            LOGGER.warning(
-                "slot-model: no number %r; there are: %s",
-                name,
-                ", ".join(_NUMBERS),
-                location=self.get_location(),
-            )
+            known = ", ".join(_NUMBERS)
+            words = f"slot-model: no number {name!r}; there are: {known}"
+            LOGGER.warning(words, location=self.get_location())
             return [span(f"[{name}?]", "measured", "measured-missing")], []
         text = _NUMBERS[name](collected(self.env))
         missing = ("measured-missing",) if text == wording.NOT_MEASURED else ()
@@ -239,6 +229,5 @@ class SlotModelRole(SphinxRole):
 
 
 def setup(app: Sphinx) -> None:
-    """Register directive and role."""
     app.add_directive("slot-model-figure", SlotModelFigure)
     app.add_role("slot-model", SlotModelRole())

@@ -31,6 +31,11 @@ def number(value: float | int, form: str = "") -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
+def many(n: int, word: str) -> str:
+    """A number of things: "1 block", "6 blocks"."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
 def effect(value: Effect, form: str = "") -> str:
     """An effect with its 95 % interval, in the style of "6.1 × (5.8–6.4)"."""
     if value.refused:

@@ -27,6 +27,7 @@ from gatewaylab.measure.design import Came, design
 from gatewaylab.measure.disturbance import MARGIN
 from gatewaylab.measure.outcome import Outcome, Setup
 from gatewaylab.measure.reference import ceiling
+from gatewaylab.measure.rules import Seen
 from gatewaylab.model.arrivals import Closed
 from gatewaylab.records.results import AGAIN, Comparison, Finding, Trial
 from gatewaylab.records.staging import staging
@@ -158,20 +159,20 @@ def _trial(label: str, one: Setup, block: int, seed: int, window: _Window) -> Tr
     health = dict(watch.health)
     if window.transport != "websocket":  # of which there is no null server
         health["null_ceiling"] = ceiling(window.transport)
-    found = noise.findings(
+    seen = Seen(
         report,
         samples,
         health,
-        warmup=window.warmup,
-        seconds=window.seconds,
-        hold=one.hold,
+        window.warmup,
+        window.seconds,
         expected_errors=one.errors,
+        hold=one.hold,
         slots=one.slots,
         steady=_steady(one),
         planned=not isinstance(one.arrivals, Closed),
         margin=window.margin,
     )
-    found = (*found, *_unchecked(request, samples))
+    found = (*noise.findings(seen), *_unchecked(request, samples))
     health["drift"] = noise.drift(found)
     return Trial(
         label=label,

@@ -22,11 +22,6 @@ class Cores:
     server: int | None
     servers: frozenset[int] | None
 
-    @property
-    def apart(self) -> bool:
-        """Whether generator and server do not share a core."""
-        return self.generator is not None
-
 
 def choose_cores() -> Cores:
     """The choice on this machine, among the cores that this process may use."""

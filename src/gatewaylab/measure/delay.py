@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from gatewaylab.errors import InputError
 from gatewaylab.guard.procfs import machine_times, pressure_total, throttled
@@ -41,12 +40,7 @@ class Delay:
         self._end: float | None = None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end = _lost()
 
     @property

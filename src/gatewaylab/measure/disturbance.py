@@ -117,20 +117,13 @@ def window_of(
     A hold that is not known is taken to be the lower quartile of the latency: what a request takes
     that meets no other.
     """
-    measured = samples.rows(samples.scheduled_at >= warmup)
-    seen = None if hold is None else measured.latency
+    measured = samples.scheduled_at >= warmup
+    latency = samples.rows(measured).latency
+    seen = None if hold is None else latency
     if hold is None:
-        finite = measured.latency[np.isfinite(measured.latency)]
+        finite = latency[np.isfinite(latency)]
         hold = float(np.quantile(finite, 0.25)) if len(finite) else math.inf
-    return Window(
-        plan=samples.scheduled_at,
-        measured=samples.scheduled_at >= warmup,
-        seconds=seconds,
-        hold=hold,
-        slots=slots,
-        planned=planned,
-        seen=seen,
-    )
+    return Window(samples.scheduled_at, measured, seconds, hold, slots, planned, seen)
 
 
 def shift_of_latency(window: Window, loss: Loss, p: float = 0.5) -> float:
@@ -170,13 +163,11 @@ def _most(window: Window, p: float) -> float:
     return max(0.0, math.log(empirical(window.seen, p) / window.hold))
 
 
-def shift_of_rate(window: Window, loss: Loss) -> float:
-    """How far a loss can have lowered the answers per second, as a logarithm."""
-    return share_lost(loss, window.seconds)
-
-
 def share_lost(loss: Loss, seconds: float) -> float:
-    """How far a loss can have moved what is in proportion to the ``seconds`` that were left."""
+    """How far a loss can have moved what is in proportion to the ``seconds`` that were left.
+
+    So it lowers the answers per second, and the rate of a closed load, as a logarithm.
+    """
     lost = max(0.0, loss.seconds)
     return math.inf if lost >= seconds else -math.log1p(-lost / seconds)
 
@@ -198,7 +189,7 @@ def shift(trial: Trial, touched: Touched = "time", p: float = 0.5) -> float:
     loss = loss_of(trial.samples, trial.generator, trial.health)
     drift = trial.health.get("drift", 0.0)
     if touched == "rate":
-        return min(_room(trial), shift_of_rate(window, loss)) + drift
+        return min(_room(trial), share_lost(loss, window.seconds)) + drift
     return shift_of_latency(window, loss, p) + drift
 
 

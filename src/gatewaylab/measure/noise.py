@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from types import TracebackType
 
 from gatewaylab.guard import procfs
 from gatewaylab.guard.procfs import machine_times, pressure_total
-from gatewaylab.load.samples import GeneratorReport, Samples
-from gatewaylab.measure.disturbance import MARGIN
 from gatewaylab.measure.rules import DRIFT, RULES, Seen
 from gatewaylab.records.results import Finding
 
@@ -47,12 +44,7 @@ class NoiseWatch:
         self._begin = self._read()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         begin, end = self._begin, self._read()
         spent = {name: end[name] - begin[name] for name in begin.keys() & end.keys()}
         passed = spent.pop("at")
@@ -79,11 +71,9 @@ class NoiseWatch:
             "throttled": procfs.throttled(),
         }
         with contextlib.suppress(OSError, ValueError):
-            text = Path("/proc/pressure/cpu").read_text()
-            reading["pressure"] = pressure_total(text)
+            reading["pressure"] = pressure_total(Path("/proc/pressure/cpu").read_text())
         with contextlib.suppress(OSError, ValueError):
-            text = Path("/proc/stat").read_text()
-            reading |= machine_times(text, os.sched_getaffinity(0))
+            reading |= machine_times(Path("/proc/stat").read_text(), os.sched_getaffinity(0))
             reading["own"] = tree_cpu({os.getpid(), *roots})
         return reading
 
@@ -127,54 +117,8 @@ def tree_cpu(roots: Collection[int]) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def findings(
-    report: GeneratorReport,
-    samples: Samples,
-    health: Mapping[str, float],
-    *,
-    warmup: float = 0.0,
-    seconds: float | None = None,
-    expected_errors: bool | Collection[str] = False,
-    quantile: float | None = None,
-    hold: float | None = None,
-    slots: int | None = None,
-    steady: bool = True,
-    planned: bool = True,
-    margin: float = MARGIN,
-) -> tuple[Finding, ...]:
-    """What the rules find about one trial; empty when it is as it should be and quiet.
-
-    Args:
-        report: how the generator fared. samples: all of them, warm-up too.
-        health: what :class:`NoiseWatch` read, and ``null_ceiling`` in requests/s if measured.
-            What is missing is not judged.
-        warmup, seconds: the measured window; its end is the last scheduled start if not given.
-        expected_errors: True, or the kinds of error that the claim expects.
-        quantile: the level that will be stated.
-        hold: seconds that each request holds its slot in the application.
-        slots: how many requests the server can hold at once, None for no bound.
-        steady: the load is one that the server can carry; False for overload and one-off stalls,
-            where the number in flight is meant to change and Little's law has no steady state.
-        planned: the arrivals were; False in the closed model.
-        margin: the distance, as a logarithm, from what is predicted to where a claim would fail.
-    """
-    if seconds is None:
-        last = float(samples.scheduled_at.max()) if len(samples) else warmup
-        seconds = max(last - warmup, 1e-9)
-    seen = Seen(
-        report=report,
-        samples=samples,
-        health=health,
-        warmup=warmup,
-        seconds=seconds,
-        expected_errors=expected_errors,
-        quantile=quantile,
-        hold=hold,
-        slots=slots,
-        steady=steady,
-        planned=planned,
-        margin=margin,
-    )
+def findings(seen: Seen) -> tuple[Finding, ...]:
+    """What the rules find about one trial; empty when it is as it should be and quiet."""
     return tuple(found for rule in RULES for found in rule.findings(seen))
 
 
@@ -184,5 +128,4 @@ def drift(found: Iterable[Finding]) -> float:
 
 
 def of_kind(found: Iterable[Finding], kind: str) -> tuple[Finding, ...]:
-    """The findings of one kind."""
     return tuple(one for one in found if one.kind == kind)

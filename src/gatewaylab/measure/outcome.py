@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,6 +197,12 @@ def _model(one: Setup, trial: Trial, slots: int | None) -> NDArray[np.float64]:
     return queueing.slot_model(plan, one.hold, slots)[plan >= trial.warmup]
 
 
+def no_number(reason: Exception, measured: float = math.nan) -> Finding:
+    return Finding(
+        rule="blocks", kind="generator", measured=measured, allowed=math.nan, message=str(reason)
+    )
+
+
 def ratio_of(
     per_block: Callable[[str], Mapping[int, float]],
     a: str,
@@ -240,14 +247,11 @@ def ratio_of(
     try:
         found, floor = estimate(a, b), estimate(twin, twin + AGAIN)
     except RefusedError as reason:
-        refused = Finding(
-            rule="blocks", kind="generator", measured=math.nan, allowed=math.nan,
-            message=str(reason),
-        )  # fmt: skip
+        numbers = ("estimate", "low", "high", "low90", "high90", "floor")
+        none: dict[str, Any] = dict.fromkeys(numbers, math.nan)
         return Effect(
-            kind="ratio", what=what, estimate=math.nan, low=math.nan, high=math.nan,
-            low90=math.nan, high90=math.nan, floor=math.nan, n=0,
-            blocks=0, seed=seed, values=(), comparison=name, refused=(refused, *broken),
+            **none, kind="ratio", what=what, n=0, blocks=0, seed=seed, values=(), comparison=name,
+            refused=(no_number(reason), *broken),
         )  # fmt: skip
     both, above, below = blocks(a, b), per_block(a), per_block(b)
     first, second = shifts(a), shifts(b)
@@ -261,16 +265,10 @@ def ratio_of(
         )
         quiet = Bounds(low=freed.low, high=freed.high, low90=freed.low90, high90=freed.high90)
     return Effect(
+        **asdict(found) | {"n": weigh(both)},
         kind="ratio",
         what=what,
-        estimate=found.estimate,
-        low=found.low,
-        high=found.high,
-        low90=found.low90,
-        high90=found.high90,
         floor=max(floor.high, 1 / floor.low if floor.low else math.inf),
-        a12=found.a12,
-        n=weigh(both),
         blocks=found.n,
         seed=seed,
         values=tuple(above[k] / below[k] for k in both),

@@ -17,7 +17,7 @@ from gatewaylab.measure import noise
 from gatewaylab.measure.compare import progress
 from gatewaylab.measure.design import Came, design
 from gatewaylab.measure.disturbance import MARGIN, QUIET, Loss, reach, share_lost
-from gatewaylab.measure.outcome import ratio_of
+from gatewaylab.measure.outcome import no_number, ratio_of
 from gatewaylab.model import stats
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.results import AGAIN, PREDICTED, Expected, Finding, Readings, Touched
@@ -200,19 +200,11 @@ def quantity(
             reaches = [reach(shift, touched) for shift in shifts]
             least = [v * math.exp(-down) for v, (down, _) in zip(values, reaches, strict=True)]
             most = [v * math.exp(up) for v, (_, up) in zip(values, reaches, strict=True)]
-            quiet = Bounds(
-                low=stats.signed_rank_interval(least, 0.95)[0],
-                high=stats.signed_rank_interval(most, 0.95)[1],
-                low90=stats.signed_rank_interval(least, 0.90)[0],
-                high90=stats.signed_rank_interval(most, 0.90)[1],
-            )
+            lows = [stats.signed_rank_interval(least, level)[0] for level in (0.95, 0.90)]
+            highs = [stats.signed_rank_interval(most, level)[1] for level in (0.95, 0.90)]
+            quiet = Bounds(low=lows[0], high=highs[0], low90=lows[1], high90=highs[1])
     except (RefusedError, InputError) as reason:
-        refused = (
-            Finding(
-                rule="blocks", kind="generator", measured=len(values), allowed=math.nan,
-                message=str(reason),
-            ),
-        )  # fmt: skip
+        refused = (no_number(reason, len(values)),)
     return Effect(
         kind="quantity", what=what, estimate=middle, low=low, high=high, low90=low90,
         high90=high90, n=len(values), blocks=len(values), seed=seed, values=tuple(values),

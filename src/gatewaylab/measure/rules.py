@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from gatewaylab.errors import RefusedError
 from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
-from gatewaylab.measure.disturbance import QUIET, Loss, Window, loss_of, shift_of_latency, window_of
+from gatewaylab.measure.disturbance import (
+    MARGIN,
+    QUIET,
+    Loss,
+    Window,
+    loss_of,
+    shift_of_latency,
+    window_of,
+)
 from gatewaylab.model.quantiles import empirical, quantile_of
 from gatewaylab.records.results import Finding
 
@@ -44,20 +52,35 @@ Found = tuple[float, float, str]
 
 @dataclass(frozen=True)
 class Seen:
-    """One trial as the rules see it; the fields are the arguments of :func:`noise.findings`."""
+    """One trial as the rules see it.
+
+    Attributes:
+        report: how the generator fared. samples: all of them, warm-up too.
+        health: what :class:`noise.NoiseWatch` read, and ``null_ceiling`` in requests/s if measured.
+            What is missing is not judged.
+        warmup, seconds: the measured window.
+        expected_errors: the kinds of error that the claim expects.
+        quantile: the level that will be stated.
+        hold: seconds that each request holds its slot in the application.
+        slots: how many requests the server can hold at once, None for no bound.
+        steady: the load is one that the server can carry; False for overload and one-off stalls,
+            where the number in flight is meant to change and Little's law has no steady state.
+        planned: the arrivals were; False in the closed model.
+        margin: the distance, as a logarithm, from what is predicted to where a claim would fail.
+    """
 
     report: GeneratorReport
     samples: Samples
     health: Mapping[str, float]
     warmup: float
     seconds: float
-    expected_errors: bool | Collection[str]
-    quantile: float | None
-    hold: float | None
-    slots: int | None
-    steady: bool
-    planned: bool
-    margin: float
+    expected_errors: Collection[str] = ()
+    quantile: float | None = None
+    hold: float | None = None
+    slots: int | None = None
+    steady: bool = True
+    planned: bool = True
+    margin: float = MARGIN
 
     @property
     def end(self) -> float:
@@ -66,17 +89,14 @@ class Seen:
 
     @cached_property
     def measured(self) -> Samples:
-        """The samples of the window."""
         return self.samples.rows(self.samples.scheduled_at >= self.warmup)
 
     @cached_property
     def loss(self) -> Loss:
-        """What others took from the trial."""
         return loss_of(self.samples, self.report, self.health)
 
     @cached_property
     def window(self) -> Window:
-        """The trial for the slot model."""
         return window_of(
             self.samples, warmup=self.warmup, seconds=self.seconds, hold=self.hold,
             slots=self.slots, planned=self.planned,
@@ -107,7 +127,6 @@ class TrialRule:
     check: Callable[[Seen], Iterable[Found]]
 
     def findings(self, seen: Seen) -> Iterable[Finding]:
-        """What this rule finds about a trial."""
         for measured, allowed, words in self.check(seen):
             yield Finding(
                 rule=self.name, kind=self.kind, measured=measured, allowed=allowed,
@@ -119,23 +138,18 @@ def _sent(seen: Seen) -> Iterable[Found]:
     report = seen.report
     missing = (report.planned - report.sent) / max(report.planned, 1)
     if missing > MAX_UNSENT:
-        yield (
-            missing,
-            MAX_UNSENT,
-            f"{report.sent} of {report.planned} planned requests, {missing:.1%} missing is above "
-            f"{MAX_UNSENT:.0%}",
+        words = (
+            f"{report.sent} of {report.planned} planned requests, {missing:.1%} missing is above"
         )
+        yield missing, MAX_UNSENT, f"{words} {MAX_UNSENT:.0%}"
 
 
 def _client_bound(seen: Seen) -> Iterable[Found]:
     report = seen.report
     cpu = report.cpu_seconds / report.wall_seconds if report.wall_seconds else math.nan
     if not cpu <= MAX_GENERATOR_CPU:
-        yield (
-            cpu,
-            MAX_GENERATOR_CPU,
-            f"the generator used {cpu:.0%} of its core, above {MAX_GENERATOR_CPU:.0%}",
-        )
+        words = f"the generator used {cpu:.0%} of its core, above {MAX_GENERATOR_CPU:.0%}"
+        yield cpu, MAX_GENERATOR_CPU, words
 
 
 def _ceiling(seen: Seen) -> Iterable[Found]:
@@ -153,12 +167,8 @@ def _moved(seen: Seen, loss: Loss, words: str) -> Iterable[Found]:
     """A disturbance, if it can have moved the quantile by more than is allowed."""
     shift = seen.shift(loss)
     if shift > seen.allowed:
-        yield (
-            shift,
-            seen.allowed,
-            f"{words}, which can have moved the latency by a factor of {_factor(shift)}, above "
-            f"{_factor(seen.allowed)}",
-        )
+        words += f", which can have moved the latency by a factor of {_factor(shift)}, above"
+        yield shift, seen.allowed, f"{words} {_factor(seen.allowed)}"
 
 
 def _factor(shift: float) -> str:
@@ -198,17 +208,10 @@ def _together(seen: Seen) -> Iterable[Found]:
 
 
 def _errors(seen: Seen) -> Iterable[Found]:
-    if seen.expected_errors is True:
-        return
-    allowed = () if seen.expected_errors is False else seen.expected_errors
     for code, kind in enumerate(ERRORS):
         count = int(np.count_nonzero(seen.samples.error == code))
-        if code and count and kind not in allowed:
-            yield (
-                count,
-                0,
-                (f"{count} requests ended in {kind!r}; each must be answered (0 allowed)"),
-            )
+        if code and count and kind not in seen.expected_errors:
+            yield count, 0, f"{count} requests ended in {kind!r}; each must be answered (0 allowed)"
 
 
 def _workers(seen: Seen) -> Iterable[Found]:
@@ -276,12 +279,8 @@ def _throughput(seen: Seen) -> Iterable[Found]:
     # One more each: what ends in the window may have begun before it.
     most = seen.slots * (seen.seconds / seen.hold * (1 + SLACK) + 1)
     if count > most:
-        yield (
-            count,
-            most,
-            f"{count} answers in {seen.seconds:g} s, above the {most:.1f} that {seen.slots} slots "
-            f"held {1e3 * seen.hold:g} ms can give",
-        )
+        words = f"{count} answers in {seen.seconds:g} s, above the {most:.1f} that {seen.slots}"
+        yield count, most, f"{words} slots held {1e3 * seen.hold:g} ms can give"
 
 
 def _slots(seen: Seen) -> Iterable[Found]:
@@ -336,10 +335,7 @@ def _little(seen: Seen) -> Iterable[Found]:
 
 def _met(seen: Seen) -> bool:
     """Whether errors that were expected did occur, so that what is in flight may grow."""
-    kinds = {ERRORS[code] for code in np.unique(seen.samples.error) if code}
-    if isinstance(seen.expected_errors, bool):
-        return seen.expected_errors and bool(kinds)
-    return bool(kinds & {*seen.expected_errors})
+    return any(ERRORS[code] in seen.expected_errors for code in np.unique(seen.samples.error))
 
 
 def _warm_up(seen: Seen) -> Iterable[Found]:

@@ -27,17 +27,18 @@ KINDS = ("constant", "poisson", "closed")
 
 
 @dataclass(frozen=True)
-class ConstantRate:
-    """Open model, evenly spaced: starts at 0, 1/rate, 2/rate, …
+class _Open:
+    """What open models share.
 
     Attributes:
-        rate: requests per second.
+        rate: requests per second, on average.
 
     Raises:
         InputError: the rate is not a finite number above 0.
     """
 
-    kind: ClassVar[str] = "constant"
+    kind: ClassVar[str]
+    word: ClassVar[str]
     rate: float
 
     def __post_init__(self) -> None:
@@ -46,11 +47,17 @@ class ConstantRate:
     @property
     def label(self) -> str:
         """How a table names this process."""
-        return f"open, constant, {self.rate:g}/s"
+        return f"open, {self.word}, {self.rate:g}/s"
 
     def as_dict(self) -> dict[str, str | float]:
         """JSON-able form; ``parse_arrivals(**as_dict())`` gives the process back."""
         return {"kind": self.kind, "rate": self.rate}
+
+
+class ConstantRate(_Open):
+    """Open model, evenly spaced: starts at 0, 1/rate, 2/rate, …"""
+
+    kind = word = "constant"
 
     def plan(self, seconds: float, seed: int) -> NDArray[np.float64]:
         """Scheduled starts in seconds, sorted, in ``[0, seconds)``, shape ``(n,)``.
@@ -62,14 +69,13 @@ class ConstantRate:
             InputError: ``seconds`` or ``seed`` is unusable, or the plan is too large.
         """
         seconds = _window(self.rate, seconds)
-        _seed(seed)
+        _whole("seed", seed, 0)
         # One start too many, then a cut: rate × seconds may round to either side of a whole number.
         starts = np.arange(math.ceil(self.rate * seconds) + 1, dtype=np.float64) / self.rate
         return starts[starts < seconds]
 
 
-@dataclass(frozen=True)
-class Poisson:
+class Poisson(_Open):
     """Open model, memoryless: independent exponential gaps of mean 1/rate.
 
     The plan is made from the raw output of PCG64 by the inverse distribution function. NumPy
@@ -83,28 +89,9 @@ class Poisson:
       Poisson process that knows nothing about what was cut.
     * The same seed at another rate gives the same gaps, scaled. Plans that are meant to be
       independent need different seeds.
-
-    Attributes:
-        rate: mean requests per second.
-
-    Raises:
-        InputError: the rate is not a finite number above 0.
     """
 
-    kind: ClassVar[str] = "poisson"
-    rate: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _positive("rate", self.rate, "requests per second"))
-
-    @property
-    def label(self) -> str:
-        """How a table names this process."""
-        return f"open, Poisson, {self.rate:g}/s"
-
-    def as_dict(self) -> dict[str, str | float]:
-        """JSON-able form; ``parse_arrivals(**as_dict())`` gives the process back."""
-        return {"kind": self.kind, "rate": self.rate}
+    kind, word = "poisson", "Poisson"
 
     def plan(self, seconds: float, seed: int) -> NDArray[np.float64]:
         """Scheduled starts in seconds, sorted, in ``[0, seconds)``, shape ``(n,)``.
@@ -115,7 +102,7 @@ class Poisson:
             InputError: ``seconds`` or ``seed`` is unusable, or the plan is too large.
         """
         seconds = _window(self.rate, seconds)
-        bits = np.random.PCG64(np.random.SeedSequence(_seed(seed)))
+        bits = np.random.PCG64(np.random.SeedSequence(_whole("seed", seed, 0)))
         expected = self.rate * seconds
         chunk = int(expected) + 16
         parts: list[NDArray[np.float64]] = []
@@ -148,14 +135,11 @@ class Closed:
     think: float = 0.0
 
     def __post_init__(self) -> None:
-        clients = self.clients
-        whole = isinstance(clients, (int, np.integer)) and not isinstance(clients, bool)
-        if not whole or clients < 1:
-            raise InputError(f"clients must be a whole number of at least 1, not {clients!r}")
+        clients = _whole("clients", self.clients, 1)
         think = _number("think", self.think)
         if think < 0:
             raise InputError(f"think must be 0 or more seconds, not {self.think!r}")
-        object.__setattr__(self, "clients", int(clients))
+        object.__setattr__(self, "clients", clients)
         object.__setattr__(self, "think", think)
 
     @property
@@ -230,8 +214,8 @@ def _window(rate: float, seconds: object) -> float:
     return window
 
 
-def _seed(seed: object) -> int:
-    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not whole or seed < 0:  # type: ignore[operator]
-        raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
-    return int(seed)  # type: ignore[call-overload, no-any-return]
+def _whole(name: str, value: object, least: int) -> int:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least:  # type: ignore[operator]
+        raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return int(value)  # type: ignore[call-overload, no-any-return]

@@ -173,32 +173,6 @@ def throughput_limit(slots: int | None, hold: float) -> float:
     return math.inf if slots is None else _slots(slots) / hold
 
 
-def pollaczek_khinchine(rate: float, mean: float, second_moment: float) -> float:
-    """Mean wait before service in M/G/1: λ·E[S²] / (2·(1 − λ·E[S])); ∞ from full load on.
-
-    Args:
-        rate: arrivals per second, Poisson.
-        mean: mean service time E[S].
-        second_moment: E[S²] in s²: the mean squared for constant service, twice that for
-            exponential service.
-
-    Raises:
-        InputError: a value is not above 0, or the second moment is below the mean squared.
-
-    Source: L. Kleinrock, *Queueing Systems* I, 1975, section 5.6.
-    """
-    _above_zero("rate", rate)
-    _above_zero("mean", mean)
-    _above_zero("second_moment", second_moment)
-    if second_moment < mean * mean * (1 - 1e-9):
-        raise InputError(
-            f"no service time has mean {mean:g} s and second moment {second_moment:g} s²: "
-            f"E[S²] is at least the mean squared"
-        )
-    load = rate * mean
-    return math.inf if load >= 1 else rate * second_moment / (2 * (1 - load))
-
-
 def erlang_c(slots: int, offered: float) -> float:
     """Probability that an arriving request has to wait in M/M/c; 1 from full load on.
 

@@ -120,24 +120,6 @@ def signed_rank_interval(d: FloatsLike, confidence: float = 0.95) -> tuple[float
     return float(low[depth - 1]), float(high[len(high) - depth])
 
 
-def equivalence(d: FloatsLike, low: float = EQUIVALENCE[0], high: float = EQUIVALENCE[1]) -> bool:
-    """Whether the 90 % interval of ``d`` lies within ``[low, high]``.
-
-    Same as two one-sided signed-rank tests at 5 % each, so calling a true difference "none"
-    happens in at most 5 % of cases.
-
-    Raises:
-        RefusedError: fewer than 5 observations, too few for a 90 % interval.
-        InputError: as :func:`signed_rank_interval`, or ``low`` is not below ``high``.
-
-    Source: D. J. Schuirmann, "A comparison of the two one-sided tests procedure …", 1987.
-    """
-    if not low < high:
-        raise InputError(f"the range of equivalence must have low < high, not {low} and {high}")
-    lower, upper = signed_rank_interval(d, 0.90)
-    return low <= lower and upper <= high
-
-
 def vargha_delaney(x: FloatsLike, y: FloatsLike) -> float:
     """A12: the probability that a value of ``x`` exceeds one of ``y``, a tie counting half.
 
@@ -166,7 +148,7 @@ class RatioEstimate:
 
     Attributes:
         estimate: Hodges–Lehmann estimate of the log ratio, exponentiated.
-        low, high: bounds of the exact interval of at least 95 % (see :attr:`confidence`).
+        low, high: bounds of the exact interval of at least 95 %, by :func:`attained_confidence`.
         low90, high90: bounds of that of at least 90 %, for equivalence.
         n: how many blocks.
         a12: Vargha–Delaney A12 of the quantiles of A against those of B.
@@ -179,20 +161,6 @@ class RatioEstimate:
     high90: float
     n: int
     a12: float
-
-    @property
-    def confidence(self) -> float:
-        """The coverage that ``low`` and ``high`` really have."""
-        return attained_confidence(self.n, 0.95)
-
-    @property
-    def confidence90(self) -> float:
-        """The coverage that ``low90`` and ``high90`` really have."""
-        return attained_confidence(self.n, 0.90)
-
-    def equivalent(self, low: float = 0.8, high: float = 1.25) -> bool:
-        """Whether the 90 % interval lies within ``[low, high]``, as ratios."""
-        return low <= self.low90 and self.high90 <= high
 
 
 def log_ratios(a: FloatsLike, b: FloatsLike) -> Floats:

@@ -12,30 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from gatewaylab.claims.rule import FEWEST_REPETITIONS
 from gatewaylab.errors import ResultError
+from gatewaylab.load.samples import Frozen
 from gatewaylab.publish import history
-from gatewaylab.publish.book import Book
+from gatewaylab.publish.book import Book, usable
 from gatewaylab.publish.history import History
 from gatewaylab.records import evidence
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord, Evidence
 from gatewaylab.records.results import Finding
-from gatewaylab.records.storage import load, save
+from gatewaylab.records.storage import save
 
 
-class Reason(BaseModel):
+class Reason(Frozen):
     """Why a run was not accepted, or not wholly.
 
     Attributes:
         kind: it was wrong; noise left something undecided; a number waits for a second run.
         text: for pages, without any number of the run.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["wrong", "noise", "held"]
     text: str
@@ -66,16 +64,15 @@ class Decision:
 def decide(fresh: Evidence, old: Evidence | None, past: History, held: Evidence | None) -> Decision:
     """Judge a run.
 
-    A run that is *wrong* (:func:`faults`) is rejected. One with a number far outside the claim's
-    past is held, unless the held run before it agrees. One that noise kept incomplete
-    (:func:`doubts`) is accepted only where no number is lost by it: when there is no evidence yet,
-    or when that is incomplete as well and has no number that this run lacks.
+    A run that is *wrong* (:func:`wrong_claims`) is rejected. One with a number far outside the
+    claim's past is held, unless the held run before it agrees. One that noise kept incomplete
+    (:func:`find_doubts`) is accepted only where no number is lost by it: when there is no evidence
+    yet, or when that is incomplete as well and has no number that this run lacks.
 
     Args:
         old: the accepted evidence. past: earlier accepted numbers. held: the run that waits.
     """
-    wrong = faults(fresh)
-    if wrong:
+    if wrong := wrong_claims(fresh.claims):
         return Decision("rejected", kept=False, reasons=wrong)
     sides = past.outside(fresh)
     far = frozenset(sides)
@@ -102,10 +99,12 @@ def settle(fresh: Evidence, old: Evidence | None, book: Book, console: Console) 
     """
     name = fresh.notebook
     past = _history(book.history(name), name, console)
-    decision = decide(fresh, old, past, _held(book.held(name), console))
+    ignored = f"the held run of {name} is unusable and ignored"
+    held = usable(Evidence, book.held(name), console, ignored)
+    decision = decide(fresh, old, past, held)
     if decision.kept:
         evidence.accept(fresh, book.evidence)
-        history.write(past.extended(fresh, decision.confirmed), book.history(name))
+        save(past.extended(fresh, decision.confirmed), book.history(name))
         book.held(name).unlink(missing_ok=True)
     elif decision.far:
         save(fresh, book.held(name))
@@ -120,23 +119,8 @@ def _history(path: Path, notebook: str, console: Console) -> History:
         return History(notebook=notebook)
 
 
-def _held(path: Path, console: Console) -> Evidence | None:
-    if not path.exists():
-        return None
-    try:
-        return load(Evidence, path)
-    except ResultError as error:
-        console.out(f"the held run of {path.stem} is unusable and ignored: {error}")
-        return None
-
-
-def faults(found: Evidence) -> tuple[Reason, ...]:
-    """Why a run is wrong: refuted, or blind to its sabotage."""
-    return wrong_claims(found.claims)
-
-
 def wrong_claims(claims: Iterable[ClaimRecord]) -> tuple[Reason, ...]:
-    """What is wrong with claims that a run has stated, a reason for each."""
+    """What is wrong with claims that a run has stated: refuted, or blind to their sabotage."""
     reasons: list[str] = []
     for record in claims:
         if record.verdict == "refuted":

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from rich.console import Console
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from gatewaylab.claims.catalogue import Entry, catalogue
-from gatewaylab.errors import BuildError
+from gatewaylab.errors import BuildError, ResultError
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.records import evidence
+from gatewaylab.records.storage import Model, load
 from gatewaylab.servers.registry import project_root
 
 
@@ -55,22 +57,8 @@ class Book:
 
     def notebooks(self) -> list[Path]:
         """The executable chapters in the order of the table of contents."""
-        toc = yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8"))
-        found: list[Path] = []
-
-        def walk(node: Any) -> None:
-            if isinstance(node, dict):
-                file = node.get("file")
-                if isinstance(file, str) and file.startswith("notebooks/"):
-                    found.append((self.root / file).with_suffix(".md"))
-                for value in node.values():
-                    walk(value)
-            elif isinstance(node, list):
-                for value in node:
-                    walk(value)
-
-        walk(toc)
-        return found
+        names = parse_toc_yaml(self.root / "_toc.yml")
+        return [self.root / f"{name}.md" for name in names if name.startswith("notebooks/")]
 
 
 def of_clone() -> Book:
@@ -86,7 +74,6 @@ def of_clone() -> Book:
 
 
 def catalogue_of(book: Book, notebook: str) -> dict[str, Entry]:
-    """The declared claims of one notebook."""
     entries = catalogue(book.root / "book" / "claims")
     return {k: v for k, v in entries.items() if v.notebook == notebook}
 
@@ -101,6 +88,21 @@ def accepted(book: Book, notebook: str) -> evidence.Evidence | None:
     if not path.exists():
         return None
     return evidence.read(path)
+
+
+def usable(kind: type[Model], path: Path, console: Console, otherwise: str) -> Model | None:
+    """A stored record; None when there is none, or when it cannot be read, which is then told.
+
+    Args:
+        otherwise: what is told then, before the reason.
+    """
+    if not path.exists():
+        return None
+    try:
+        return load(kind, path)
+    except ResultError as error:
+        console.out(f"{otherwise}: {error}")
+        return None
 
 
 def same_code(path: Path, stored: evidence.Evidence) -> bool:

@@ -29,7 +29,7 @@ from gatewaylab.guard.services import SERVICES
 from gatewaylab.measure.reference import once
 from gatewaylab.publish import acceptance, states
 from gatewaylab.publish.acceptance import Reason
-from gatewaylab.publish.book import Book, accepted, catalogue_of, same_code
+from gatewaylab.publish.book import Book, accepted, catalogue_of, same_code, usable
 from gatewaylab.publish.execution import execute, expected_seconds
 from gatewaylab.publish.key import staleness_key
 from gatewaylab.publish.progress import Pace, ProgressWatch, clock
@@ -41,13 +41,9 @@ from gatewaylab.servers.registry import servers_table
 from gatewaylab.servers.specs import NGINX
 from gatewaylab.truth.peers.registry import PEERS
 
-PROFILES = ("quick", "full")
-
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for."""
-
     profile: str = "quick"
     fresh: bool = False
     only: tuple[str, ...] = ()
@@ -106,27 +102,23 @@ def _all(rejected: Mapping[str, str]) -> str:
 
 
 def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Console) -> None:
-    missing = [row for row in table if not row["available"]]
+    absent = {
+        row["name"]: (row["name"], row["install_hint"]) for row in table if not row["available"]
+    }
     console.out(
-        f"{len(table) - len(missing)} of {len(table)} servers are here; "
-        f"machine: {environment.machine_kind()}",
+        f"{len(table) - len(absent)} of {len(table)} servers are here; "
+        f"machine: {environment.machine_kind()}"
     )
-    for row in missing:
-        console.out(f"  not measured on this machine: {row['name']} ({row['install_hint']})")
-    absent = [row["name"] for row in missing]
     if not NGINX.available():
-        console.out(f"  not measured on this machine: nginx ({NGINX.install_hint()})")
-        absent.append("nginx")
+        absent["nginx"] = "nginx", NGINX.install_hint()
     for name, service in SERVICES.items():
         if not service.available():
-            console.out(
-                f"  not measured on this machine: {service.title} ({service.install_hint()})"
-            )
-            absent.append(name)
+            absent[name] = service.title, service.install_hint()
     for name, peer in PEERS.items():
         if not peer.available():
-            console.out(f"  not measured on this machine: {peer.title} ({peer.install_hint})")
-            absent.append(name)
+            absent[name] = peer.title, peer.install_hint
+    for title, hint in absent.values():
+        console.out(f"  not measured on this machine: {title} ({hint})")
     if absent and options.require_all:
         raise BuildError(f"--require-all: {', '.join(absent)} missing; install them as told above")
 
@@ -166,7 +158,7 @@ def measure(
     spent: list[tuple[float, float]] = []
     for i, (path, key, old) in enumerate(chosen):
         console.out(
-            f"[{i + 1}/{len(chosen)}] measuring {path.stem} · about {clock(pace.left)} left",
+            f"[{i + 1}/{len(chosen)}] measuring {path.stem} · about {clock(pace.left)} left"
         )
         begun = datetime.now(UTC).isoformat(timespec="seconds")
         try:
@@ -226,11 +218,8 @@ def review(
             Otherwise a failed attempt is taken from the state file.
     """
     file = book.state(path.stem)
-    try:
-        last = states.read(file)
-    except ResultError as error:
-        console.out(f"the state of {path.stem} is unusable and found out anew: {error}")
-        last = None
+    anew = f"the state of {path.stem} is unusable and found out anew"
+    last = usable(StateRecord, file, console, anew)
     stored = _accepted_or_none(book, path.stem, console)
     record = states.derive(
         path.stem,
@@ -278,7 +267,7 @@ def _accepted_or_none(book: Book, notebook: str, console: Console) -> evidence.E
         aside.parent.mkdir(exist_ok=True)
         (book.evidence / f"{notebook}.json").replace(aside)
         console.out(
-            f"the stored evidence of {notebook} is unusable and now lies in {aside}: {error}",
+            f"the stored evidence of {notebook} is unusable and now lies in {aside}: {error}"
         )
         return None
 

@@ -53,11 +53,6 @@ class Execution:
     ended: datetime
     errors: tuple[str, ...] = ()
 
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return (self.ended - self.begun).total_seconds()
-
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """A text notebook as the renderer will read it, so that both see the same code cells."""
@@ -141,7 +136,7 @@ def execute(
         notebook=notebook,
         begun=begun,
         ended=datetime.now(UTC),
-        errors=tuple(_errors(notebook)),
+        errors=tuple(filter(None, map(error_of, notebook.cells))),
     )
 
 
@@ -177,20 +172,12 @@ def _run(client: nbclient.NotebookClient, surroundings: dict[str, str]) -> None:
             raise
 
 
-def _outputs(notebook: nbformat.NotebookNode) -> list[Any]:
-    return [output for cell in notebook.cells for output in cell.get("outputs", ())]
-
-
 def _no_stderr(name: str, notebook: nbformat.NotebookNode) -> None:
-    for output in _outputs(notebook):
+    for output in (one for cell in notebook.cells for one in cell.get("outputs", ())):
         if output.get("output_type") == "stream" and output.get("name") == "stderr":
             raise BuildError(
                 f"{name} wrote to stderr, which a notebook must not do:\n{output['text'][:2000]}"
             )
-
-
-def _errors(notebook: nbformat.NotebookNode) -> list[str]:
-    return [told for cell in notebook.cells if (told := error_of(cell)) is not None]
 
 
 def error_of(cell: nbformat.NotebookNode) -> str | None:

@@ -12,13 +12,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from gatewaylab.errors import ResultError
-from gatewaylab.load.samples import Number
+from gatewaylab.load.samples import Frozen, Number
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord, Evidence
-from gatewaylab.records.storage import load, save
+from gatewaylab.records.storage import load
 
 #: Fewer earlier numbers than this say nothing about what is usual.
 ENOUGH = 5
@@ -33,11 +31,7 @@ REACH = 3.0
 Side = Literal["above", "below"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class HistoryEntry(_Record):
+class HistoryEntry(Frozen):
     """One claim's number in one accepted run.
 
     Attributes:
@@ -54,7 +48,7 @@ class HistoryEntry(_Record):
     confirmed: bool = False
 
 
-class History(_Record):
+class History(Frozen):
     """The accepted numbers of one notebook, oldest first."""
 
     schema_version: Literal[1] = 1
@@ -178,8 +172,3 @@ def read(path: Path, notebook: str) -> History:
     if found.notebook != notebook:
         raise ResultError(f"{path} holds the history of {found.notebook}; remove it")
     return found
-
-
-def write(history: History, path: Path) -> None:
-    """Replace the history, whole or not at all."""
-    save(history, path)

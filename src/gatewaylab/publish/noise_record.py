@@ -7,22 +7,16 @@ expect of the book.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-from gatewaylab.load.samples import Amount
+from gatewaylab.load.samples import Amount, Frozen
 from gatewaylab.publish.stability import Outcome
 from gatewaylab.records.evidence import Verdict
-from gatewaylab.records.storage import write_or_rescue
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Rehearsed(_Record):
+class Rehearsed(Frozen):
     """The whole book, measured once under one noise.
 
     Attributes:
@@ -38,10 +32,9 @@ class Rehearsed(_Record):
     commit: str | None
     claims: dict[str, Outcome]
     sabotages: dict[str, Verdict]
-    errors: dict[str, tuple[str, ...]] = {}
+    errors: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     def count(self, verdict: Outcome) -> int:
-        """How many claims came to this verdict."""
         return Counter(self.claims.values())[verdict]
 
     @property
@@ -67,7 +60,7 @@ class Rehearsed(_Record):
         return wrong == 0
 
 
-class NoiseRecord(_Record):
+class NoiseRecord(Frozen):
     """The book under every noise, by the noise's name.
 
     Attributes:
@@ -78,7 +71,3 @@ class NoiseRecord(_Record):
     machine: str
     profile: str
     noises: dict[str, Rehearsed]
-
-    def write(self, path: Path) -> None:
-        """Replace the file at ``path``, whole or not at all."""
-        write_or_rescue(path, self.model_dump_json(indent=1) + "\n")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gatewaylab.errors import InputError, ResultError
+from gatewaylab.errors import InputError
 from gatewaylab.publish import build as publish
-from gatewaylab.publish.book import Book
+from gatewaylab.publish.book import Book, usable
 from gatewaylab.publish.machines import NOISES
 from gatewaylab.publish.noise_record import NoiseRecord, Rehearsed
 from gatewaylab.publish.progress import clock
@@ -20,7 +20,7 @@ from gatewaylab.publish.rehearsal import choose_chapters, run_each
 from gatewaylab.publish.stability import Outcome
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import check_destination, load
+from gatewaylab.records.storage import check_destination, save_or_rescue
 
 
 def under_noise(
@@ -103,15 +103,9 @@ def _keep(
     found: Rehearsed, noise: str, machine: str, profile: str, out: Path, console: Console
 ) -> None:
     """Put one noise's part into the record; a record of another machine is begun anew."""
-    noises: dict[str, Rehearsed] = {}
-    if out.exists():
-        try:
-            old = load(NoiseRecord, out)
-        except ResultError as error:
-            console.out(f"the stored record is unusable and begun anew: {error}")
-        else:
-            if (old.machine, old.profile) == (machine, profile):
-                noises = dict(old.noises)
+    old = usable(NoiseRecord, out, console, "the stored record is unusable and begun anew")
+    same = old is not None and (old.machine, old.profile) == (machine, profile)
+    noises = dict(old.noises) if old is not None and same else {}
     noises[noise] = found
     ordered = {name: noises[name] for name in NOISES if name in noises}
-    NoiseRecord(machine=machine, profile=profile, noises=ordered).write(out)
+    save_or_rescue(NoiseRecord(machine=machine, profile=profile, noises=ordered), out)

@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from gatewaylab.claims.rule import FEWEST_REPETITIONS
-from gatewaylab.errors import BuildError, InputError, ResultError
+from gatewaylab.errors import BuildError, InputError
 from gatewaylab.measure.reference import once
 from gatewaylab.publish import build as publish
 from gatewaylab.publish import key
-from gatewaylab.publish.book import Book
+from gatewaylab.publish.book import Book, usable
 from gatewaylab.publish.progress import Pace, clock
 from gatewaylab.publish.stability import (
     OUTCOME_MARKS,
@@ -38,7 +38,7 @@ from gatewaylab.publish.stability import (
 from gatewaylab.publish.tolerant import Chapter, TolerantRun, chapters
 from gatewaylab.records import environment
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import check_destination, load
+from gatewaylab.records.storage import check_destination, save_or_rescue
 from gatewaylab.servers.registry import servers_table
 
 
@@ -156,12 +156,7 @@ def sample(expected: Mapping[str, float], seconds: float, seed: int) -> list[str
 
 
 def stability(
-    book: Book,
-    *,
-    rebuilds: int,
-    profile: str = "quick",
-    out: Path | None = None,
-    console: Console,
+    book: Book, *, rebuilds: int, profile: str = "quick", out: Path | None = None, console: Console
 ) -> StabilityRecord:
     """Measure the whole book ``rebuilds`` times and keep what every claim came to.
 
@@ -196,7 +191,7 @@ def stability(
                 keys=keys,
                 rebuilds=(*done, _rebuild(book, profile, console)),
             )
-            record.write(out)
+            save_or_rescue(record, out)
     return record
 
 
@@ -275,12 +270,9 @@ def _noise(record: ClaimRecord) -> tuple[str, ...]:
 def _stored(
     path: Path, keys: Mapping[str, str], profile: str, console: Console
 ) -> StabilityRecord | None:
-    if not path.exists():
-        return None
-    try:
-        record = load(StabilityRecord, path)
-    except ResultError as error:
-        console.out(f"the stored record is unusable and begun anew: {error}")
+    unusable = "the stored record is unusable and begun anew"
+    record = usable(StabilityRecord, path, console, unusable)
+    if record is None:
         return None
     if (record.keys, record.profile) == (keys, profile):
         console.out(f"{len(record.rebuilds)} rebuilds are in {path}")

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gatewaylab.claims.claim import MARKS
-from gatewaylab.load.samples import Amount, Number
+from gatewaylab.load.samples import Amount, Frozen, Number
 from gatewaylab.records.evidence import ClaimRecord, Verdict
-from gatewaylab.records.storage import write_or_rescue
 
 #: What one rebuild says of a claim; *missing* when its notebook failed before stating it.
 Outcome = Verdict | Literal["missing"]
@@ -26,11 +24,7 @@ Outcome = Verdict | Literal["missing"]
 OUTCOME_MARKS: dict[str, str] = {**MARKS, "missing": "!"}
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class ClaimRun(_Record):
+class ClaimRun(Frozen):
     """One claim in one rebuild.
 
     Attributes:
@@ -51,7 +45,7 @@ class ClaimRun(_Record):
     error: str = ""
 
 
-class Rebuild(_Record):
+class Rebuild(Frozen):
     """One measurement of the whole book: wall-clock times, and each declared claim by its id."""
 
     begun: str
@@ -60,7 +54,7 @@ class Rebuild(_Record):
     claims: dict[str, ClaimRun]
 
 
-class StabilityRecord(_Record):
+class StabilityRecord(Frozen):
     """Several rebuilds of the same code on the same machine, oldest first.
 
     Attributes:
@@ -88,7 +82,6 @@ class StabilityRecord(_Record):
 
     @property
     def claims(self) -> tuple[str, ...]:
-        """The claims' ids."""
         return tuple(sorted({name for rebuild in self.rebuilds for name in rebuild.claims}))
 
     def runs_of(self, identifier: str) -> tuple[ClaimRun, ...]:
@@ -97,7 +90,6 @@ class StabilityRecord(_Record):
         return tuple(rebuild.claims.get(identifier, absent) for rebuild in self.rebuilds)
 
     def verdicts(self, identifier: str) -> tuple[Outcome, ...]:
-        """What each rebuild says of a claim."""
         return tuple(seen.verdict for seen in self.runs_of(identifier))
 
     def counts(self, identifier: str | None = None) -> Counter[str]:
@@ -112,7 +104,6 @@ class StabilityRecord(_Record):
 
     @property
     def all_flips(self) -> int:
-        """Flips of all claims together."""
         return sum(map(self.flips, self.claims))
 
     @property
@@ -126,7 +117,6 @@ class StabilityRecord(_Record):
         return (min(found), max(found)) if found else None
 
     def unit(self, identifier: str) -> str:
-        """The unit of a claim's estimates."""
         return next((s.unit for s in self.runs_of(identifier) if s.estimate is not None), "")
 
     def spread(self, identifier: str) -> float | None:
@@ -136,13 +126,8 @@ class StabilityRecord(_Record):
             return None
         return found[1] / found[0]
 
-    def write(self, path: Path) -> None:
-        """Replace the file at ``path``, whole or not at all."""
-        write_or_rescue(path, self.model_dump_json(indent=1) + "\n")
-
 
 def summarise(record: ClaimRecord) -> ClaimRun:
-    """What a rebuild keeps of a claim."""
     effect = record.effect
     sabotage = None if record.sabotage is None else record.sabotage.verdict
     if effect is None or effect.refused:
@@ -150,10 +135,7 @@ def summarise(record: ClaimRecord) -> ClaimRun:
         return ClaimRun(verdict=record.verdict, refused=refused, sabotage=sabotage)
     return ClaimRun(
         verdict=record.verdict,
-        estimate=effect.estimate,
-        low=effect.low,
-        high=effect.high,
-        floor=effect.floor,
+        **effect.model_dump(include={"estimate", "low", "high", "floor"}),
         unit="×" if effect.kind == "ratio" else effect.unit,
         sabotage=sabotage,
     )

@@ -13,11 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from gatewaylab.load.samples import Frozen
 from gatewaylab.publish.acceptance import Reason, find_doubts
 from gatewaylab.records.evidence import Evidence
-from gatewaylab.records.storage import load, save
+from gatewaylab.records.storage import save
 
 State = Literal["accepted", "unstable", "rejected", "stale", "missing"]
 
@@ -25,7 +24,7 @@ State = Literal["accepted", "unstable", "rejected", "stale", "missing"]
 STATES: tuple[State, ...] = ("rejected", "unstable", "stale", "missing", "accepted")
 
 
-class StateRecord(BaseModel):
+class StateRecord(Frozen):
     """What the evidence of one notebook is worth.
 
     Attributes:
@@ -35,8 +34,6 @@ class StateRecord(BaseModel):
         current: the evidence belongs to the present code, versions and machine.
         figures: its code cells are the notebook's, so that its outputs can stand beside them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     notebook: str
@@ -102,15 +99,6 @@ def recalled(last: StateRecord | None, stored: Evidence | None) -> Attempt | Non
 
 def _after(one: str, other: str) -> bool:
     return datetime.fromisoformat(one) > datetime.fromisoformat(other)
-
-
-def read(path: Path) -> StateRecord | None:
-    """The state file at ``path``; None when there is none.
-
-    Raises:
-        ResultError: there is one, and it is unusable.
-    """
-    return load(StateRecord, path) if path.exists() else None
 
 
 def write(path: Path, last: StateRecord | None, record: StateRecord, now: str) -> StateRecord:

@@ -50,16 +50,13 @@ class Chapter:
 
     @property
     def name(self) -> str:
-        """The notebook's."""
         return self.path.stem
 
     @property
     def folder(self) -> Path:
-        """Where its parts are staged."""
         return self.book.build / "rehearsal" / self.name
 
     def clear(self) -> None:
-        """Remove what it staged."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, console: Console, pace: Pace, *, sabotage: bool = False) -> TolerantRun:

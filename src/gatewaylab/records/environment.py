@@ -13,8 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
-from pydantic import BaseModel, ConfigDict
 
+from gatewaylab.load.samples import Frozen
 from gatewaylab.servers.specs import SERVERS
 
 #: Distributions besides the servers' whose version decides a result; the lock file names the rest.
@@ -24,7 +24,7 @@ _NAMED = (
 )  # fmt: skip
 
 
-class Environment(BaseModel):
+class Environment(Frozen):
     """Everything about the machine that a reader needs to judge or repeat a measurement.
 
     Attributes:
@@ -37,8 +37,6 @@ class Environment(BaseModel):
         packages: versions of the systems under test. lock: SHA-256 of ``requirements.txt``.
         commit: of the checkout, with ``+dirty`` when files differ; None outside a checkout.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpu: str
     cores: int

@@ -14,9 +14,10 @@ import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from gatewaylab.errors import ResultError
+from gatewaylab.load.samples import Frozen
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.environment import Environment
 from gatewaylab.records.results import Comparison, Finding, Readings
@@ -27,18 +28,14 @@ CommonVerdict = Literal["true", "true with a nuance", "outdated", "false"]
 Kind = Literal["ratio", "equivalence", "behaviour", "bound", "cited", "opinion"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Source(_Record):
+class Source(Frozen):
     """Where a statement can be read: a label and an https address."""
 
     label: str
     url: str
 
 
-class SabotageRecord(_Record):
+class SabotageRecord(Frozen):
     """The claim's hypothesis tried on a system that was changed so that it must not hold."""
 
     what: str
@@ -46,7 +43,7 @@ class SabotageRecord(_Record):
     verdict: Verdict
 
 
-class ClaimRecord(_Record):
+class ClaimRecord(Frozen):
     """One claim with its verdicts.
 
     Attributes:
@@ -90,7 +87,7 @@ class ClaimRecord(_Record):
         return self
 
 
-class ValueRecord(_Record):
+class ValueRecord(Frozen):
     """A number that prose may cite: its value in ``unit`` and how to print it.
 
     None stands for a number that the instrument refused to state.
@@ -107,7 +104,7 @@ class ValueRecord(_Record):
         return self
 
 
-class SystemRecord(_Record):
+class SystemRecord(Frozen):
     """One server of the book: whether it was measured here and, if not, how it would be."""
 
     name: str
@@ -119,13 +116,13 @@ class SystemRecord(_Record):
     hint: str
 
 
-class FaultRecord(_Record):
+class FaultRecord(Frozen):
     """What the rules found wrong about the trial that ended a notebook."""
 
     findings: tuple[Finding, ...]
 
 
-class Position(_Record):
+class Position(Frozen):
     """How far a running notebook is.
 
     Attributes:
@@ -152,7 +149,7 @@ class Position(_Record):
         return told
 
 
-class WorkRecord(_Record):
+class WorkRecord(Frozen):
     """What a notebook spent its time on.
 
     Attributes:
@@ -165,7 +162,7 @@ class WorkRecord(_Record):
     loaded: float = 0.0
 
 
-class Evidence(_Record):
+class Evidence(Frozen):
     """What one notebook measured, when, where, under which key, and its executed form.
 
     Attributes:
@@ -192,14 +189,6 @@ class Evidence(_Record):
     def series(self) -> tuple[Comparison | Readings, ...]:
         """All that was measured in blocks: comparisons of trials, and of plain readings."""
         return (*self.comparisons, *self.readings)
-
-    def claim(self, identifier: str) -> ClaimRecord:
-        """The claim of that id, or :class:`ResultError`."""
-        for record in self.claims:
-            if record.id == identifier:
-                return record
-        known = ", ".join(record.id for record in self.claims) or "none"
-        raise ResultError(f"{self.notebook} has no claim {identifier}; it has: {known}")
 
 
 def read(path: Path) -> Evidence:

@@ -83,7 +83,6 @@ class Trial(Frozen):
 
     @property
     def measured(self) -> Samples:
-        """The samples of the measured window."""
         return self.samples.rows(self.samples.scheduled_at >= self.warmup)
 
     @property

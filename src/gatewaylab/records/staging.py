@@ -42,7 +42,6 @@ class Staging:
         self.session = session
 
     def comparison(self, comparison: Comparison) -> None:
-        """Keep a comparison with its raw samples."""
         self._once(comparison, f"comparison-{comparison.name}")
 
     def readings(self, readings: Readings) -> None:
@@ -54,11 +53,9 @@ class Staging:
         self._once(record, f"claim-{record.id}")
 
     def value(self, key: str, record: ValueRecord) -> None:
-        """Keep a number for the prose."""
         self._once(record, f"value-{key}")
 
     def system(self, record: SystemRecord) -> None:
-        """Keep one row of the table of servers."""
         save(record, self.folder / f"system-{record.name}.json")
 
     def fault(self, wrong: tuple[Finding, ...]) -> None:
@@ -71,23 +68,17 @@ class Staging:
         return load(FaultRecord, path).findings if path.exists() else ()
 
     def position(self, position: Position) -> None:
-        """Say how far the notebook is."""
         save(position, self.folder / "position.json")
 
     def progress(self, name: str, done: int, total: int, again: int) -> None:
         """Say how far a comparison is: trials that count, of how many, and beyond the plan."""
-        last = self.where()
-        self.position(
-            last.model_copy(
-                update={"series": name, "done": done, "total": total, "again": again}
-            )
-        )  # fmt: skip
+        update = {"series": name, "done": done, "total": total, "again": again}
+        self.position(self.where().model_copy(update=update))
 
     def where(self) -> Position:
         """The last position that was told; the very start when there is none."""
-        path = self.folder / "position.json"
         try:
-            return load(Position, path)
+            return load(Position, self.folder / "position.json")
         except ResultError:
             return Position()
 
@@ -104,7 +95,6 @@ class Staging:
         save(work, self.folder / "work-systems.json")
 
     def claims(self) -> tuple[ClaimRecord, ...]:
-        """The claims that have been stated so far."""
         return tuple(load(ClaimRecord, path) for path in sorted(self.folder.glob("claim-*.json")))
 
     def parts(self) -> dict[str, Any]:
@@ -158,11 +148,7 @@ def inventory(measured: Collection[str]) -> tuple[SystemRecord, ...]:
     """
     rows = tuple(
         SystemRecord(
-            name=row["name"],
-            title=row["title"],
-            interface=row["interface"],
-            slot_kind=row["slot_kind"],
-            version=row["version"],
+            **{key: row[key] for key in ("name", "title", "interface", "slot_kind", "version")},
             measured=row["name"] in measured,
             hint=row["install_hint"],
         )

@@ -127,9 +127,14 @@ def rescue(text: str, name: str) -> str:
     return f"what was measured is kept in {copy}"
 
 
-def save(model: BaseModel, path: Path) -> None:
-    """Write a result as JSON, atomically."""
-    write_atomically(path, model.model_dump_json() + "\n")
+def save_or_rescue(model: BaseModel, path: Path) -> None:
+    """`save` with an indent, by `write_or_rescue`."""
+    write_or_rescue(path, model.model_dump_json(indent=1) + "\n")
+
+
+def save(model: BaseModel, path: Path, indent: int | None = None) -> None:
+    """Write a result as JSON, atomically; with an indent, for people who read its changes."""
+    write_atomically(path, model.model_dump_json(indent=indent) + "\n")
 
 
 def load(kind: type[Model], path: Path) -> Model:

@@ -16,34 +16,44 @@ from gatewaylab.load.samples import Samples
 from gatewaylab.records.results import Trial
 from gatewaylab.show.figures import STYLE, WAITING
 
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
 #: Heights in units of one slot's row: a waiting request's row, and the margin.
 WAIT_ROW, MARGIN = 0.22, 0.5
 
 
-def lanes(samples: Samples) -> NDArray[np.int64]:
+def lanes(samples: Samples) -> Integers:
     """Give each request a lane, so that no two in one lane were inside the application at once.
 
     Requests of one worker (process and thread) share a lane as long as they do not overlap: a
     lane is then a slot that the recording shows. Requests without a trace get -1.
     """
     began, ended = samples.started_at, samples.started_at + samples.service
-    lane = np.full(len(samples), -1, dtype=np.int64)
-    free_at: list[float] = []
-    owner: list[int] = []
-    for i in np.argsort(began, kind="stable"):
-        if np.isnan(began[i]) or np.isnan(ended[i]):
-            continue
-        worker = int(samples.worker[i])
-        for k, until in enumerate(free_at):
-            if until <= began[i] + 1e-4 and owner[k] == worker:
-                break
-        else:
-            k = len(free_at)
-            free_at.append(0.0)
-            owner.append(worker)
-        free_at[k] = float(ended[i])
-        lane[i] = k
-    return lane
+    return _rows(began, ended, ~np.isnan(ended), samples.worker, slack=1e-4)
+
+
+def _rows(
+    begin: Floats,
+    end: Floats,
+    shown: NDArray[np.bool_],
+    owner: NDArray[np.int32],
+    slack: float = 0.0,
+) -> Integers:
+    """A row for each span that is shown, -1 for others: the first that its owner's last one left.
+
+    Args:
+        slack: seconds by which a span may begin before the end of the one before it.
+    """
+    rows = np.full(len(begin), -1, dtype=np.int64)
+    taken: list[tuple[int, float]] = []  # by row: whose it is, and until when
+    for i in np.argsort(begin, kind="stable"):
+        if shown[i]:
+            mine = int(owner[i])
+            free = (k for k, (o, t) in enumerate(taken) if o == mine and t <= begin[i] + slack)
+            rows[i] = row = next(free, len(taken))
+            taken[row : row + 1] = [(mine, float(end[i]))]
+    return rows
 
 
 #: Seconds by which a bar is drawn too short.
@@ -95,20 +105,11 @@ def _traced(trial: Trial) -> Samples:
     return shown
 
 
-def _queue_rows(samples: Samples) -> NDArray[np.int64]:
+def _queue_rows(samples: Samples) -> Integers:
     """A row for each request that waits, -1 for one that does not; a row is used again."""
-    rows = np.full(len(samples), -1, dtype=np.int64)
-    free_at: list[float] = []
-    for i in np.argsort(samples.scheduled_at, kind="stable"):
-        begin, end = float(samples.scheduled_at[i]), float(samples.started_at[i])
-        if end - begin < SHORTEST_WAIT:
-            continue
-        row = next((k for k, until in enumerate(free_at) if until <= begin), len(free_at))
-        if row == len(free_at):
-            free_at.append(0.0)
-        free_at[row] = end
-        rows[i] = row
-    return rows
+    begin, end = samples.scheduled_at, samples.started_at
+    nobody = np.zeros(len(samples), dtype=np.int32)
+    return _rows(begin, end, end - begin >= SHORTEST_WAIT, nobody)
 
 
 def _units(samples: Samples) -> float:

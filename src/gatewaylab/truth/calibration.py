@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Literal, get_args
 
 import numpy as np
@@ -103,11 +104,6 @@ def equivalence_size(
         found = stats.ratio_estimate(np.exp(d), np.ones(n))
         supported += rule.decide(_effect(found)) == "supported"
     return supported / simulations
-
-
-def equivalence_power(n: int, *, spread: float = 0.05, simulations: int = SIMULATIONS) -> float:
-    """How often "no difference" is supported when there is none: what noise leaves undecided."""
-    return equivalence_size(n, ratio=1.0, spread=spread, simulations=simulations)
 
 
 def looks(
@@ -250,7 +246,6 @@ def _count(simulations: int) -> int:
 
 def _effect(found: stats.RatioEstimate) -> Effect:
     return Effect(
-        kind="ratio", what="simulated", estimate=found.estimate, low=found.low, high=found.high,
-        low90=found.low90, high90=found.high90, n=found.n, blocks=found.n, seed=0, values=(),
+        **asdict(found), kind="ratio", what="simulated", blocks=found.n, seed=0, values=(),
         comparison="simulated",
     )  # fmt: skip

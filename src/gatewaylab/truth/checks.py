@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from gatewaylab.load import run as load
 from gatewaylab.load.request import get
-from gatewaylab.load.samples import ERRORS
+from gatewaylab.load.samples import ERRORS, GeneratorReport, Samples
 from gatewaylab.measure import noise
 from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.reference import Lognormal, ceiling, reference_server
-from gatewaylab.measure.rules import MAX_GENERATOR_CPU
+from gatewaylab.measure.rules import MAX_GENERATOR_CPU, Seen
 from gatewaylab.model.arrivals import ConstantRate, Poisson
 from gatewaylab.model.queueing import allen_cunneen, kiefer_wolfowitz, lindley, stall_latencies
 from gatewaylab.truth.arithmetic import (
+    Floats,
     anderson_darling,
     beyond_allowed,
     excess,
@@ -42,19 +44,42 @@ from gatewaylab.truth.line import Check, judge
 #: Source: M. A. Stephens, "EDF statistics for goodness of fit and some comparisons", 1974, case 0.
 AD_CRITICAL = 2.492
 
-_QUEUE_SECONDS = 4.0
 _LOAD = 0.7
 
 
-def stall() -> Check:
+def _asked(
+    mode: str,
+    arrivals: ConstantRate | Poisson,
+    seconds: float,
+    *,
+    seed: int = 0,
+    deadline: float = 10.0,
+    **options: Any,
+) -> tuple[Samples, GeneratorReport, dict[str, Any]]:
+    """What a reference server was asked without a warm-up, and its own account of it.
+
+    Args:
+        options: as for :func:`reference_server`.
+    """
     cores = choose_cores()
+    with reference_server(mode, pin=cores.server, **options) as server:
+        samples, report = load.run(
+            server.url, get("/"), arrivals, seconds=seconds, warmup=0, seed=seed,
+            deadline=deadline, pin=cores.generator,
+        )  # fmt: skip
+        return samples, report, server.report()
+
+
+def _compared(truth: Floats, samples: Samples, **levels: float) -> dict[str, tuple[float, float]]:
+    """By name, a quantile as it was and as it was measured, in seconds."""
+    return {n: (quantile(truth, p), quantile(samples.latency, p)) for n, p in levels.items()}
+
+
+def stall() -> Check:
     # The stall begins between two scheduled starts, 3 ms before the later: otherwise the one that
     # is due when it begins may fall on either side of it.
-    with reference_server("stall", hold=0.6, at=1.002, pin=cores.server) as server:
-        samples, report = load.run(
-            server.url, get("/"), ConstantRate(200), seconds=3, warmup=0, pin=cores.generator
-        )
-        stalls = server.report()["stalls"]
+    samples, report, did = _asked("stall", ConstantRate(200), 3, hold=0.6, at=1.002)
+    stalls = did["stalls"]
     faults = incomplete(samples, report)
     if len(stalls) != 1:
         faults += (f"the server stalled {len(stalls)} times, not once",)
@@ -64,8 +89,7 @@ def stall() -> Check:
         truth = stall_latencies(
             samples.scheduled_at, begin - report.monotonic_start, end - begin, services_of(samples)
         )
-    levels = {"p90": 0.9, "p99": 0.99, "max": 1.0}
-    pairs = {n: (quantile(truth, p), quantile(samples.latency, p)) for n, p in levels.items()}
+    pairs = _compared(truth, samples, p90=0.9, p99=0.99, max=1.0)
     errors = {n: percent(exact, seen) for n, (exact, seen) in pairs.items()}
     return judge(
         "stall",
@@ -87,24 +111,13 @@ def stall() -> Check:
 
 def null_lag() -> Check:
     """The median of three runs: one pause of 20 ms by the machine would fill the last hundredth."""
-    cores = choose_cores()
-    highs, lags, reports = [], [], []
+    lags: list[Floats] = []
     faults: tuple[str, ...] = ()
-    with reference_server("null", pin=cores.server) as server:
-        for _ in range(3):
-            samples, report = load.run(
-                server.url,
-                get("/"),
-                ConstantRate(2000),
-                seconds=1,
-                warmup=0,
-                pin=cores.generator,
-            )
-            lag = 1e3 * samples.send_lag[~np.isnan(samples.send_lag)]
-            highs.append(quantile(lag, 0.99))
-            lags.append(lag)
-            reports.append(report)
-            faults += incomplete(samples, report)
+    for _ in range(3):
+        samples, report = _asked("null", ConstantRate(2000), 1)[:2]
+        lags.append(1e3 * samples.send_lag[~np.isnan(samples.send_lag)])
+        faults += incomplete(samples, report)
+    highs = [quantile(lag, 0.99) for lag in lags]
     high, every = float(np.median(highs)), np.concatenate(lags)
     return judge(
         "null-lag",
@@ -126,17 +139,7 @@ def null_lag() -> Check:
 
 def null_gaps() -> Check:
     rate = 500.0
-    cores = choose_cores()
-    with reference_server("null", pin=cores.server) as server:
-        samples, report = load.run(
-            server.url,
-            get("/"),
-            Poisson(rate),
-            seconds=2,
-            warmup=0,
-            seed=1,
-            pin=cores.generator,
-        )
+    samples, report, _ = _asked("null", Poisson(rate), 2, seed=1)
     sent = np.sort(samples.sent_at[~np.isnan(samples.sent_at)])
     statistic = anderson_darling(rate * np.diff(sent))
     return judge(
@@ -158,17 +161,7 @@ def null_gaps() -> Check:
 
 
 def delay() -> Check:
-    cores = choose_cores()
-    with reference_server("delay", hold=0.03, pin=cores.server) as server:
-        samples, report = load.run(
-            server.url,
-            get("/"),
-            Poisson(100),
-            seconds=1,
-            warmup=0,
-            seed=3,
-            pin=cores.generator,
-        )
+    samples, report, _ = _asked("delay", Poisson(100), 1, seed=3, hold=0.03)
     bias = 1e3 * float(np.median(samples.latency - services_of(samples)))
     faults = incomplete(samples, report)
     if bias < 0:
@@ -192,16 +185,10 @@ def delay() -> Check:
 
 def lognormal() -> Check:
     mean = 0.01
-    cores = choose_cores()
     services = Lognormal(mean=mean, sigma=0.6, seed=1)
-    with reference_server("slots", services=services, pin=cores.server) as server:
-        samples, report = load.run(
-            server.url, get("/"), Poisson(0.6 / mean), seconds=3, warmup=0, seed=5,
-            pin=cores.generator,
-        )  # fmt: skip
+    samples, report, _ = _asked("slots", Poisson(0.6 / mean), 3, seed=5, services=services)
     truth = lindley(samples.scheduled_at, services_of(samples)) + services_of(samples)
-    levels = {"p50": 0.5, "p90": 0.9, "p95": 0.95}
-    pairs = {n: (quantile(truth, p), quantile(samples.latency, p)) for n, p in levels.items()}
+    pairs = _compared(truth, samples, p50=0.5, p90=0.9, p95=0.95)
     beyond = beyond_allowed({n: percent(exact, seen) for n, (exact, seen) in pairs.items()}, 5.0)
     means = {"mean": (float(truth.mean()), float(samples.latency.mean()))}
     return judge(
@@ -231,13 +218,8 @@ def m_d_c() -> Check:
 
 
 def _queue(name: str, *, slots: int, hold: float) -> Check:
-    cores = choose_cores()
     rate = _LOAD * slots / hold
-    with reference_server("slots", slots=slots, hold=hold, pin=cores.server) as server:
-        samples, report = load.run(
-            server.url, get("/"), Poisson(rate), seconds=_QUEUE_SECONDS, warmup=0, seed=1,
-            pin=cores.generator,
-        )  # fmt: skip
+    samples, report, _ = _asked("slots", Poisson(rate), 4, seed=1, slots=slots, hold=hold)
     held = services_of(samples)
     exact = float(kiefer_wolfowitz(samples.scheduled_at, held, slots).mean())
     seen = float((samples.latency - held).mean())
@@ -258,23 +240,14 @@ def _queue(name: str, *, slots: int, hold: float) -> Check:
         details={
             # Pollaczek–Khinchine for one slot, Allen–Cunneen for several.
             "closed form for the long run, ms": 1e3
-            * allen_cunneen(rate, float(np.mean(held)), slots, arrival_scv=1.0, service_scv=0.0),
+            * allen_cunneen(rate, float(np.mean(held)), slots, arrival_scv=1.0, service_scv=0.0)
         },
     )
 
 
 def overload() -> Check:
     rate = 100.0
-    cores = choose_cores()
-    with reference_server("slots", hold=0.02, pin=cores.server) as server:
-        samples, report = load.run(
-            server.url,
-            get("/"),
-            ConstantRate(rate),
-            seconds=1.5,
-            warmup=0,
-            pin=cores.generator,
-        )
+    samples, report, _ = _asked("slots", ConstantRate(rate), 1.5, hold=0.02)
     truth = rate * float(services_of(samples).mean()) - 1
     begun, latency = samples.scheduled_at, samples.latency
     faults = incomplete(samples, report)
@@ -296,13 +269,7 @@ def overload() -> Check:
 
 def mute() -> Check:
     deadline = 0.5
-    cores = choose_cores()
-    with reference_server("mute", pin=cores.server) as server:
-        samples, report = load.run(
-            server.url, get("/"), ConstantRate(200), seconds=1, warmup=0, deadline=deadline,
-            pin=cores.generator,
-        )  # fmt: skip
-        said = server.report()
+    samples, report, said = _asked("mute", ConstantRate(200), 1, deadline=deadline)
     censored = int((samples.error == ERRORS.index("deadline")).sum())
     missing = max(report.planned, said["requests"]) - len(samples)
     faults: tuple[str, ...] = ()
@@ -334,20 +301,11 @@ def mute() -> Check:
 
 
 def saturated() -> Check:
-    cores = choose_cores()
     most = ceiling(seconds=0.2)
     # Brief, because every late request takes a connection of its own.
     seconds, rate = 0.05, 1.5 * most
-    with reference_server("null", pin=cores.server) as server:
-        samples, report = load.run(
-            server.url,
-            get("/"),
-            ConstantRate(rate),
-            seconds=seconds,
-            warmup=0,
-            pin=cores.generator,
-        )
-    found = noise.of_kind(noise.findings(report, samples, {}, seconds=seconds), "generator")
+    samples, report, _ = _asked("null", ConstantRate(rate), seconds)
+    found = noise.of_kind(noise.findings(Seen(report, samples, {}, 0.0, seconds)), "generator")
     rules = [one.rule for one in found]
     bound = "client-bound" in rules
     return judge(

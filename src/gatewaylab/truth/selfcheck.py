@@ -11,7 +11,7 @@ from dataclasses import replace
 from gatewaylab.errors import GatewaylabError, InputError
 from gatewaylab.measure.delay import Delay
 from gatewaylab.truth.checks import CHECKS
-from gatewaylab.truth.line import Check
+from gatewaylab.truth.line import Check, judge
 
 #: How often a check is made whose error noise can explain, before it is inconclusive.
 ATTEMPTS = 2
@@ -63,16 +63,13 @@ def _made(name: str) -> Check:
     try:
         return CHECKS[name]()
     except GatewaylabError as error:
-        return Check(
-            name=name,
-            what="the check broke off",
+        return judge(
+            name,
+            "the check broke off",
             unit="",
             truth="–",
             measured="nothing",
-            error=None,
-            allowed=None,
             error_unit="",
-            verdict="red",
             samples=0,
-            why=(str(error),),
+            faults=(str(error),),
         )

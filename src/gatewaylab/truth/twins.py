@@ -23,20 +23,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gatewaylab.claims.rule import Rule
 from gatewaylab.errors import InputError, InvalidTrialError
 from gatewaylab.load import raw
 from gatewaylab.load import run as load
 from gatewaylab.load.http1 import encode
-from gatewaylab.load.samples import Amount, Count, Number
+from gatewaylab.load.samples import Amount, Count, Frozen, Number
 from gatewaylab.load.wire import Job
 from gatewaylab.measure import noise
 from gatewaylab.measure.cores import choose_cores
 from gatewaylab.measure.design import Came, Design, design
 from gatewaylab.measure.outcome import CENSORED, ratio_of
 from gatewaylab.measure.reference import ReferenceServer, reference_server
+from gatewaylab.measure.rules import Seen
 from gatewaylab.model import stats
 from gatewaylab.model.arrivals import Poisson
 from gatewaylab.model.quantiles import quantile_of
@@ -63,11 +64,7 @@ _LABELS = ("one", "other")
 _RULES = {"at least 1": Rule("at least", 1.0), "equivalent": Rule("equivalent")}
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Ratio(_Record):
+class Ratio(Frozen):
     """What one comparison of equals found: the ratio of medians, its 95 % interval, its floor."""
 
     estimate: Number
@@ -81,7 +78,7 @@ class Ratio(_Record):
         return not self.low <= 1.0 <= self.high
 
 
-class AARecord(_Record):
+class AARecord(Frozen):
     """How often equals were called different.
 
     Attributes:
@@ -208,9 +205,7 @@ def _recorded(
 ) -> AARecord:
     stated = [effect for effect in effects if not effect.refused]
     given = [{name: rule.decide(effect) for name, rule in _RULES.items()} for effect in stated]
-    ratios = tuple(
-        Ratio(estimate=e.estimate, low=e.low, high=e.high, floor=e.floor) for e in stated
-    )
+    ratios = tuple(Ratio.model_validate(effect, from_attributes=True) for effect in stated)
     return AARecord(
         **about,
         hold=HOLD,
@@ -266,10 +261,8 @@ def _trial(server: ReferenceServer, seed: int, seconds: float) -> tuple[float, t
     with noise.NoiseWatch(own=(server.pid,)) as watch:
         columns, tally = raw.run(job)
     samples, report = load._results(columns.encode(tally), job, plan)
-    found = noise.findings(
-        report, samples, watch.health, warmup=WARMUP, seconds=seconds,
-        expected_errors=CENSORED, hold=HOLD, slots=1,
-    )  # fmt: skip
+    window = Seen(report, samples, watch.health, WARMUP, seconds, CENSORED, hold=HOLD, slots=1)
+    found = noise.findings(window)
     return quantile_of(samples.latency[samples.scheduled_at >= WARMUP], 0.5), found
 
 

@@ -1,4 +1,4 @@
-"""Other load tools on the same servers: what they cost, and what they say of a server that stalls.
+"""What other load tools say of a server that stalls, beside the truth.
 
 Each is run as its own manual has it and taken at its word; nothing it reports is corrected. It is
 a process of its own, sends to this machine only, and is ended when it does not end by itself.
@@ -15,9 +15,8 @@ from gatewaylab.measure.delay import Delay
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.model.arrivals import ConstantRate
 from gatewaylab.model.queueing import stall_latencies
-from gatewaylab.truth.peers.registry import PEERS, closed, reported
+from gatewaylab.truth.peers.registry import PEERS, reported
 from gatewaylab.truth.peers.reports import LEVELS, quantiles_of
-from gatewaylab.truth.peers.tools import LoadTotal
 
 #: Below this a true latency is nothing, and no error is stated relative to it.
 _NOTHING = 1e-3
@@ -28,7 +27,7 @@ class StallRow:
     """What one tool reported of a server that stood still once, beside the truth.
 
     Attributes:
-        peer: key in `PEERS`. title, version, model: of the tool.
+        peer: key in `PEERS`. title, model: of the tool.
         truth: quantiles in seconds for visitors who come at the constant rate, whatever the
             server does, from the moment of the tool's first request.
         reported: the tool's own, by the same levels.
@@ -36,13 +35,11 @@ class StallRow:
         planned: how many such visitors there are.
         requests: how many the tool counts. served: how many the server took.
         stall: how long the server stood still, by its own clock.
-        source: where the tool's numbers come from.
         lost: seconds that others can have taken meanwhile (:class:`.Delay`).
     """
 
     peer: str
     title: str
-    version: str
     model: str
     truth: Mapping[float, float]
     reported: Mapping[float, float]
@@ -51,25 +48,12 @@ class StallRow:
     requests: int
     served: int
     stall: float
-    source: str
     lost: float = 0.0
 
     def over(self, level: float, share: float) -> float:
         """Seconds by which the report at a level is off by more than ``share`` of the truth."""
         truth = self.truth[level]
         return abs(self.reported[level] - truth) - share * truth
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One tool's closed loads, by round.
-
-    Attributes:
-        cpu_per_request: CPU seconds that it spent on a request. rate: requests/s that it got.
-    """
-
-    cpu_per_request: tuple[float, ...]
-    rate: tuple[float, ...]
 
 
 def stall_reports(
@@ -103,12 +87,11 @@ def stall_reports(
     cores = choose_cores()
     rows = []
     for name, peer in PEERS.items():
-        version = peer.version()
-        if version is None or (only is not None and name not in only):
+        if not peer.available() or (only is not None and name not in only):
             continue
         stalls = reference_server("stall", hold=stall, at=at, pin=cores.server)
         with stalls as server, Delay() as delay:
-            said = reported(peer, server.url, rate, seconds, cores.generator)
+            said = reported(name, server.url, rate, seconds, cores.generator)
             did = server.report()
         if not did["stalls"]:
             raise LoadError(f"the server never stalled while {peer.title} asked it; measure again")
@@ -117,7 +100,7 @@ def stall_reports(
         truth = quantiles_of(stall_latencies(plan, start, end - begin, 0.0, None))
         rows.append(
             StallRow(
-                peer=name, title=peer.title, version=version, model=peer.model,
+                peer=name, title=peer.title, model=peer.model,
                 truth=truth, reported={level: said.quantiles[level] for level in LEVELS},
                 error={
                     level: said.quantiles[level] / truth[level] - 1
@@ -125,35 +108,7 @@ def stall_reports(
                     for level in LEVELS
                 },
                 planned=len(plan), requests=said.requests, served=did["requests"],
-                stall=end - begin, source=said.source, lost=delay.seconds,
+                stall=end - begin, lost=delay.seconds,
             )
         )  # fmt: skip
     return rows
-
-
-def costs(rounds: int = 5, seconds: float = 1.0, connections: int = 8) -> dict[str, Cost]:
-    """Let the tools that are here ask the same null server in turn, as fast as they can.
-
-    The server has one core and the tool another, where there are two. Each round begins with
-    another tool, so that none always follows the same one.
-
-    Raises:
-        InputError: an argument makes no sense.
-        LoadError: a tool failed.
-    """
-    if rounds < 1:
-        raise InputError(f"rounds must be at least 1, not {rounds!r}")
-    names = [name for name, peer in PEERS.items() if peer.available()]
-    tallies: dict[str, list[LoadTotal]] = {name: [] for name in names}
-    cores = choose_cores()
-    with reference_server("null", trace=False, pin=cores.server) as server:
-        for turn in range(rounds):
-            first = turn % len(names)
-            for name in names[first:] + names[:first]:
-                tallies[name].append(
-                    closed(name, server.url, connections, seconds, cores.generator)
-                )
-    return {
-        name: Cost(tuple(one.cpu_per_request for one in of), tuple(one.rate for one in of))
-        for name, of in tallies.items()
-    }

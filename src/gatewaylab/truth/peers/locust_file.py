@@ -29,7 +29,6 @@ class Visitor(FastHttpUser):
 
     @task
     def visit(self) -> None:
-        """One request."""
         self.client.get(os.environ["PEER_PATH"])
 
 

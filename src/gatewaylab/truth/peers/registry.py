@@ -33,24 +33,18 @@ class Peer:
     Attributes:
         name: its key in `PEERS`. title: how tables name it.
         model: ``open`` when its plan stands whatever the server does, else ``closed``.
-        pacing: what it does at a given rate, and what it calls latency.
-        drops_last: requests still unanswered at the end, one a worker at most, are missing from
-            its count.
         program: its executable, or None. distribution: its name on PyPI, or None.
     """
 
     name: str
     title: str
     model: Literal["open", "closed"]
-    pacing: str
-    drops_last: bool
     program: str | None
     distribution: str | None
     tally: Callable[[Ask], LoadTotal]
     report: Callable[[Ask], Report]
 
     def available(self) -> bool:
-        """Whether it can be run here."""
         return self.version() is not None
 
     def version(self) -> str | None:
@@ -70,11 +64,7 @@ class Peer:
 
 
 def closed(
-    peer: str | Peer,
-    url: str,
-    connections: int = 8,
-    seconds: float = 1.0,
-    pin: int | None = None,
+    peer: str, url: str, connections: int = 8, seconds: float = 1.0, pin: int | None = None
 ) -> LoadTotal:
     """Let a tool ask as fast as it can, each connection again as soon as it is answered.
 
@@ -94,11 +84,7 @@ def closed(
 
 
 def reported(
-    peer: str | Peer,
-    url: str,
-    rate: float = 100.0,
-    seconds: float = 3.0,
-    pin: int | None = None,
+    peer: str, url: str, rate: float = 100.0, seconds: float = 3.0, pin: int | None = None
 ) -> Report:
     """Ask a tool for ``rate`` requests/s in all over `WORKERS` workers, and take it at its word.
 
@@ -115,11 +101,10 @@ def reported(
         return one.report(_ask(url, WORKERS, rate, seconds, pin, folder))
 
 
-def _peer(peer: str | Peer) -> Peer:
-    if isinstance(peer, str):
-        if peer not in PEERS:
-            raise InputError(f"unknown load tool {peer!r}; known are: {', '.join(PEERS)}")
-        peer = PEERS[peer]
+def _peer(name: str) -> Peer:
+    if name not in PEERS:
+        raise InputError(f"unknown load tool {name!r}; known are: {', '.join(PEERS)}")
+    peer = PEERS[name]
     if not peer.available():
         raise LoadError(
             f"{peer.title} is not installed on this machine; to install it: {peer.install_hint}"
@@ -155,43 +140,18 @@ def _program_version(program: str) -> str:
     return found[0] if found else "unknown"
 
 
-_LATE = "latency from the moment of sending"
 _PEERS = (
+    Peer("lean", "this book’s generator", "open", None, None, tools.lean_tally, tools.lean_report),
     Peer(
-        "lean", "this book’s generator", "open",
-        "sends at each planned start, whatever is unanswered; latency from the planned start",
-        False, None, None, tools.lean_tally, tools.lean_report,
+        "httpx", "httpx, in a script", "closed", None, "httpx",
+        tools.httpx_tally, tools.httpx_report,
     ),
     Peer(
-        "httpx", "httpx, in a script", "closed",
-        f"{WORKERS} tasks with one client, each sleeping to its next slot; slots missed during a "
-        f"slow answer are dropped; {_LATE}",
-        False, None, "httpx", tools.httpx_tally, tools.httpx_report,
+        "locust", "Locust", "closed", None, "locust", tools.locust_tally, tools.locust_report,
     ),
-    Peer(
-        "locust", "Locust", "closed",
-        f"{WORKERS} users with constant_throughput; slots missed during a slow answer are "
-        f"dropped; {_LATE}",
-        True, None, "locust", tools.locust_tally, tools.locust_report,
-    ),
-    Peer(
-        "hey", "hey", "closed",
-        f"{WORKERS} workers with a ticker each, which keeps one missed tick and drops the others; "
-        f"{_LATE}",
-        False, "hey", None, tools.hey_tally, tools.hey_report,
-    ),
-    Peer(
-        "h2load", "h2load", "closed",
-        f"{WORKERS} connections; requests missed during a slow answer are sent in a burst after "
-        f"it; {_LATE}",
-        True, "h2load", None, tools.h2load_tally, tools.h2load_report,
-    ),
-    Peer(
-        "wrk", "wrk", "closed",
-        "one connection, no pacing; for an answer that took longer than twice the mean interval "
-        "it adds made-up samples, one for each interval",
-        True, "wrk", None, tools.wrk_tally, tools.wrk_report,
-    ),
+    Peer("hey", "hey", "closed", "hey", None, tools.hey_tally, tools.hey_report),
+    Peer("h2load", "h2load", "closed", "h2load", None, tools.h2load_tally, tools.h2load_report),
+    Peer("wrk", "wrk", "closed", "wrk", None, tools.wrk_tally, tools.wrk_report),
 )  # fmt: skip
 
 #: The load tools by name; `Peer.available` tells which of them are here.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewaylab.errors import LoadError
+from gatewaylab.model.quantiles import empirical
 
 #: The levels that are compared; 1.0 is the maximum.
 LEVELS = (0.5, 0.9, 0.99, 1.0)
@@ -161,9 +162,7 @@ def quantiles_of(latencies: NDArray[np.float64]) -> dict[float, float]:
 
     They stand for what a tool would print, and a tool prints its p99 of 300 requests as well.
     """
-    ordered = np.sort(latencies)
-    ranks = {level: int(np.ceil(level * len(ordered) - 1e-9)) for level in LEVELS}
-    return {level: float(ordered[max(0, rank - 1)]) for level, rank in ranks.items()}
+    return {level: empirical(latencies, level) for level in LEVELS}
 
 
 def _require(title: str, requests: int, failed: int) -> None:

@@ -8,12 +8,11 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gatewaylab.errors import LoadError
 from gatewaylab.load import run as load
@@ -54,19 +53,13 @@ class Report:
     """What a tool itself says of latency.
 
     Attributes:
-        latencies: of each request in seconds, where the tool hands them out.
-        quantiles: by level, in seconds: the printed ones, else those of ``latencies``.
+        quantiles: by level, in seconds: as printed, else of the latencies that it hands out.
         requests: answered ones, as the tool counts them.
-        source: where in its output the quantiles come from.
-        printed: further numbers of its summary, in seconds: ``mean`` and ``max``.
         began: when it began, on ``time.monotonic()``; None where it does not say.
     """
 
-    latencies: NDArray[np.float64] | None
     quantiles: Mapping[float, float]
     requests: int
-    source: str
-    printed: Mapping[str, float] = field(default_factory=dict)
     began: float | None = None
 
 
@@ -120,10 +113,7 @@ def lean_tally(ask: Ask) -> LoadTotal:
 def lean_report(ask: Ask) -> Report:
     samples, used = _lean(ask, ConstantRate(ask.rate))
     took = samples.latency
-    return Report(
-        took, reports.quantiles_of(took), len(took), "latency from each planned start",
-        {"mean": float(took.mean()), "max": float(took.max())}, used.monotonic_start,
-    )  # fmt: skip
+    return Report(reports.quantiles_of(took), len(took), used.monotonic_start)
 
 
 # A script with httpx.
@@ -148,10 +138,7 @@ def httpx_tally(ask: Ask) -> LoadTotal:
 def httpx_report(ask: Ask) -> Report:
     said = _httpx(ask)
     took = np.array(said["latencies"])
-    return Report(
-        took, reports.quantiles_of(took), len(took), "the script's stopwatch around each get",
-        {"mean": float(took.mean()), "max": float(took.max())}, said["began"],
-    )  # fmt: skip
+    return Report(reports.quantiles_of(took), len(took), said["began"])
 
 
 # Locust.
@@ -181,8 +168,7 @@ def locust_tally(ask: Ask) -> LoadTotal:
 
 
 def locust_report(ask: Ask) -> Report:
-    said, _ = _locust(ask)
-    return _of_printed(said, "its percentiles, of latencies that it rounds")
+    return _of_printed(_locust(ask)[0])  # its percentiles, of latencies that it rounds
 
 
 # hey, h2load and wrk.
@@ -200,10 +186,7 @@ def hey_report(ask: Ask) -> Report:
         "-q", f"{ask.each:.9g}", "-o", "csv", ask.url,
     )  # fmt: skip
     took = reports.hey_csv(done.stdout)
-    return Report(
-        took, reports.quantiles_of(took), len(took), "the rows of its CSV output, to 0.1 ms",
-        {"mean": float(took.mean()), "max": float(took.max())},
-    )  # fmt: skip
+    return Report(reports.quantiles_of(took), len(took))
 
 
 def _h2load(ask: Ask, *options: str) -> tuple[reports.Printed, Finished]:
@@ -224,10 +207,7 @@ def h2load_report(ask: Ask) -> Report:
     epoch = time.time() - time.monotonic()
     said, _ = _h2load(ask, f"--rps={ask.each:.9g}", f"--log-file={log}")
     sent, took = reports.h2load_log(log.read_text(encoding="utf-8"))
-    return Report(
-        took, reports.quantiles_of(took), said.requests, "the rows of its log file",
-        {"mean": said.mean, "max": said.largest}, float(sent.min()) - epoch,
-    )  # fmt: skip
+    return Report(reports.quantiles_of(took), said.requests, float(sent.min()) - epoch)
 
 
 def _wrk(ask: Ask, connections: int) -> tuple[reports.Printed, Finished]:
@@ -244,13 +224,9 @@ def wrk_tally(ask: Ask) -> LoadTotal:
 
 
 def wrk_report(ask: Ask) -> Report:
-    said, _ = _wrk(ask, 1)
-    return _of_printed(said, "its latency distribution, with the samples that it makes up")
+    return _of_printed(_wrk(ask, 1)[0])  # its distribution, with the samples that it makes up
 
 
-def _of_printed(said: reports.Printed, source: str) -> Report:
+def _of_printed(said: reports.Printed) -> Report:
     quantiles = {level: said.quantiles[level] for level in reports.LEVELS[:-1]}
-    return Report(
-        None, quantiles | {1.0: said.largest}, said.requests, source,
-        {"mean": said.mean, "max": said.largest},
-    )  # fmt: skip
+    return Report(quantiles | {1.0: said.largest}, said.requests)
