@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from gatewaylab.servers import installed
 from gatewaylab.servers.commands import find_program
 from tests.deploy.files import DEPLOY, PROJECT, Change, places, unchanged, write_web_server
 from tests.deploy.setups import HOST, PROXY, VISITOR, SetUp
+from tests.deploy.sockets import listening, with_socket
 
 PATIENCE = 60.0  # a limit for what should come at once, on a machine of any speed
 
@@ -189,8 +190,8 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
-def server_command(name: str, folder: Path, app: int) -> list[str]:
-    """A server's command as its unit or image has it, on this run's socket."""
+def server_command(name: str, app: int) -> list[str]:
+    """A server's command as its unit or image has it."""
     if name == "image":
         text = (DEPLOY / "docker" / "Dockerfile.asgi").read_text()
         words = re.findall(r'"([^"]+)"', re.findall(r"^CMD (.*)$", text, re.MULTILINE)[-1])
@@ -198,21 +199,21 @@ def server_command(name: str, folder: Path, app: int) -> list[str]:
     else:
         text = (DEPLOY / "systemd" / f"{name}.service").read_text()
         line = re.findall(r"^ExecStart=(.*)$", text.replace("\\\n", " "), re.MULTILINE)[0]
-        line = line.replace("/run/myproject-asgi/", f"{folder}/")
         line = line.replace(" deploy/", f" {DEPLOY}/")
         words = shlex.split(line.replace("/srv/myproject/.venv/bin/", ""))
-        # systemd would hand gunicorn its socket.
-        words += ["--bind", f"unix:{folder}/gunicorn.sock"] if name == "gunicorn" else []
     return [find_program(words[0]) or words[0], *words[1:]]
 
 
 @contextmanager
-def started(argv: list[str], folder: Path, env: Mapping[str, str], log: str) -> Iterator[None]:
-    """A program at work; at the end it and its children are gone."""
+def started(
+    argv: list[str], folder: Path, env: Mapping[str, str], log: str, keep: Sequence[int] = ()
+) -> Iterator[None]:
+    """A program at work, with these descriptors; at the end it and its children are gone."""
     with (folder / "log" / f"{log}.txt").open("ab") as out:
         process = subprocess.Popen(
-            argv, cwd=PROJECT, env=env, stdout=out, stderr=out, start_new_session=True
-        )
+            argv, cwd=PROJECT, env=env, stdout=out, stderr=out, start_new_session=True,
+            pass_fds=keep,
+        )  # fmt: skip
     try:
         yield
     finally:
@@ -234,8 +235,11 @@ def servers_up(one: SetUp, folder: Path) -> Iterator[Up]:
     up = Up(one, free_port(), free_port(), free_port(), folder, environment(one, site))
     with ExitStack() as stack:
         for name in one.servers:
-            argv = server_command(name, folder, up.app)
-            stack.enter_context(started(argv, folder, up.env, name))
+            argv, keep = server_command(name, up.app), []
+            if name != "image":  # systemd hands a service the socket of its socket unit
+                keep = [stack.enter_context(listening(folder / f"{name}.sock")).fileno()]
+                argv = with_socket(argv, *keep)
+            stack.enter_context(started(argv, folder, up.env, name, keep))
         yield up
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +31,7 @@ from gatewaylab.measure.delay import until
 from gatewaylab.servers.commands import find_program
 from gatewaylab.servers.registry import server
 from tests import ROOT
+from tests.deploy.sockets import listening, with_socket
 
 DEPLOY = ROOT / "deploy"
 GUNICORN = DEPLOY / "gunicorn" / "gunicorn.conf.py"
@@ -98,21 +98,14 @@ class Unit:
     def __init__(self, words: list[str], path: Path) -> None:
         self.words = words
         self.target = f"unix:{path}"
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.bind(str(path))
-        self.socket.listen(2048)
+        self.socket = listening(path)
 
     def start(self) -> None:
         """Start its command with the socket as file 3, as a socket unit does."""
-        hand_over = (
-            "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True);"
-            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()));"
-            "os.execv(sys.argv[2], sys.argv[2:])"
-        )
         descriptor = self.socket.fileno()
         self.process = psutil.Popen(
-            [sys.executable, "-c", hand_over, str(descriptor), *self.words], pass_fds=[descriptor],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            with_socket(self.words, descriptor), pass_fds=[descriptor], cwd=ROOT,
+             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
