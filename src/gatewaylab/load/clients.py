@@ -185,7 +185,7 @@ def inside(reply: Reply) -> tuple[float, float]:
     Raises:
         ServerError: the answer has no such headers, or they make no sense.
     """
-    came = reply.started
+    came = _number(reply.headers.get("x-started", ""))
     ready = came + _number(reply.headers.get("server-timing", "").partition("dur=")[2]) / 1000
     if not math.isfinite(ready):
         raise ServerError(
