@@ -424,6 +424,14 @@ def test_an_unknown_number_of_the_model_is_a_warning(book: Path) -> None:
 # The calculator
 
 
+def test_a_changed_style_sheet_is_published_though_no_page_changed(book: Path) -> None:
+    build(book)
+    (book / "static" / calculator.SHEET).write_text("form { color: teal }")
+    build(book)
+    published = book / "_build" / "html" / "_static" / calculator.SHEET
+    assert published.read_text() == "form{color:teal}"
+
+
 def test_the_calculator_is_a_table_until_its_script_runs(book: Path) -> None:
     pages = clean(book)
     form = re.search(r"<form[^>]*>", pages["which"])

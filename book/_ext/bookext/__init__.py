@@ -29,10 +29,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 from bookext import (
     banner,
@@ -60,6 +62,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_method", "book/method", "env", types=(str,))
     # Sphinx does not look at an extension's code; a change of it must render every page anew.
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
+    app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
         calculator, banner, mathml, site,
@@ -71,5 +74,15 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def source_digest() -> str:
     """A digest of this extension's own modules."""
-    modules = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
+    return _digest(Path(__file__).parent.glob("*.py"))
+
+
+def count_assets(app: Sphinx, config: Config) -> None:
+    """Sphinx copies no changed style sheet when no page has changed: so each of them does."""
+    folders = (Path(app.confdir, folder) for folder in config.html_static_path)
+    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
+    config.bookext_source += _digest(files)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
