@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -181,17 +182,9 @@ def locked() -> Iterator[tuple[Requirement, str]]:
 
 
 def holds(requirement: Requirement, python: str) -> bool:
-    environment = {
-        "python_version": python,
-        "python_full_version": f"{python}.1",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "extra": "",
-    }
-    return requirement.marker is None or requirement.marker.evaluate(environment)
+    here = dict[str, Any](default_environment())
+    here |= {"python_version": python, "python_full_version": f"{python}.1"}
+    return requirement.marker is None or requirement.marker.evaluate(here)
 
 
 def test_every_locked_package_has_one_exact_version_and_hashes() -> None:
