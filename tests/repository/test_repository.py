@@ -120,7 +120,7 @@ def test_no_module_is_long() -> None:
 
 def test_the_cells_of_the_notebooks_are_short_and_share_no_function() -> None:
     lengths = [sizes.lines(cell) for code in sizes.cells().values() for cell in code]
-    assert median(lengths) <= 7
+    assert median(lengths) <= 6
     assert quantiles(lengths, n=10)[-1] <= 18
     assert sizes.shared_functions() == {}
 
