@@ -12,7 +12,7 @@ import pytest
 from gatewaylab.guard.procfs import asleep
 from gatewaylab.guard.serve import Running, serve
 from gatewaylab.load.clients import Reply, ask, inside, most_at_once, settled, span, together
-from gatewaylab.load.crowds import echoes, leave, slow_bodies, slow_heads, streams, websockets
+from gatewaylab.load.crowds import echoes, slow_bodies, slow_heads, streams, websockets
 from gatewaylab.load.request import get, post
 from gatewaylab.measure.delay import until
 from gatewaylab.servers.registry import server
@@ -162,11 +162,6 @@ def test_streams_stay_until_the_block_ends(one_slot: Running, loop: Running) -> 
 def test_a_stream_that_ends_is_noticed(loop: Running) -> None:
     with streams(loop, 1, get("/sse?n=1&ms=1", connection="close"), within=60) as held:
         assert until(lambda: held.ended == {0}, within=60)
-
-
-def test_leaving_needs_no_answer(one_slot: Running) -> None:
-    leave(one_slot, "/hold?ms=300", after=0.05)
-    assert ask(one_slot, "/hello").status == 200
 
 
 def test_websockets_that_are_refused_are_left_out(loop: Running, one_slot: Running) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,13 +16,6 @@ from websockets.sync.client import ClientConnection, connect, unix_connect
 from gatewaylab.load.clients import Listening, Watched, encode, open_connection, settled
 from gatewaylab.load.request import Endpoint, Request
 from gatewaylab.timeline import session
-
-
-def leave(server: Listening, request: Request | str, *, after: float) -> None:
-    """Send a request and hang up ``after`` seconds later, with or without an answer."""
-    with session.under_load(), open_connection(server) as sock:
-        sock.sendall(encode(request))
-        time.sleep(after)
 
 
 @contextlib.contextmanager

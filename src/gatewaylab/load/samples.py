@@ -123,13 +123,6 @@ class Samples(Frozen):
         return np.where(np.isnan(self.finished_at), np.inf, self.finished_at - self.scheduled_at)
 
     @property
-    def time_to_first_byte(self) -> NDArray[np.float64]:
-        """Seconds from the scheduled start to the first byte; +∞ where it never came."""
-        return np.where(
-            np.isnan(self.first_byte_at), np.inf, self.first_byte_at - self.scheduled_at
-        )
-
-    @property
     def send_lag(self) -> NDArray[np.float64]:
         """Seconds that the generator was late; NaN where the request was never sent."""
         return self.sent_at - self.scheduled_at

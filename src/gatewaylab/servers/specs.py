@@ -44,7 +44,7 @@ class ServerSpec:
         slot_kind: what holds a request while it is under way.
         default_slots: slots of one worker when the bare command is run; None = no fixed bound.
         program: the executable's name. `distribution` is its name on PyPI, `plugin` a second
-            one that it needs, `debian` the system's packages that it needs instead.
+            one that it needs.
         call: its command line. binds: options that would move the listening socket; they are
             refused in `extra`.
         loop: its event loop. parser: what reads its requests. Either is a name, or an option and
@@ -75,7 +75,6 @@ class ServerSpec:
     call: Template
     binds: str
     plugin: str | None = None
-    debian: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
     workers: bool = True
     files: Callable[[Launch], dict[str, str]] = lambda _launch: {}
@@ -199,7 +198,7 @@ _SPECS = (
     ),
     ServerSpec(
         "mod_wsgi", "Apache mod_wsgi", _W, "thread", 15, "apache2", None,
-        debian=("apache2", "libapache2-mod-wsgi-py3"), systems=("apache", "mod_wsgi"),
+        systems=("apache", "mod_wsgi"),
         loop="no loop", parser="Apache's", log="off",
         keep_alive="5 s", color="#BBBBBB", marker="D",
         call=Template("-f {folder}/httpd.conf -DFOREGROUND {extra}"),  # the rest is in that file
@@ -285,7 +284,6 @@ class Front:
     """A proxy that can be put before any server: nginx."""
 
     name: str
-    debian: tuple[str, ...]
 
     def version(self) -> str | None:
         """The installed version, or None when it is not installed."""
@@ -301,7 +299,7 @@ class Front:
         return INSTALL_SYSTEM
 
 
-NGINX = Front("nginx", ("nginx-light", "openssl"))
+NGINX = Front("nginx")
 
 
 @cache
