@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 SPECS, REGISTRY = "src/gatewaylab/servers/specs.py", "src/gatewaylab/servers/registry.py"
 NOTEBOOK, CLAIMS = "notebooks/bare-commands.md", "book/claims/bare-commands.toml"
 

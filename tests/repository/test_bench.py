@@ -19,11 +19,8 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
         yield Figure("one", 1.0, "s")
         raise LoadError("no answer")
 
-    monkeypatch.setattr(
-        bench,
-        "BENCHES",
-        {"fine": lambda: [Figure("two", 3.0, "×"), Figure("new", 0.5, "s")], "broken": broken},
-    )
+    fine = [Figure("two", 3.0, "×"), Figure("new", 0.5, "s")]
+    monkeypatch.setattr(bench, "BENCHES", {"fine": lambda: fine, "broken": broken})
 
 
 def test_each_figure_stands_beside_its_last_record(

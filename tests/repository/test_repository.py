@@ -60,11 +60,8 @@ def test_the_decisions_are_numbered_without_gaps() -> None:
     for file in files:
         text = file.read_text(encoding="utf-8")
         assert text.startswith(f"# {file.name[:4]}: ")
-        assert [line for line in text.splitlines() if line.startswith("## ")] == [
-            "## Context",
-            "## Decision",
-            "## Consequences",
-        ]
+        heads = ["## Context", "## Decision", "## Consequences"]
+        assert [line for line in text.splitlines() if line.startswith("## ")] == heads
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -238,10 +235,8 @@ def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(path: Path) -> N
     assert "pull_request_target" not in events
     for job in document["jobs"].values():
         assert 0 < job["timeout-minutes"] <= 180
-        assert job["permissions"] in (
-            {"contents": "read"},
-            {"pages": "write", "id-token": "write"},
-        )
+        write = {"pages": "write", "id-token": "write"}
+        assert job["permissions"] in ({"contents": "read"}, write)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
