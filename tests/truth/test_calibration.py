@@ -471,7 +471,7 @@ def test_an_interrupt_keeps_what_was_saved(
 ) -> None:
     monkeypatch.setattr(twins, "SAVE_EVERY", 2)
     invented(jittered(1))
-    out = tmp_path / "records" / "aa.json"
+    out = tmp_path / "aa.json"
 
     def interrupt(record: AARecord) -> None:
         if record.comparisons == 5:
