@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
 
@@ -18,12 +17,16 @@ SOURCES = sorted((ROOT / "index.md", *ROOT.glob("book/*.md"), *ROOT.glob("notebo
 #: A sentence of fewer words may stand twice: "No number is shown here."
 SHORTEST = 8
 
+#: A fenced block that holds no prose.
+_BLOCK = re.compile(
+    r"^(```+)(?!\{(?:note|tip|warning|admonition|dropdown|glossary)).*?^\1`*$", re.S | re.M
+)
+
 
 def prose(text: str) -> str:
     """The text of a page without front matter, code, options and the targets of links."""
     body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
-    body = re.sub(r"^(```+)(?!\{(?:note|tip|warning|admonition|dropdown|glossary)).*?^\1`*$", "", body,
-                  flags=re.S | re.M)  # fmt: skip
+    body = _BLOCK.sub("", body)
     lines = [line for line in body.splitlines() if not re.match(r"\s*(:\w|\(|:::|```|%)", line)]
     plain = re.sub(r"\{(?:claim|verdict)\}`[^`]*`", "", "\n".join(lines))
     plain = re.sub(r"\{[\w:-]+\}`([^`<]*)(?:<[^>]*>)?`", r"\1", plain)
