@@ -114,7 +114,11 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def shelf(root: Path) -> Shelf:
     build = root / "_build"
-    return Shelf(build / "evidence", root / "book" / "claims", root / "notebooks", build / "state")
+    written = root / "book"
+    return Shelf(
+        build / "evidence", written / "claims", root / "notebooks", build / "state",
+        written / "records",
+    )  # fmt: skip
 
 
 # What a number looks like

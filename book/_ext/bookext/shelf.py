@@ -34,12 +34,28 @@ class Shelf:
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
+        records: folder of the committed records: the reference, and what others sent in.
     """
 
     folder: Path
     declared: Path
     notebooks: Path
     states: Path
+    records: Path
+
+    @property
+    def reference(self) -> Path:
+        """The folder of the evidence that the book is delivered with; it need not exist."""
+        return self.records / "reference"
+
+    @property
+    def replications(self) -> Path:
+        """The folder of what others sent in; it need not exist."""
+        return self.records / "replications"
+
+    def compared_files(self) -> list[Path]:
+        """The files of the two, on which the pages about replication depend."""
+        return [*sorted(self.reference.glob("*.json")), *sorted(self.replications.glob("*.json"))]
 
     def path(self, notebook: str) -> Path:
         """Where the evidence of ``notebook`` lies, whether or not it exists."""
@@ -59,7 +75,8 @@ class Shelf:
 
     def names(self) -> tuple[str, ...]:
         """What evidence and which declarations there are: pages about all depend on it."""
-        return (*self.stems(), *(path.name for path in self.declaration_files()))
+        files = (*self.declaration_files(), *self.compared_files())
+        return (*self.stems(), *(path.name for path in files))
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
@@ -167,4 +184,5 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,
+        records=root / env.config.bookext_records,
     )
