@@ -114,10 +114,9 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def shelf(root: Path) -> Shelf:
     build = root / "_build"
-    written = root / "book"
     return Shelf(
-        build / "evidence", written / "claims", root / "notebooks", build / "state",
-        written / "records",
+        build / "evidence", root / "reference", root / "book" / "claims", root / "notebooks",
+        build / "state", root / "replications",
     )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ from bookext import (
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
+    app.add_config_value("bookext_reference", "book/records/reference", "env", types=(str,))
     app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
     app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))
     app.add_config_value("bookext_claims", "book/claims", "env", types=(str,))

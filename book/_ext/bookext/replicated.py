@@ -126,7 +126,7 @@ class Replicated(ClaimDirective):
         """The part; an unknown one, or a damaged file, is a warning."""
         depends_on_all(self.env)
         shelf = shelf_of(self.env)
-        for file in shelf.compared_files():
+        for file in shelf.compared():
             self.env.note_dependency(str(file))
         show = self._PARTS.get(self.arguments[0])
         if show is None:
@@ -294,4 +294,5 @@ def published(shelf: Shelf) -> dict[str, Any]:
 
 
 def setup(app: Sphinx) -> None:
+    app.add_config_value("bookext_replications", "book/records/replications", "env", types=(str,))
     app.add_directive("replicated", Replicated)

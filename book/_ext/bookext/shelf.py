@@ -30,31 +30,22 @@ class Shelf:
     """Where evidence lies.
 
     Attributes:
-        folder: of the evidence files, one a notebook.
+        folder: of this machine's evidence files, one a notebook. reference: of the reference's.
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
-        records: folder of the committed records: the reference, and what others sent in.
+        replications: folder of what others sent in, which need not exist.
     """
 
     folder: Path
+    reference: Path
     declared: Path
     notebooks: Path
     states: Path
-    records: Path
+    replications: Path
 
-    @property
-    def reference(self) -> Path:
-        """The folder of the evidence that the book is delivered with; it need not exist."""
-        return self.records / "reference"
-
-    @property
-    def replications(self) -> Path:
-        """The folder of what others sent in; it need not exist."""
-        return self.records / "replications"
-
-    def compared_files(self) -> list[Path]:
-        """The files of the two, on which the pages about replication depend."""
+    def compared(self) -> list[Path]:
+        """The files that this machine's evidence is compared with: the reference, and others'."""
         return [*sorted(self.reference.glob("*.json")), *sorted(self.replications.glob("*.json"))]
 
     def path(self, notebook: str) -> Path:
@@ -75,7 +66,7 @@ class Shelf:
 
     def names(self) -> tuple[str, ...]:
         """What evidence and which declarations there are: pages about all depend on it."""
-        files = (*self.declaration_files(), *self.compared_files())
+        files = (*self.declaration_files(), *self.compared())
         return (*self.stems(), *(path.name for path in files))
 
     def chapters(self) -> list[str]:
@@ -181,8 +172,9 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
     root = Path(env.srcdir)
     return Shelf(
         folder=root / env.config.bookext_evidence,
+        reference=root / env.config.bookext_reference,
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,
-        records=root / env.config.bookext_records,
+        replications=root / env.config.bookext_replications,
     )

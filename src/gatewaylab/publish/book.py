@@ -33,7 +33,7 @@ class Book:
 
     @property
     def reference(self) -> Path:
-        """The evidence that the book is delivered with."""
+        """The evidence of the reference machine, which lies in the repository."""
         return self.root / "book" / "records" / "reference"
 
     @property
