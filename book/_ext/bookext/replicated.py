@@ -223,17 +223,22 @@ class Replicated(ClaimDirective):
                 marks += [nodes.abbreviation(text, text, explanation=about), " "]
             statement = next(claim.statement for claim in claims[::-1] if claim is not None)
             about_it: list[Piece] = [self._claim(name), " ", *self.prose(statement)]
-            rows.append([about_it, marks[:-1], self._held(found, claims)])
-        return [table(("Claim", "In each set", "It holds"), rows, "replication-claims")]
+            rows.append([about_it, [*marks, self._held(found, claims)]])
+        opened = f"<details><summary>All {many(len(rows), 'claim')}, one a row</summary>"
+        return [
+            nodes.raw("", opened, format="html"),
+            table(("Claim", "In each set, and where it holds"), rows, "replication-claims"),
+            nodes.raw("", "</details>", format="html"),
+        ]
 
     def _held(self, found: ComparedSets, claims: Sequence[ReplicatedClaim | None]) -> str:
         kinds, pythons = found.held_on(claims)
         if not kinds:
-            return "in none"
+            return "nowhere"
         of = sum(claim is not None for claim in claims)
         held = sum(claim is not None and claim.verdict == "supported" for claim in claims)
         machines = many(len(kinds), "kind")
-        return f"in {held} of {of}, on {machines} of machine, with {' and '.join(pythons)}"
+        return f"{held} of {of}: {machines} of machine, {', '.join(pythons)}"
 
     def _differences(self, found: ComparedSets) -> list[nodes.Node]:
         """For each further set: what changed, and what differs between the machines."""
