@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from gatewaylab.errors import BuildError, GatewaylabError, InputError
 
@@ -147,7 +146,7 @@ def _show(
     if as_markdown:
         typer.echo(found.summary)
     else:
-        console.print(Text(found.summary, style="bold"))
+        console.out(_wrapped(found.summary))
     for name, rows in sections.items():
         if rows:
             _print(name, rows, as_markdown=as_markdown)
@@ -159,6 +158,14 @@ def _print(name: str, rows: Sequence[str], *, as_markdown: bool) -> None:
         head = f"\n## {name}\n" if name else ""
         typer.echo("\n".join([head, *(f"- {row}" for row in rows)]))
         return
-    console.print(f"\n{name}:" if name else "")
+    console.out(f"\n{_wrapped(name + ':')}" if name else "")
     for row in rows:
-        console.print(Padding(Text(row), (0, 0, 0, 2), expand=False))
+        console.out(_wrapped(row, "  "))
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """Lines that the terminal has room for, without blanks at their ends."""
+    return textwrap.fill(
+        text, console.width, initial_indent=indent, subsequent_indent=2 * indent,
+        break_on_hyphens=False,
+    )  # fmt: skip
