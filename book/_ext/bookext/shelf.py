@@ -30,16 +30,23 @@ class Shelf:
     """Where evidence lies.
 
     Attributes:
-        folder: of the evidence files, one a notebook.
+        folder: of this machine's evidence files, one a notebook. reference: of the reference's.
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
+        replications: folder of what others sent in, which need not exist.
     """
 
     folder: Path
+    reference: Path
     declared: Path
     notebooks: Path
     states: Path
+    replications: Path
+
+    def compared(self) -> list[Path]:
+        """The files that this machine's evidence is compared with: the reference, and others'."""
+        return [*sorted(self.reference.glob("*.json")), *sorted(self.replications.glob("*.json"))]
 
     def path(self, notebook: str) -> Path:
         """Where the evidence of ``notebook`` lies, whether or not it exists."""
@@ -59,7 +66,8 @@ class Shelf:
 
     def names(self) -> tuple[str, ...]:
         """What evidence and which declarations there are: pages about all depend on it."""
-        return (*self.stems(), *(path.name for path in self.declaration_files()))
+        files = (*self.declaration_files(), *self.compared())
+        return (*self.stems(), *(path.name for path in files))
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
@@ -164,7 +172,9 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
     root = Path(env.srcdir)
     return Shelf(
         folder=root / env.config.bookext_evidence,
+        reference=root / env.config.bookext_reference,
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,
+        replications=root / env.config.bookext_replications,
     )
