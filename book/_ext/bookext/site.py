@@ -91,7 +91,8 @@ def publish_data(app: Sphinx, folder: Path) -> None:
 def _claim(shelf: Shelf, record: ClaimRecord) -> dict[str, Any]:
     """A claim with the state of its evidence; null for one that needs none."""
     state = shelf.state(record.notebook).state if wording.is_measured(record) else None
-    return {**record.model_dump(mode="json"), "state": state}
+    # By way of the text: only that has infinite bounds as strings.
+    return {**json.loads(record.model_dump_json()), "state": state}
 
 
 def _run(shelf: Shelf, stem: str) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def _worst(evidence: Evidence) -> dict[str, float]:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     document = {"schema_version": 1, **content}
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def cut_icons(out: Path, store: Path) -> None:
