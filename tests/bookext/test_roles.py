@@ -114,7 +114,13 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def shelf(root: Path) -> Shelf:
     build = root / "_build"
-    return Shelf(build / "evidence", root / "book" / "claims", root / "notebooks", build / "state")
+    return Shelf(
+        build / "evidence",
+        root / "book" / "claims",
+        root / "notebooks",
+        build / "state",
+        build / "builds",
+    )
 
 
 # What a number looks like

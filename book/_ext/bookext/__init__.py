@@ -18,6 +18,8 @@
     points     the slot model's prediction of everything that was measured
     slotmodel  {slot-model-figure} and {slot-model}
     calculator {slot-calculator}
+    builds     {builds-record}
+    sparkline  the small drawing of a claim from build to build
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -38,6 +40,7 @@ from sphinx.config import Config
 
 from bookext import (
     banner,
+    builds,
     calculator,
     cards,
     claimed,
@@ -57,6 +60,7 @@ from bookext import (
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
     app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
+    app.add_config_value("bookext_builds", "_build/builds", "env", types=(str,))
     app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))
     app.add_config_value("bookext_claims", "book/claims", "env", types=(str,))
     app.add_config_value("bookext_method", "book/method", "env", types=(str,))
@@ -64,8 +68,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     app.connect("config-inited", count_assets)
     parts = (
-        domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
-        calculator, banner, mathml, site,
+        domain, roles, cards, claimed, records, standing, rehearsed, builds, comparison, myths,
+        slotmodel, calculator, banner, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

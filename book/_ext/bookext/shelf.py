@@ -15,7 +15,8 @@ from sphinx.environment import BuildEnvironment
 
 from gatewaylab.claims.catalogue import catalogue
 from gatewaylab.errors import ResultError
-from gatewaylab.publish import states
+from gatewaylab.publish import builds, replications, states
+from gatewaylab.publish.builds import BuildsRecord
 from gatewaylab.publish.states import StateRecord
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
 from gatewaylab.records.storage import load
@@ -34,12 +35,14 @@ class Shelf:
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
+        past: folder of the files of published builds, which need not exist.
     """
 
     folder: Path
     declared: Path
     notebooks: Path
     states: Path
+    past: Path
 
     def path(self, notebook: str) -> Path:
         """Where the evidence of ``notebook`` lies, whether or not it exists."""
@@ -58,8 +61,9 @@ class Shelf:
         return sorted(self.declared.glob("*.toml"))
 
     def names(self) -> tuple[str, ...]:
-        """What evidence and which declarations there are: pages about all depend on it."""
-        return (*self.stems(), *(path.name for path in self.declaration_files()))
+        """What evidence, declarations and builds there are: pages about all depend on it."""
+        builds = (path.name for path in sorted(self.past.glob("*.json")))
+        return (*self.stems(), *(path.name for path in self.declaration_files()), *builds)
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
@@ -81,6 +85,11 @@ class Shelf:
     def every(self) -> list[Evidence]:
         """All accepted evidence, by notebook name."""
         return [read(self.path(stem)) for stem in self.stems()]
+
+    def builds(self) -> BuildsRecord:
+        """The published builds, and what is accepted here as one of them."""
+        here = replications.of_folder(self.folder)
+        return builds.gather(self.past, here if here.chapters else None)
 
     def evidence(self, notebook: str) -> Evidence | None:
         """The evidence of one notebook; None if it was not measured here.
@@ -167,4 +176,5 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,
+        past=root / env.config.bookext_builds,
     )

@@ -73,7 +73,7 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
 
 
 def publish_data(app: Sphinx, folder: Path) -> None:
-    """Put the raw evidence, its schema and all claims beside the pages."""
+    """Put the raw evidence, its schema, all claims and all builds beside the pages."""
     shelf = shelf_of(app.env)
     folder.mkdir(parents=True, exist_ok=True)
     current = {f"{stem}.json" for stem in shelf.stems()}
@@ -84,6 +84,7 @@ def publish_data(app: Sphinx, folder: Path) -> None:
         shutil.copyfile(shelf.path(stem), folder / f"{stem}.json")
     _write(folder / "claims.json", {"claims": [_claim(shelf, c) for c in shelf.claims().values()]})
     _write(folder / "environment.json", {"runs": [_run(shelf, stem) for stem in shelf.stems()]})
+    (folder / "builds.json").write_text(shelf.builds().model_dump_json() + "\n", encoding="utf-8")
     (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")
 
 
