@@ -115,12 +115,9 @@ def root(tmp_path: Path) -> Path:
 def shelf(root: Path) -> Shelf:
     build = root / "_build"
     return Shelf(
-        build / "evidence",
-        root / "book" / "claims",
-        root / "notebooks",
-        build / "state",
-        build / "builds",
-    )
+        build / "evidence", root / "reference", root / "book" / "claims", root / "notebooks",
+        build / "state", root / "replications", build / "builds",
+    )  # fmt: skip
 
 
 # What a number looks like

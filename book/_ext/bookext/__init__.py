@@ -12,6 +12,8 @@
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
+    replicated {replicated}: other machines' verdicts beside this one's
+    forest     how far each of them is from failing, drawn
     standings  what a page may say on the strength of a claim
     comparison {comparison-table}
     myths      {myth} and {myths-table}
@@ -50,6 +52,7 @@ from bookext import (
     myths,
     records,
     rehearsed,
+    replicated,
     roles,
     site,
     slotmodel,
@@ -59,6 +62,7 @@ from bookext import (
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
+    app.add_config_value("bookext_reference", "book/records/reference", "env", types=(str,))
     app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
     app.add_config_value("bookext_builds", "_build/builds", "env", types=(str,))
     app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))
@@ -68,8 +72,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     app.connect("config-inited", count_assets)
     parts = (
-        domain, roles, cards, claimed, records, standing, rehearsed, builds, comparison, myths,
-        slotmodel, calculator, banner, mathml, site,
+        domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
+        myths, slotmodel, calculator, banner, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

@@ -30,7 +30,10 @@ class Builds(ClaimDirective):
     def run(self) -> list[nodes.Node]:
         """The lines, or a sentence that says when there will be some."""
         depends_on_all(self.env)
-        record = shelf_of(self.env).builds()
+        shelf = shelf_of(self.env)
+        for file in shelf.compared():
+            self.env.note_dependency(str(file))
+        record = shelf.builds()
         found: list[nodes.Node] = []
         if len(record.builds) < 2:
             found.append(paragraph(NONE_YET))
@@ -39,7 +42,7 @@ class Builds(ClaimDirective):
             count = wording.many(len(record.builds), "build")
             found.append(paragraph(f"{count}, {wording.day(begun)} to {wording.day(ended)}."))
             found += [_key(), *_changes(record)]
-            declared = shelf_of(self.env).declarations()
+            declared = shelf.declarations()
             for name, points in record.claims.items():
                 title = self.prose(declared[name].title) if name in declared else []
                 found.append(_line(name, title, points, record))

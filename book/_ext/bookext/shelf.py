@@ -31,18 +31,26 @@ class Shelf:
     """Where evidence lies.
 
     Attributes:
-        folder: of the evidence files, one a notebook.
+        folder: of this machine's evidence files, one a notebook. reference: of the reference's.
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
+        replications: folder of what others sent in, which need not exist.
         past: folder of the files of published builds, which need not exist.
     """
 
     folder: Path
+    reference: Path
     declared: Path
     notebooks: Path
     states: Path
+    replications: Path
     past: Path
+
+    def compared(self) -> list[Path]:
+        """What this machine's evidence is set beside: the reference, others', earlier builds."""
+        folders = (self.reference, self.replications, self.past)
+        return [path for folder in folders for path in sorted(folder.glob("*.json"))]
 
     def path(self, notebook: str) -> Path:
         """Where the evidence of ``notebook`` lies, whether or not it exists."""
@@ -61,9 +69,9 @@ class Shelf:
         return sorted(self.declared.glob("*.toml"))
 
     def names(self) -> tuple[str, ...]:
-        """What evidence, declarations and builds there are: pages about all depend on it."""
-        builds = (path.name for path in sorted(self.past.glob("*.json")))
-        return (*self.stems(), *(path.name for path in self.declaration_files()), *builds)
+        """What evidence and which declarations there are: pages about all depend on it."""
+        files = (*self.declaration_files(), *self.compared())
+        return (*self.stems(), *(path.name for path in files))
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
@@ -173,8 +181,10 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
     root = Path(env.srcdir)
     return Shelf(
         folder=root / env.config.bookext_evidence,
+        reference=root / env.config.bookext_reference,
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,
+        replications=root / env.config.bookext_replications,
         past=root / env.config.bookext_builds,
     )

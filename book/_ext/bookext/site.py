@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
-from bookext import icons, wording
+from bookext import icons, replicated, wording
 from bookext.shelf import Shelf, shelf_of
 from gatewaylab.records.evidence import ClaimRecord, Evidence, schema
 
@@ -83,6 +83,7 @@ def publish_data(app: Sphinx, folder: Path) -> None:
     for stem in shelf.stems():
         shutil.copyfile(shelf.path(stem), folder / f"{stem}.json")
     _write(folder / "claims.json", {"claims": [_claim(shelf, c) for c in shelf.claims().values()]})
+    _write(folder / "replications.json", replicated.published(shelf))
     _write(folder / "environment.json", {"runs": [_run(shelf, stem) for stem in shelf.stems()]})
     (folder / "builds.json").write_text(shelf.builds().model_dump_json() + "\n", encoding="utf-8")
     (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")
