@@ -74,7 +74,12 @@ def test_each_claim_has_a_line_and_the_present_build_is_the_last_of_it(book: Pat
     words = site.plain(page)
     assert "3 builds, 1 January 2026 to 3 January 2026." in words
     assert "C05 a b" in words
-    assert "2 supported, 1 refuted; last: 6\u00a0× (5–7)".replace("\u00a0", " ") in words
+    assert (
+        "2 supported, 1 refuted; last: 6\u00a0× (5–7), the rule is at least 2".replace(
+            "\u00a0", " "
+        )
+        in words
+    )
     assert site.rows(page, "fared-table") == [
         ["3 January 2026", "uvicorn 0.40 → absent"],
         ["2 January 2026", "uvicorn 0.38 → 0.40"],
@@ -126,7 +131,7 @@ def points(*estimates: float | None, **given: Any) -> list[BuildPoint]:
             measured_at=f"2026-01-{i + 1:02d}",
             **{
                 "machine": "m", "profile": "full", "verdict": "supported", "unit": "×",
-                "estimate": number, "low": number, "high": number, "threshold": 2.0, **given,
+                "estimate": number, "low": number, "high": number, "bounds": (2.0,), **given,
             },
         )
         for i, number in enumerate(estimates)
@@ -168,6 +173,7 @@ def test_the_rule_is_drawn_at_the_height_of_its_number() -> None:
     line = drawn(points(2.0, 4.0))
     rules = [float(piece.partition(" ")[2].partition("m")[0]) for piece in of(line, "rule")]
     assert rules == [heights(line)[0]] * 2
+    assert len(of(drawn(points(1.0, 1.0, bounds=(0.8, 1.25))), "rule")) == 4
 
 
 def test_numbers_are_joined_only_on_one_kind_of_machine_and_one_profile() -> None:
@@ -185,14 +191,14 @@ def test_a_tick_stands_where_something_changed() -> None:
 
 
 def test_shares_of_repetitions_have_one_scale_for_all_claims() -> None:
-    every, half = heights(drawn(points(1.0, 0.5, unit="", threshold=None)))
-    assert heights(drawn(points(1.0, 1.0, unit="", threshold=None))) == [every] * 2
+    every, half = heights(drawn(points(1.0, 0.5, unit="", bounds=())))
+    assert heights(drawn(points(1.0, 1.0, unit="", bounds=()))) == [every] * 2
     assert half > every
 
 
 @pytest.mark.parametrize("number", [float("inf"), 0.0, -3.0, None, 2.0])
 def test_every_number_lies_inside_the_drawing(number: float | None) -> None:
-    line = drawn(points(3.0, number, threshold=None))
+    line = drawn(points(3.0, number, bounds=()))
     assert all(0 < height < 40 for height in heights(line))
 
 

@@ -6,6 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gatewaylab.claims.rule import EQUIVALENT
 from gatewaylab.publish import builds
 from gatewaylab.records import replication
 from gatewaylab.records.evidence import ClaimRecord
@@ -49,7 +52,25 @@ def test_builds_are_in_the_order_of_time_whatever_their_files_are_called(tmp_pat
     points = record.claims["C05"]
     assert [point.verdict for point in points] == ["supported", "inconclusive", "supported"]
     assert [point.estimate for point in points] == [6.0, None, 6.0]
-    assert {(point.unit, point.threshold) for point in points} == {("×", 2.0), ("", 2.0)}
+    assert [point.unit for point in points] == ["×", "", "×"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "threshold", "bounds"),
+    [
+        ("ratio", 2.0, (2.0,)),
+        ("ratio", math.inf, ()),  # no trial gave it a number
+        ("equivalence", None, EQUIVALENT),
+        ("behaviour", 1.0, ()),
+    ],
+)
+def test_the_numbers_of_a_rule_are_those_that_its_kind_has(
+    tmp_path: Path, kind: str, threshold: float | None, bounds: tuple[float, ...]
+) -> None:
+    claim = builders.claim_record(kind=kind, threshold=threshold)
+    (point,) = builds.gather(tmp_path, build(1, claim)).claims["C05"]
+    assert point.bounds == bounds
+    assert point.rule == "at least 2"
 
 
 def test_a_file_that_cannot_be_read_is_named_and_stops_nothing(tmp_path: Path) -> None:

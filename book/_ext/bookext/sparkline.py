@@ -43,9 +43,9 @@ def sparkline(identifier: str, points: Sequence[BuildPoint], builds: Sequence[Bu
     lines = {
         "tick": (f"M{x(i)} 1v6" for i, build in enumerate(builds) if build.changes),
         "rule": (
-            f"M{x(point.build)} {height.of(point.threshold):g}m{-step / 2:.3g} 0h{step:.3g}"
+            f"M{x(point.build)} {height.of(bound):g}m{-step / 2:.3g} 0h{step:.3g}"
             for point in points
-            if point.threshold is not None
+            for bound in point.bounds
         ),
         "line": (
             f"M{place(one)}L{place(other)}"
@@ -88,16 +88,14 @@ def last(points: Sequence[BuildPoint]) -> str:
         return f"last: seen in {100 * point.estimate:.0f} % of repetitions"
     low, high = wording.number(point.low), wording.number(point.high)
     told = f"last: {wording.number(point.estimate)}\u00a0{point.unit} ({low}–{high})"
-    if point.threshold is None or not math.isfinite(point.threshold):
-        return told
-    return f"{told}, the rule’s number is {wording.number(point.threshold)}"
+    return f"{told}, the rule is {point.rule}" if point.rule else told
 
 
 class _Height:
     """From numbers to heights; what is infinite lies at an end, and no number on the ground."""
 
     def __init__(self, points: Sequence[BuildPoint]) -> None:
-        numbers = [n for p in points for n in (p.estimate, p.low, p.high, p.threshold)]
+        numbers = [n for p in points for n in (p.estimate, p.low, p.high, *p.bounds)]
         finite = [n for n in numbers if n is not None and math.isfinite(n)]
         shares = all(p.estimate is None or not p.unit for p in points)
         if shares:  # of a behaviour, whose ends are known

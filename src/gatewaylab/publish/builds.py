@@ -7,10 +7,12 @@ this working copy (:mod:`gatewaylab.publish.history`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from gatewaylab.claims.rule import EQUIVALENT
 from gatewaylab.errors import ResultError
 from gatewaylab.load.samples import Frozen, Number
 from gatewaylab.records import replication
@@ -44,7 +46,8 @@ class BuildPoint(Frozen):
             by time alone.
         estimate, low, high: of the effect, with its 95 % interval; None where there is no number.
         unit: of these; "×" for a ratio, empty for the share of a behaviour.
-        threshold: what the rule asks for.
+        rule: what is asked of these, in words. bounds: its numbers; two for an equivalence, and
+            none for a behaviour.
     """
 
     build: int
@@ -56,7 +59,8 @@ class BuildPoint(Frozen):
     low: Number | None = None
     high: Number | None = None
     unit: str = ""
-    threshold: Number | None = None
+    rule: str = ""
+    bounds: tuple[Number, ...] = ()
 
     @property
     def level(self) -> tuple[str, str]:
@@ -131,10 +135,19 @@ def _point(build: int, chapter: ReplicatedChapter, claim: ReplicatedClaim) -> Bu
             "machine": chapter.machine.kind,
             "profile": chapter.profile,
             "verdict": claim.verdict,
-            "threshold": None if claim.kind == "behaviour" else claim.threshold,
+            "rule": claim.rule,
+            "bounds": _bounds(claim),
             **numbers,
         }
     )
+
+
+def _bounds(claim: ReplicatedClaim) -> tuple[float, ...]:
+    if claim.kind == "equivalence":
+        return EQUIVALENT
+    if claim.kind == "behaviour" or claim.threshold is None or not math.isfinite(claim.threshold):
+        return ()
+    return (claim.threshold,)
 
 
 def _once(points: Iterable[BuildPoint]) -> list[BuildPoint]:
