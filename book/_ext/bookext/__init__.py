@@ -8,7 +8,7 @@
     roles      {measured} and {claim}
     cards      {claim-card}, {claims-ledger} and {claim-entries}
     claimed    the card under each cell that states a claim
-    banner     under the title of a page whose numbers are not plainly accepted
+    whose      at the foot of a page and at numbers: which machine measured them, and when
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
@@ -37,7 +37,6 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from bookext import (
-    banner,
     calculator,
     cards,
     claimed,
@@ -51,6 +50,7 @@ from bookext import (
     site,
     slotmodel,
     standing,
+    whose,
 )
 
 
@@ -66,7 +66,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
-        calculator, banner, mathml, site,
+        calculator, whose, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

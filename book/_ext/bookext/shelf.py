@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sphinx.environment import BuildEnvironment
 
 from gatewaylab.claims.catalogue import catalogue
 from gatewaylab.errors import ResultError
 from gatewaylab.publish import states
+from gatewaylab.publish.book import same_code
 from gatewaylab.publish.reference import chosen
 from gatewaylab.publish.states import StateRecord
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
@@ -24,6 +25,43 @@ from gatewaylab.records.storage import load
 
 class UnknownReferenceError(Exception):
     """A page refers to a claim, field or value that does not exist; the text says what does."""
+
+
+#: Whose numbers a chapter shows: this machine's, accepted; the reference's; or, in a state that is
+#: told beside them, older ones of this machine; or none.
+Kind = Literal["own", "reference", "stale", "unstable", "rejected", "missing"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers that pages show of a notebook come from.
+
+    Attributes:
+        notebook: its name. evidence: what is shown; None without any number.
+        reference: it is the reference's. state: what this machine's evidence is worth.
+        figures: its code cells are the notebook's, so that its outputs stand beside them.
+        lacking: the systems that kept this machine from measuring it.
+    """
+
+    notebook: str
+    evidence: Evidence | None
+    reference: bool
+    state: StateRecord
+    figures: bool
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        if self.evidence is None:
+            return "missing"
+        if self.reference:
+            return "reference"
+        return "own" if self.state.state == "accepted" else self.state.state
+
+    @property
+    def marked(self) -> bool:
+        """The numbers are this machine's, and not plainly accepted."""
+        return self.kind in {"stale", "unstable", "rejected"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +125,19 @@ class Shelf:
         if said is None or said.state in shown:
             return states.derive(notebook, stored)
         return said
+
+    def origin(self, notebook: str) -> Origin:
+        """Where the numbers come from that pages show of a notebook."""
+        own, reference = self.paths(notebook)
+        path, state = self.path(notebook), self.state(notebook)
+        if path != reference:
+            stored = None if path is None else read(path)
+            return Origin(notebook, stored, False, state, state.figures)
+        stored, text = read(path), self.notebooks / f"{notebook}.md"
+        figures = not text.exists() or same_code(text, stored)
+        claims = read(own).claims if own.exists() else ()
+        lacking = dict.fromkeys(system for record in claims for system in record.missing)
+        return Origin(notebook, stored, True, state, figures, tuple(lacking))
 
     def every(self) -> list[Evidence]:
         """All evidence that is shown, by notebook name."""

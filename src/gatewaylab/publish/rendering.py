@@ -19,7 +19,7 @@ from gatewaylab.errors import BuildError
 from gatewaylab.publish.book import Book, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
-from gatewaylab.publish.reference import DRAWN, shown
+from gatewaylab.publish.reference import DRAWN, chosen, shown
 from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
 
@@ -56,9 +56,24 @@ def render(book: Book, console: Console) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
     _downloads(book)
+    console.out(_whose(book))
     made_from.write_text(key, encoding="ascii")
     console.out(f"rendered in {time.monotonic() - began:.1f} s")
     return page
+
+
+def _whose(book: Book) -> str:
+    """How many chapters show whose numbers, in one line of the console."""
+    names = [path.stem for path in book.notebooks()]
+    files = [chosen(name, book.evidence, book.reference) for name in names]
+    own, reference = (
+        sum(file is not None and file.parent == folder for file in files)
+        for folder in (book.evidence, book.reference)
+    )
+    return (
+        f"of {len(names)} chapters {own} show this machine's numbers, {reference} the reference "
+        f"machine's, {len(names) - own - reference} none"
+    )
 
 
 def fill_cache(book: Book) -> None:
