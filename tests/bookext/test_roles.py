@@ -121,7 +121,7 @@ def shelf(root: Path) -> Shelf:
     build = root / "_build"
     return Shelf(
         build / "evidence", root / "reference", root / "book" / "claims", root / "notebooks",
-        build / "state",
+        build / "state", root / "replications",
     )  # fmt: skip
 
 

@@ -12,6 +12,8 @@
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
+    replicated {replicated}: other machines' verdicts beside this one's
+    forest     how far each of them is from failing, drawn
     standings  what a page may say on the strength of a claim
     comparison {comparison-table}
     myths      {myth} and {myths-table}
@@ -46,6 +48,7 @@ from bookext import (
     myths,
     records,
     rehearsed,
+    replicated,
     roles,
     site,
     slotmodel,
@@ -65,8 +68,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     app.connect("config-inited", count_assets)
     parts = (
-        domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
-        calculator, whose, mathml, site,
+        domain, roles, cards, claimed, records, standing, rehearsed, replicated, comparison, myths,
+        slotmodel, calculator, whose, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

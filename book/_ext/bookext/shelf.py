@@ -73,6 +73,7 @@ class Shelf:
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
+        replications: folder of what others sent in, which need not exist.
     """
 
     folder: Path
@@ -80,6 +81,11 @@ class Shelf:
     declared: Path
     notebooks: Path
     states: Path
+    replications: Path
+
+    def compared(self) -> list[Path]:
+        """The files that this machine's evidence is compared with: the reference, and others'."""
+        return [*sorted(self.reference.glob("*.json")), *sorted(self.replications.glob("*.json"))]
 
     def paths(self, notebook: str) -> tuple[Path, Path]:
         """Where evidence of ``notebook`` may lie: this machine's, and the reference's."""
@@ -106,7 +112,8 @@ class Shelf:
 
     def names(self) -> tuple[str, ...]:
         """What evidence and which declarations there are: pages about all depend on it."""
-        return tuple(sorted(map(str, (*self._files(), *self.declaration_files()))))
+        files = (*self._files(), *self.replications.glob("*.json"), *self.declaration_files())
+        return tuple(sorted(map(str, files)))
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
@@ -229,4 +236,5 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,
+        replications=root / env.config.bookext_replications,
     )

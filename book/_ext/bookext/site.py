@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
-from bookext import icons, wording
+from bookext import icons, replicated, wording
 from bookext.shelf import Shelf, shelf_of
 from bookext.whose import machine_of
 from gatewaylab.records.evidence import ClaimRecord, Evidence, schema
@@ -86,6 +86,7 @@ def publish_data(app: Sphinx, folder: Path) -> None:
         assert shown is not None  # the shelf lists those that it has
         shutil.copyfile(shown, folder / f"{stem}.json")
     _write(folder / "claims.json", {"claims": [_claim(shelf, c) for c in shelf.claims().values()]})
+    _write(folder / "replications.json", replicated.published(shelf))
     _write(folder / "environment.json", {"runs": [_run(shelf, stem) for stem in shelf.stems()]})
     (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")
 
