@@ -202,7 +202,7 @@ class Shelf:
         return claims[identifier]
 
     def value(self, notebook: str, key: str) -> ValueRecord | None:
-        """A published number; None if its notebook was not measured.
+        """A published number; None if its notebook was not measured, or not with its present code.
 
         Raises:
             UnknownReferenceError: no such notebook, or it publishes no such key.
@@ -211,6 +211,8 @@ class Shelf:
         if evidence is None:
             return None
         if key not in evidence.values:
+            if not self.origin(notebook).figures:
+                return None  # the number is newer than the measurement
             known = ", ".join(sorted(evidence.values)) or "none"
             raise UnknownReferenceError(f"{notebook} publishes no value {key!r}; it has: {known}")
         return evidence.values[key]
