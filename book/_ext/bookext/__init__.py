@@ -2,13 +2,13 @@
 
 ::
 
-    shelf      reads accepted evidence and the declared claims
+    shelf      reads the evidence that is shown and the declared claims
     wording    numbers, effects and dates as text
     domain     anchors of claims and trials, and the links to them
     roles      {measured} and {claim}
     cards      {claim-card}, {claims-ledger} and {claim-entries}
     claimed    the card under each cell that states a claim
-    banner     under the title of a page whose numbers are not plainly accepted
+    whose      at the foot of a page and at numbers: which machine measured them, and when
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
@@ -41,7 +41,6 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from bookext import (
-    banner,
     builds,
     calculator,
     cards,
@@ -57,6 +56,7 @@ from bookext import (
     site,
     slotmodel,
     standing,
+    whose,
 )
 
 
@@ -73,7 +73,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, banner, mathml, site,
+        myths, slotmodel, calculator, whose, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
