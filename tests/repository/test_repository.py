@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from bookext.builds import NONE_YET
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -25,6 +26,15 @@ from tests.support import sizes
 
 SCRIPTS = sorted((ROOT / "scripts").iterdir())
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+
+#: The jobs that may write, by workflow and name, and what each of them may.
+WRITERS = {
+    ("publish", "deploy"): {"pages": "write", "id-token": "write"},
+    ("publish", "remember"): {"contents": "write"},
+    ("upgrade", "propose"): {"contents": "write", "pull-requests": "write"},
+}
+#: The only script that such a job may call.
+CALLED = {"remember": "builds", "propose": "propose"}
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
@@ -235,8 +245,7 @@ def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(path: Path) -> N
     assert "pull_request_target" not in events
     for job in document["jobs"].values():
         assert 0 < job["timeout-minutes"] <= 180
-        write = {"pages": "write", "id-token": "write"}
-        assert job["permissions"] in ({"contents": "read"}, write)
+        assert job["permissions"] in ({"contents": "read"}, *WRITERS.values())
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -252,11 +261,46 @@ def test_a_workflow_pins_each_action_and_otherwise_only_calls_scripts(path: Path
     assert all(re.search(r" # v\d+\.\d+\.\d+$", line) for line in used)
 
 
-def test_only_the_job_that_deploys_can_write_to_pages() -> None:
-    publish = workflow(ROOT / ".github" / "workflows" / "publish.yml")["jobs"]
-    writers = [name for name, job in publish.items() if "write" in job["permissions"].values()]
-    assert writers == ["deploy"]
-    assert all("run" not in step for step in publish["deploy"]["steps"])
+def test_each_job_that_can_write_can_write_only_what_it_is_for() -> None:
+    found = {
+        (path.stem, name): job["permissions"]
+        for path in WORKFLOWS
+        for name, job in workflow(path)["jobs"].items()
+        if "write" in job["permissions"].values()
+    }
+    assert found == WRITERS
+
+
+@pytest.mark.parametrize(("stem", "name"), WRITERS, ids=str)
+def test_a_job_that_can_write_runs_nothing_that_was_installed(stem: str, name: str) -> None:
+    """A package that turned bad could otherwise publish what it likes: it gets no right to."""
+    job = workflow(ROOT / ".github" / "workflows" / f"{stem}.yml")["jobs"][name]
+    called = [step["run"].split()[0] for step in job["steps"] if "run" in step]
+    assert called == ([] if name == "deploy" else [f"scripts/{CALLED[name]}"])
+    for script in called:
+        assert not re.search(r"scripts/\w|\.venv|python|\bpip\b", _code(ROOT / script)), script
+
+
+def _code(script: Path) -> str:
+    """A script without its comments."""
+    lines = script.read_text(encoding="utf-8").splitlines()
+    return "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in lines)
+
+
+def test_only_a_step_that_speaks_to_the_remote_is_given_the_token() -> None:
+    for path in WORKFLOWS:
+        document = workflow(path)
+        for job in document["jobs"].values():
+            assert "github.token" not in str(job.get("env", ""))
+            for step in job["steps"]:
+                if "github.token" in str(step):
+                    assert step["run"].split()[0] in {"scripts/builds", "scripts/propose"}
+
+
+def test_the_page_of_builds_says_truly_when_the_next_comes() -> None:
+    events = workflow(ROOT / ".github" / "workflows" / "publish.yml")[True]
+    assert [one["cron"].split()[2:] for one in events["schedule"]] == [["*", "*", "1"]]
+    assert "every Monday and for every version" in NONE_YET
 
 
 def test_the_tests_run_on_every_supported_python() -> None:

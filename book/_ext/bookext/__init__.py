@@ -2,13 +2,13 @@
 
 ::
 
-    shelf      reads accepted evidence and the declared claims
+    shelf      reads the evidence that is shown and the declared claims
     wording    numbers, effects and dates as text
     domain     anchors of claims and trials, and the links to them
     roles      {measured} and {claim}
     cards      {claim-card}, {claims-ledger} and {claim-entries}
     claimed    the card under each cell that states a claim
-    banner     under the title of a page whose numbers are not plainly accepted
+    whose      at the foot of a page and at numbers: which machine measured them, and when
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
@@ -20,6 +20,8 @@
     points     the slot model's prediction of everything that was measured
     slotmodel  {slot-model-figure} and {slot-model}
     calculator {slot-calculator}
+    builds     {builds-record}
+    sparkline  the small drawing of a claim from build to build
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -39,7 +41,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from bookext import (
-    banner,
+    builds,
     calculator,
     cards,
     claimed,
@@ -54,6 +56,7 @@ from bookext import (
     site,
     slotmodel,
     standing,
+    whose,
 )
 
 
@@ -61,6 +64,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
     app.add_config_value("bookext_reference", "book/records/reference", "env", types=(str,))
     app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
+    app.add_config_value("bookext_builds", "_build/builds", "env", types=(str,))
     app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))
     app.add_config_value("bookext_claims", "book/claims", "env", types=(str,))
     app.add_config_value("bookext_method", "book/method", "env", types=(str,))
@@ -68,8 +72,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     app.connect("config-inited", count_assets)
     parts = (
-        domain, roles, cards, claimed, records, standing, rehearsed, replicated, comparison, myths,
-        slotmodel, calculator, banner, mathml, site,
+        domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
+        myths, slotmodel, calculator, whose, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

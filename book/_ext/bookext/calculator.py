@@ -118,6 +118,7 @@ def load_files(app: Sphinx, *event: Any) -> None:
     classes = {name for node in doctree.findall(nodes.Element) for name in node["classes"]}
     if classes & {
         "slot-calculator", "comparison-table", "myth-card", "slot-model", "replication-sets",
+        "fared",
     }:  # fmt: skip
         app.add_css_file(SHEET)
     if "slot-calculator" in classes:

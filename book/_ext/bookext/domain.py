@@ -114,11 +114,11 @@ def link(content: nodes.Element, target: str, kind: str = "anchor") -> pending_x
 def depends_on(env: BuildEnvironment, *notebooks: str) -> None:
     """The page that is being read quotes these notebooks: rebuild it when their evidence changes.
 
-    That it quotes them is noted for its banner.
+    That it quotes them is noted for its foot.
     """
     shelf = shelf_of(env)
     quoted(env).update(notebooks)
-    files = [path(name) for name in notebooks for path in (shelf.path, shelf.state_path)]
+    files = [path for name in notebooks for path in (*shelf.paths(name), shelf.state_path(name))]
     for file in (*shelf.declaration_files(), *files):
         env.note_dependency(str(file))
 

@@ -58,13 +58,26 @@ def _evidence() -> None:
 
 @evidence_app.command()
 def export(
-    path: Annotated[Path, typer.Argument(help="The file to write.")],
+    path: Annotated[Path | None, typer.Argument(help="The file to write.")] = None,
     note: Annotated[str, typer.Option(help="What a reader should know of this machine.")] = "",
     evidence: Annotated[
         Path | None, typer.Option("--from", help="Another folder than this clone's evidence.")
     ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Renew book/records/reference instead.")
+    ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="The reference also of what is not whole or accepted.")
+    ] = False,
 ) -> None:
     """Write what this machine found as a small file to send in: no samples, and no names."""
+    if reference:
+        if path or note or evidence:
+            raise typer.BadParameter("--reference writes this clone's evidence to its own place")
+        part("renewal").renew(book(), console, anyway=anyway)
+        return
+    if path is None:
+        raise typer.BadParameter("name the file to write, or say --reference")
     found = part("replications").export(evidence or book().evidence, path, note)
     console.out(
         f"wrote {path}: {len(found.claims)} claims of {len(found.chapters)} chapters on "

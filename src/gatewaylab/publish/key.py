@@ -62,7 +62,10 @@ def site_key(book: Book) -> str:
     """SHA-256 over all that the site is made from: sources, evidence, and the public addresses."""
     digest = _Digest()
     folders = [book.root / name for name in ("book", "notebooks", "src", "demo_apps", "deploy")]
-    folders += [book.evidence, *(book.build / name for name in ("state", "history", "held"))]
+    folders += [
+        book.evidence,
+        *(book.build / name for name in ("state", "history", "held", "builds")),
+    ]
     files = [one for one in book.root.iterdir() if one.is_file()]
     files += (book.root / "tests" / "faults").glob("README.md")  # a page includes its table
     for folder in folders:

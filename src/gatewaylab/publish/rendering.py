@@ -1,4 +1,4 @@
-"""From accepted evidence to the site, and to the README's figure; nothing is measured here."""
+"""From evidence to the site, and to the README's figure; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from jupyter_cache.base import CacheBundleIn
 from rich.console import Console
 
 from gatewaylab.errors import BuildError
-from gatewaylab.publish.book import Book, accepted, same_code
+from gatewaylab.publish.book import Book, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
+from gatewaylab.publish.reference import DRAWN, chosen, shown
 from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
 
 
 def render(book: Book, console: Console) -> Path:
-    """Make the site from accepted evidence, unless it is the present one; a warning is an error.
+    """Make the site from evidence, unless it is the present one; a warning is an error.
 
     Raises:
         BuildError: jupyter-book warned or failed. The half-made site is removed, because a
@@ -55,13 +56,28 @@ def render(book: Book, console: Console) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
     _downloads(book)
+    console.out(_whose(book))
     made_from.write_text(key, encoding="ascii")
     console.out(f"rendered in {time.monotonic() - began:.1f} s")
     return page
 
 
+def _whose(book: Book) -> str:
+    """How many chapters show whose numbers, in one line of the console."""
+    names = [path.stem for path in book.notebooks()]
+    files = [chosen(name, book.evidence, book.reference) for name in names]
+    own, reference = (
+        sum(file is not None and file.parent == folder for file in files)
+        for folder in (book.evidence, book.reference)
+    )
+    return (
+        f"of {len(names)} chapters {own} show this machine's numbers, {reference} the reference "
+        f"machine's, {len(names) - own - reference} none"
+    )
+
+
 def fill_cache(book: Book) -> None:
-    """Put each notebook's accepted outputs where the renderer looks for them.
+    """Put each notebook's outputs where the renderer looks for them.
 
     A notebook without evidence is given as "executed, no outputs", since rendering must never
     start a server; and so is one whose code is not that of its evidence, since no output may stand
@@ -74,7 +90,7 @@ def fill_cache(book: Book) -> None:
             notebook = read_notebook(path)
             # What a kernel would have told; without it the code is not highlighted.
             notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-            stored = accepted(book, path.stem)
+            stored = shown(book, path.stem)
             if stored is not None and same_code(path, stored):
                 executed = nbformat.reads(json.dumps(stored.executed), as_version=4)
                 _take_outputs(notebook, executed)
@@ -94,19 +110,22 @@ def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNo
 
 
 def readme_figure(book: Book, path: Path) -> None:
-    """Write the README's figure from accepted evidence: one trial of two set-ups, as SVG.
+    """Write the README's figure from the evidence that is shown: one trial of two set-ups, as SVG.
 
     Raises:
-        BuildError: there is no accepted evidence of the notebook that it comes from.
+        BuildError: there is none of the notebook that it comes from.
         InputError: no file can be written at ``path``.
     """
     check_destination(path)
-    stored = accepted(book, "slow-requests-and-slots")
+    ((notebook, (name, labels)),) = DRAWN.items()
+    stored = shown(book, notebook)
     if stored is None:
         raise BuildError("measure first: scripts/build")
-    comparison = next(one for one in stored.comparisons if one.name == "blocking")
-    shown = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
-    panels = [Panel(name, comparison.of(name)[0], color) for name, color in shown.items()]
+    comparison = next(one for one in stored.comparisons if one.name == name)
+    panels = [
+        Panel(label, next(iter(comparison.of(label)), None), color)
+        for label, color in zip(labels, ("#EE6677", "#4477AA"), strict=True)
+    ]
     figure = waterfall(panels)
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", facecolor="white", metadata={"Date": None})
@@ -116,7 +135,7 @@ def readme_figure(book: Book, path: Path) -> None:
 def _downloads(book: Book) -> None:
     """Beside each notebook's page, the executed notebook itself; none where there is none."""
     for path in book.notebooks():
-        stored = accepted(book, path.stem)
+        stored = shown(book, path.stem)
         target = book.html / "notebooks" / f"{path.stem}.ipynb"
         if stored is None:
             target.unlink(missing_ok=True)  # of an earlier rendering
