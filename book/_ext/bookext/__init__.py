@@ -18,6 +18,9 @@
     points     the slot model's prediction of everything that was measured
     slotmodel  {slot-model-figure} and {slot-model}
     calculator {slot-calculator}
+    playground {playground}
+    experiments what the playground can play, planned and recorded
+    still      the playground without its script
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -45,6 +48,7 @@ from bookext import (
     domain,
     mathml,
     myths,
+    playground,
     records,
     rehearsed,
     roles,
@@ -65,7 +69,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
-        calculator, banner, mathml, site,
+        calculator, playground, banner, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
