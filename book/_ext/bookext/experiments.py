@@ -83,13 +83,13 @@ EXPERIMENTS = (
         (Lane("worker", label="one sync worker"), _EIGHT), *_SLOTS,
     ),
     Experiment(
-        "blocks-or-awaits", "One line that blocks",
+        "blocks-or-awaits", "A blocking call",
         "One event loop, two views that differ in one line. The first blocks, and the loop is one "
         "slot; the second awaits, and takes whoever comes. Both are ASGI.",
         (_BLOCKS, Lane("loop", label="awaits")), *_LOOP,
     ),
     Experiment(
-        "threads-or-loop", "Threads or event loop",
+        "threads-or-loop", "Threads or loop",
         "WSGI beside ASGI. While a slot is free, a request cannot tell which kind it got.",
         (_EIGHT, Lane("loop", label="one event loop")), *_SLOTS,
     ),
@@ -100,18 +100,18 @@ EXPERIMENTS = (
          Lane("worker", cores=2, label="two sync workers")), *_SLOTS,
     ),
     Experiment(
-        "greenlets-or-loop", "Greenlets or event loop",
+        "greenlets-or-loop", "Greenlets or loop",
         "Two cheap kinds of slot, one of each interface. Both take whoever comes.",
         (Lane("greenlets", label="greenlets"), Lane("loop", label="one event loop")), *_SLOTS,
     ),
     Experiment(
-        "blocks-or-thread", "Blocking, but in a thread",
+        "blocks-or-thread", "Blocking in a thread",
         "The same blocking call, on the loop and in one of forty threads. A blocked thread holds "
         "up nobody but its own request.",
         (_BLOCKS, Lane("threads", 40, label="blocks in a thread")), *_LOOP,
     ),
     Experiment(
-        "computes", "A view that computes",
+        "computes", "Computing",
         "Nothing waits for a database here: the view computes. More slots do not help then; a "
         "second process with a core of its own does.",
         (_EIGHT, Lane("worker", cores=2)),

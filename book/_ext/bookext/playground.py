@@ -2,7 +2,7 @@
 
 The page carries the experiments as data, the controls, and a drawing that stands there until the
 script runs. The script is made from the modules in ``assets/playground``: browsers load no module
-from a disk, so they are joined to one plain file, without a tool and without a change of their code.
+from a disk, so they are joined to one plain file that any page can load.
 """
 
 from __future__ import annotations
@@ -126,9 +126,10 @@ _APP = (
     '<div class="pg-presets" role="group" aria-label="Experiments of this book"></div>'
     '<p class="pg-story" data-pg="story"></p>'
     f'<div class="pg-lanes">{"".join(_lane(*each) for each in LANES.items())}</div>'
-    '<p class="pg-legend">Below each lane is its whole run: grey, how many are in line; coloured, how '
-    'many are in slots.</p><div class="pg-transport"><input type="range" data-pg="time" min="0" max="1000" '
-    'aria-label="Moment"><p data-pg="clock"></p><button type="button" data-pg="play"></button>'
+    '<p class="pg-legend">Grey waits, for a slot or in its slot for a core; coloured is served. '
+    'Below each lane: its whole run.</p><div class="pg-transport">'
+    '<input type="range" data-pg="time" min="0" max="1000" aria-label="Moment">'
+    '<p data-pg="clock"></p><button type="button" data-pg="play"></button>'
     '<button type="button" data-pg="step">Step</button>'
     '<button type="button" data-pg="restart">Restart</button>'
     '<label>Speed <select data-pg="speed"><option value="0.4">slow</option>'

@@ -1,4 +1,4 @@
-"""What stands in the playground's place until its script runs: the model's requests as a drawing."""
+"""The drawing in the playground's place until its script runs: the model's requests."""
 
 from __future__ import annotations
 

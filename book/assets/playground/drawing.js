@@ -3,6 +3,7 @@
 // the moment alone, so that one can go back as well as forth.
 
 const HILL = 62; // height of the lower drawing, in pixels
+const FINE = 3; // smaller dots than this have no edge and show no progress
 const LARGEST = 64; // more slots than this are drawn as a room without seats
 
 const ease = (p) => p * p * (3 - 2 * p);
@@ -93,6 +94,7 @@ function disc(pen, [x, y], radius, fill, line) {
   if (fill) {
     pen.fillStyle = fill;
     pen.fill();
+    if (radius < FINE) return;
   }
   pen.strokeStyle = line;
   pen.stroke();
@@ -119,7 +121,7 @@ function dots(pen, scene, time, at, look, lane) {
       if (one.taken > one.arrival) ahead += 1 - p;
       const place = between(p, at.inLine(0), at.seat(one.slot));
       disc(pen, place, at.radius, time < one.begun ? look.waiting : lane.color, look.edge);
-      if (p < 1 || time < one.begun) return;
+      if (p < 1 || time < one.begun || at.radius < FINE) return;
       progress(pen, place, at.radius, one, time, look);
     } else {
       const p = (time - one.end) / leaving;

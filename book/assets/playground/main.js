@@ -18,7 +18,7 @@ const nearest = (list, value) =>
 const WHY = {
   recorded: "Recorded plays a real trial, request by request. Otherwise the model plays the same arrivals.",
   unrecorded: "This experiment was not recorded on this machine.",
-  modelled: "This one is the model's alone: the book measured computing with other arrivals.",
+  modelled: "This one is the model's alone: no trial of it was recorded.",
   own: "Only the experiments of the book were recorded.",
 };
 
@@ -213,7 +213,8 @@ class Playground {
     this.parts[`kind-${key}`].value = setup.kind;
     this.parts[`cores-${key}`].value = setup.cores;
     slots.disabled = setup.kind !== "threads";
-    slots.value = setup.kind === "threads" ? setup.slots : slotsOf({ ...setup, cores: 1 });
+    const each = slotsOf({ ...setup, cores: 1 });
+    slots.value = Number.isFinite(each) ? each : "";
     slots.placeholder = "∞"; // a field for numbers shows no other word for no bound
     const name = this.parts[`kind-${key}`].selectedOptions[0].textContent;
     const many = setup.kind === "threads" ? `${setup.slots} ${name}` : name;
