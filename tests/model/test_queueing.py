@@ -21,6 +21,7 @@ from gatewaylab.model.queueing import (
     lindley,
     mmc_mean_wait,
     slot_model,
+    slots_and_cores,
     slots_needed,
     stall_latencies,
     throughput_limit,
@@ -56,6 +57,27 @@ def test_one_slot_is_lindleys_queue(pairs: Pairs) -> None:
     arrivals, services = split(pairs)
     one = kiefer_wolfowitz(arrivals, services, slots=1)
     np.testing.assert_allclose(lindley(arrivals, services), one, atol=1e-9)
+
+
+@settings(deadline=None)
+@given(requests, st.floats(0, 5), st.integers(1, 8), st.integers(1, 8))
+def test_without_computing_or_without_waiting_cores_and_slots_are_one_queue(
+    pairs: Pairs, seconds: float, slots: int, cores: int
+) -> None:
+    plan, _ = split(pairs)
+    waiting = slots_and_cores(plan, seconds, 0.0, slots, cores)
+    np.testing.assert_allclose(waiting, slot_model(plan, seconds, slots), atol=1e-9)
+    computing = slots_and_cores(plan, 0.0, seconds, None, cores)
+    np.testing.assert_allclose(computing, slot_model(plan, seconds, cores), atol=1e-9)
+    both = slots_and_cores(plan, seconds / 2, seconds / 2, cores, cores)
+    np.testing.assert_allclose(both, slot_model(plan, seconds, cores), atol=1e-9)
+
+
+def test_slots_and_cores_by_hand() -> None:
+    # Two slots, one core; each computes 1 and waits 2. The second computes after the first; the
+    # third has no slot until the first ends at 3.
+    assert slots_and_cores([0, 0, 0], 2.0, 1.0, slots=2, cores=1).tolist() == [3, 4, 6]
+    assert slots_and_cores([0, 0, 0], 2.0, 1.0, slots=None, cores=1).tolist() == [3, 4, 5]
 
 
 @settings(deadline=None)
@@ -280,6 +302,9 @@ def test_an_impossible_plan_is_refused(arrivals: Any, services: Any, says: str) 
     ("call", "says", "values"),
     [
         (lambda slots: kiefer_wolfowitz([0.0], 1.0, slots), "slots must be", NO_SLOTS),
+        (lambda cores: slots_and_cores([0.0], 1.0, 1.0, None, cores), "must be", NO_SLOTS),
+        (lambda hold: slots_and_cores([0.0], hold, 1.0, 1, 1), "0 or more", BELOW_0),
+        (lambda work: slots_and_cores([0.0], 1.0, work, 1, 1), "0 or more", BELOW_0),
         (lambda slots: erlang_c(slots, 0.5), "slots must be", NO_SLOTS),
         (lambda slots: mmc_mean_wait(1, 0.1, slots), "slots must be", NO_SLOTS),
         (lambda slots: throughput_limit(slots, 1.0), "slots must be", NO_SLOTS),

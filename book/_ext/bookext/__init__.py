@@ -22,6 +22,9 @@
     calculator {slot-calculator}
     builds     {builds-record}
     sparkline  the small drawing of a claim from build to build
+    playground {playground}
+    experiments what the playground can play, planned and recorded
+    still      the playground without its script
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -49,6 +52,7 @@ from bookext import (
     domain,
     mathml,
     myths,
+    playground,
     records,
     rehearsed,
     replicated,
@@ -73,7 +77,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, whose, mathml, site,
+        myths, slotmodel, calculator, playground, whose, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

@@ -104,6 +104,42 @@ def slot_model(plan: FloatsLike, hold: float | FloatsLike, slots: int | None) ->
     return kiefer_wolfowitz(times, holds, slots) + holds
 
 
+def slots_and_cores(
+    plan: FloatsLike, hold: float, compute: float, slots: int | None, cores: int
+) -> Floats:
+    """The slot model with a processor: each request first computes on a core, then only waits.
+
+    A request takes a slot, and in that slot the core that is free first; both lines are served in
+    the order of arrival. Without computing this is :func:`slot_model`; without waiting, and with a
+    slot for each core, it is the same with the cores as slots.
+
+    Args:
+        plan: sorted scheduled starts, shape ``(n,)``.
+        hold: seconds a request waits in its slot, for a database or another service.
+        compute: seconds it computes before, on one core.
+        slots: as in :func:`slot_model`.
+        cores: how many can compute at once; for Python, the worker processes that have a core.
+
+    Returns:
+        Seconds from scheduled start to end of service, shape ``(n,)``.
+
+    Raises:
+        InputError: as :func:`kiefer_wolfowitz`, for cores as for slots.
+    """
+    times, _ = _checked(plan, hold)
+    _checked(plan, compute)
+    slot_free = [-math.inf] * min(len(times) if slots is None else _slots(slots), len(times))
+    core_free = [-math.inf] * min(_slots(cores), len(times))
+    latencies = np.empty(len(times))
+    for i, time in enumerate(times.tolist()):
+        begun = max(time, slot_free[0], core_free[0])
+        end = begun + compute + hold
+        heapq.heapreplace(core_free, begun + compute)
+        heapq.heapreplace(slot_free, end)
+        latencies[i] = end - time
+    return latencies
+
+
 def _equal_waits(times: Floats, hold: float, slots: int) -> Floats:
     """:func:`kiefer_wolfowitz` where all are held equally long, many times faster.
 
