@@ -78,6 +78,26 @@ def test_total_slots_are_those_of_all_workers() -> None:
     assert server("gunicorn-sync", workers=2).total_slots == 2
 
 
+@pytest.mark.parametrize(("name", "default"), [("granian-wsgi", 512), ("granian-asgi", 1024)])
+def test_granians_workers_share_its_default(name: str, default: int) -> None:
+    assert [server(name, workers=number).total_slots for number in (1, 4, 3)] == [
+        default, default, default // 3 * 3
+    ]  # fmt: skip
+
+
+def test_granian_divides_its_backlog_among_its_workers() -> None:
+    """Its own source, asked: half of a worker's part is the threads of WSGI."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    made = {
+        kind: Granian("m:a", interface=kind, workers=4)
+        for kind in (Interfaces.WSGI, Interfaces.ASGI)
+    }
+    assert made[Interfaces.WSGI].blocking_threads * 4 == SERVERS["granian-wsgi"].default_slots
+    assert made[Interfaces.ASGI].backpressure * 4 == SERVERS["granian-asgi"].default_slots
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
