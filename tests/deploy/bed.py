@@ -69,6 +69,7 @@ def environment(one: SetUp, site: Path) -> dict[str, str]:
         "MYPROJECT_SITE": str(site),
         "MYPROJECT_PREFIX": one.prefix.lstrip("/"),
         "WEB_CONCURRENCY": "1",
+        **{name: os.environ[name] for name in ("REDIS_URL",) if name in os.environ},
         **({"MYPROJECT_NO_NGINX": "1"} if one.apache else {}),
         **({"FORWARDED_ALLOW_IPS": "*"} if "image" in one.servers else {}),
     }
