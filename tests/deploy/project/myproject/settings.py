@@ -48,10 +48,12 @@ STORAGES = {
 
 if "REDIS_URL" in os.environ:  # a set-up without notifications needs none
     # Two processes of uvicorn do not hear each other, and gunicorn is a third.
+    # redis-py 8 allows a process 100 connections by default; when more join at the same moment, as
+    # after a deployment, the rest is turned away.
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [os.environ["REDIS_URL"]]},
+            "CONFIG": {"hosts": [{"address": os.environ["REDIS_URL"], "max_connections": 2000}]},
         }
     }
 
