@@ -100,7 +100,7 @@ class Up:
     Attributes:
         one: which. port: where the web server listens at `PROXY`. port_80: its port for HTTP.
         app: the port of an image's server. folder: for all files of the run.
-        env: the application's environment.
+        env: the application's environment. processes: the first process of each server, by name.
     """
 
     one: SetUp
@@ -109,6 +109,7 @@ class Up:
     app: int
     folder: Path
     env: Mapping[str, str]
+    processes: Mapping[str, subprocess.Popen[bytes]]
 
     @property
     def site(self) -> Path:
@@ -207,16 +208,21 @@ def server_command(name: str, app: int) -> list[str]:
 
 @contextmanager
 def started(
-    argv: list[str], folder: Path, env: Mapping[str, str], log: str, keep: Sequence[int] = ()
-) -> Iterator[None]:
+    argv: list[str],
+    folder: Path,
+    env: Mapping[str, str],
+    log: str,
+    keep: Sequence[int] = (),
+    cwd: Path = PROJECT,
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program at work, with these descriptors; at the end it and its children are gone."""
     with (folder / "log" / f"{log}.txt").open("ab") as out:
         process = subprocess.Popen(
-            argv, cwd=PROJECT, env=env, stdout=out, stderr=out, start_new_session=True,
+            argv, cwd=cwd, env=env, stdout=out, stderr=out, start_new_session=True,
             pass_fds=keep,
         )  # fmt: skip
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -233,14 +239,15 @@ def servers_up(one: SetUp, folder: Path) -> Iterator[Up]:
     (folder / "log").mkdir()
     make_certificate(folder / "tls")
     site = make_site(one, folder)
-    up = Up(one, free_port(), free_port(), free_port(), folder, environment(one, site))
+    env, processes = environment(one, site), dict[str, subprocess.Popen[bytes]]()
+    up = Up(one, free_port(), free_port(), free_port(), folder, env, processes)
     with ExitStack() as stack:
         for name in one.servers:
             argv, keep = server_command(name, up.app), []
             if name != "image":  # systemd hands a service the socket of its socket unit
                 keep = [stack.enter_context(listening(folder / f"{name}.sock")).fileno()]
                 argv = with_socket(argv, *keep)
-            stack.enter_context(started(argv, folder, up.env, name, keep))
+            processes[name] = stack.enter_context(started(argv, folder, env, name, keep))
         yield up
 
 
