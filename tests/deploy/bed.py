@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
+from gatewaylab.guard.tree import workers_of
 from gatewaylab.servers import installed
 from gatewaylab.servers.commands import find_program
 from tests.deploy.files import DEPLOY, PROJECT, Change, places, unchanged, write_web_server
@@ -190,6 +192,18 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
     while not true():
         assert time.monotonic() < until, f"never: {what}"
         time.sleep(0.01)
+
+
+def reload(process: psutil.Process) -> None:
+    """What ExecReload sends, until other workers are in place of all."""
+    before = {one.pid for one in workers_of(process)}
+    process.send_signal(signal.SIGHUP)
+
+    def replaced() -> bool:
+        now = {one.pid for one in workers_of(process)}
+        return not before & now and len(now) == len(before)
+
+    wait_until(replaced, "new workers")
 
 
 def server_command(name: str, app: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import httpx
 import psutil
 import pytest
 
-from gatewaylab.guard.tree import workers_of
-from tests.deploy.bed import Up, servers_up, wait_until, web_server
+from tests.deploy.bed import Up, reload, servers_up, wait_until, web_server
 from tests.deploy.conftest import needed
 from tests.deploy.setups import SET_UPS
 
@@ -27,18 +25,6 @@ def visit_until(over: threading.Event, up: Up, seen: list[int | str]) -> None:
                 seen.append(client.get("/page").status_code)
             except httpx.TransportError as error:
                 seen.append(type(error).__name__)
-
-
-def reload(process: psutil.Process) -> None:
-    """What ExecReload sends, until other workers are in place of all."""
-    before = {one.pid for one in workers_of(process)}
-    process.send_signal(signal.SIGHUP)
-
-    def replaced() -> bool:
-        now = {one.pid for one in workers_of(process)}
-        return not before & now and len(now) == len(before)
-
-    wait_until(replaced, "new workers")
 
 
 @pytest.mark.live
