@@ -30,7 +30,7 @@ NUMBER = re.compile(rf"(?<![\w.:/–-])(\d[\d  ]*(?:\.\d+)?)[ \u00a0\u202f-]?({U
 
 def stray(text: str) -> list[str]:
     """Every number with a unit in the prose of a page that nothing answers for."""
-    head, body = _front_matter(text)
+    head, body = _front_matter(text), body_of(text)
     inputs = {" ".join(str(one).split()) for one in head.get("inputs", ())}
     found = []
     lines = _prose(body)
@@ -48,19 +48,30 @@ def stray(text: str) -> list[str]:
     return found
 
 
-def _front_matter(text: str) -> tuple[dict[str, list[str]], str]:
-    if not text.startswith("---\n"):
-        return {}, text
-    head, _, body = text.removeprefix("---\n").partition("\n---\n")
-    return yaml.safe_load(head) or {}, body
+FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+
+
+def _front_matter(text: str) -> dict[str, list[str]]:
+    head = FRONT_MATTER.match(text)
+    return (yaml.safe_load(head[1]) if head else None) or {}
+
+
+def body_of(text: str) -> str:
+    """A page without its front matter."""
+    return FRONT_MATTER.sub("", text)
+
+
+def without_code(body: str) -> str:
+    """A page's text outside of its blocks of code."""
+    return re.sub(
+        r"^(```+)(?!\{(?:note|tip|warning|admonition)).*?^\1`*$", "", body, flags=re.S | re.M
+    )
 
 
 def _prose(body: str) -> list[str]:
     """The lines outside of code blocks and of what directives contain as options."""
-    body = re.sub(
-        r"^(```+)(?!\{(?:note|tip|warning|admonition)).*?^\1`*$", "", body, flags=re.S | re.M
-    )
-    return [line for line in body.splitlines() if not re.match(r"\s*(:\w|\(|:::)", line)]
+    lines = without_code(body).splitlines()
+    return [line for line in lines if not re.match(r"\s*(:\w|\(|:::)", line)]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
