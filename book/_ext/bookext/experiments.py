@@ -167,6 +167,7 @@ def _fits(one: Experiment, trial: Trial | None, seed: int) -> bool:
     """Whether a trial is the experiment's as it is written here, and every request has a trace."""
     return (
         trial is not None
+        and not trial.slim
         and trial.seed == seed
         and trial.arrivals == {"kind": "poisson", "rate": one.rate}
         and trial.setup.get("hold") == one.hold / 1000

@@ -16,13 +16,13 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from bookext.banner import chapter
 from bookext.build import Piece, box, paragraph
 from bookext.domain import depends_on
 from bookext.experiments import EXPERIMENTS, KINDS, described
 from bookext.points import collect
 from bookext.shelf import shelf_of
 from bookext.still import drawing
+from bookext.whose import chapter
 
 #: Style sheet and script; only pages that have a playground load them.
 SHEET, SCRIPT = "playground.css", "playground.js"

@@ -13,9 +13,9 @@ from gatewaylab.publish.book import Book
 from gatewaylab.records import evidence
 from gatewaylab.records.evidence import Evidence
 
-#: The trials that are drawn again whenever the README's figure is made: by notebook, the comparison
-#: and its labels, the first trial of each. A slim trial has nothing to draw, so these stay whole.
-DRAWN = {"slow-requests-and-slots": ("blocking", ("one sync worker", "one event loop"))}
+#: By notebook, the comparison whose first block is drawn request by request, in the playground and
+#: in the README's figure. Nothing can be drawn of a slim trial, so these stay whole.
+DRAWN = {"slow-requests-and-slots": "blocking", "blocking-in-a-coroutine": "coroutine"}
 
 
 def chosen(notebook: str, own: Path, reference: Path) -> Path | None:
@@ -54,13 +54,10 @@ def _whole(found: Evidence) -> bool:
 
 def slimmed(full: Evidence) -> Evidence:
     """The same evidence without the samples that no page reads; each trial keeps a digest."""
-    name, labels = DRAWN.get(full.notebook, ("", ()))
     comparisons = []
     for one in full.comparisons:
-        drawn = (
-            {id(t) for label in labels for t in one.of(label)[:1]} if one.name == name else set()
-        )
-        trials = tuple(t if id(t) in drawn else t.slimmed() for t in one.trials)
+        drawn = DRAWN.get(full.notebook) == one.name
+        trials = tuple(t if drawn and t.block == 0 else t.slimmed() for t in one.trials)
         rejected = tuple(t.slimmed() for t in one.rejected)
         comparisons.append(one.model_copy(update={"trials": trials, "rejected": rejected}))
     return full.model_copy(update={"comparisons": tuple(comparisons)})

@@ -19,7 +19,7 @@ from gatewaylab.errors import BuildError
 from gatewaylab.publish.book import Book, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
-from gatewaylab.publish.reference import DRAWN, chosen, shown
+from gatewaylab.publish.reference import chosen, shown
 from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
 
@@ -117,14 +117,14 @@ def readme_figure(book: Book, path: Path) -> None:
         InputError: no file can be written at ``path``.
     """
     check_destination(path)
-    ((notebook, (name, labels)),) = DRAWN.items()
-    stored = shown(book, notebook)
+    stored = shown(book, "slow-requests-and-slots")
     if stored is None:
         raise BuildError("measure first: scripts/build")
-    comparison = next(one for one in stored.comparisons if one.name == name)
+    comparison = next(one for one in stored.comparisons if one.name == "blocking")
+    shades = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
     panels = [
-        Panel(label, next(iter(comparison.of(label)), None), color)
-        for label, color in zip(labels, ("#EE6677", "#4477AA"), strict=True)
+        Panel(label, next(iter(comparison.of(label)), None), shade)
+        for label, shade in shades.items()
     ]
     figure = waterfall(panels)
     drawn = io.StringIO()

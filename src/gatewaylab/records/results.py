@@ -103,6 +103,11 @@ class Trial(Frozen):
         return all(finding.kind == "disturbance" for finding in self.findings)
 
     @property
+    def slim(self) -> bool:
+        """Whether a digest stands where its samples were."""
+        return isinstance(self.recorded, Digest)
+
+    @property
     def samples(self) -> Samples:
         """Every request of the trial.
 
