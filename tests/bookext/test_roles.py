@@ -114,7 +114,10 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def shelf(root: Path) -> Shelf:
     build = root / "_build"
-    return Shelf(build / "evidence", root / "book" / "claims", root / "notebooks", build / "state")
+    return Shelf(
+        build / "evidence", root / "reference", root / "book" / "claims", root / "notebooks",
+        build / "state",
+    )  # fmt: skip
 
 
 # What a number looks like

@@ -2,7 +2,7 @@
 
 ::
 
-    shelf      reads accepted evidence and the declared claims
+    shelf      reads the evidence that is shown and the declared claims
     wording    numbers, effects and dates as text
     domain     anchors of claims and trials, and the links to them
     roles      {measured} and {claim}
@@ -56,6 +56,7 @@ from bookext import (
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_evidence", "_build/evidence", "env", types=(str,))
+    app.add_config_value("bookext_reference", "book/records/reference", "env", types=(str,))
     app.add_config_value("bookext_states", "_build/state", "env", types=(str,))
     app.add_config_value("bookext_measured", "book/how-measured", "env", types=(str,))
     app.add_config_value("bookext_claims", "book/claims", "env", types=(str,))

@@ -69,7 +69,12 @@ def announce(app: Sphinx, doctree: nodes.document) -> None:
         depends_on(env, own)  # its outputs are evidence, too
     shelf = shelf_of(env)
     records = [shelf.state(notebook) for notebook in sorted(quoted(env))]
-    records = [record for record in records if record.state != "accepted"]
+    records = [
+        record
+        for record in records
+        if record.state != "accepted"
+        and not (record.state == "missing" and shelf.stored(record.notebook))
+    ]
     if not records:
         return
     records.sort(key=lambda record: STATES.index(record.state))

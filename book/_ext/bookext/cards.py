@@ -138,7 +138,7 @@ class ClaimDirective(SphinxDirective):
             pieces.append(link(span(record.notebook), page, "doc"))
         else:
             pieces.append(span(record.notebook))
-        if shelf.path(record.notebook).exists():
+        if shelf.path(record.notebook) is not None:
             pieces.append(link(span("raw data"), f"{record.notebook}.json", "data"))
         pieces.append(link(span("method"), f"/{self.config.bookext_method}", "doc"))
         return _joined(pieces)

@@ -118,7 +118,7 @@ def depends_on(env: BuildEnvironment, *notebooks: str) -> None:
     """
     shelf = shelf_of(env)
     quoted(env).update(notebooks)
-    files = [path(name) for name in notebooks for path in (shelf.path, shelf.state_path)]
+    files = [path for name in notebooks for path in (*shelf.paths(name), shelf.state_path(name))]
     for file in (*shelf.declaration_files(), *files):
         env.note_dependency(str(file))
 

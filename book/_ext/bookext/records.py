@@ -182,7 +182,7 @@ def _trials(comparison: Comparison) -> nodes.table:
         planned, sent = (
             sum(getattr(t.generator, name) for t in good) for name in ("planned", "sent")
         )
-        errors = str(sum(int((t.measured.error != 0).sum()) for t in good))
+        errors = str(sum(t.errors for t in good))
         found = ", ".join(rules) or "–"
         rows.append([label, *counts, f"{sent} of {planned}", errors, found])
     head = (

@@ -1,8 +1,8 @@
-"""The shelf: accepted evidence, its state, and the claims declared in ``book/claims/``.
+"""The shelf: the evidence that pages show, its state, and the claims declared in ``book/claims/``.
 
 A reference that names nothing (an unknown claim, a key that a notebook did not publish) raises
-:class:`UnknownReferenceError`. A reference to something that exists but was not measured on this
-machine is no error: it comes back as "no number".
+:class:`UnknownReferenceError`. A reference to something that exists but was measured neither
+here nor by the reference machine is no error: it comes back as "no number".
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sphinx.environment import BuildEnvironment
 from gatewaylab.claims.catalogue import catalogue
 from gatewaylab.errors import ResultError
 from gatewaylab.publish import states
+from gatewaylab.publish.reference import chosen
 from gatewaylab.publish.states import StateRecord
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
 from gatewaylab.records.storage import load
@@ -30,20 +31,25 @@ class Shelf:
     """Where evidence lies.
 
     Attributes:
-        folder: of the evidence files, one a notebook.
+        folder: of this machine's evidence files, one a notebook. reference: of the reference's.
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
     """
 
     folder: Path
+    reference: Path
     declared: Path
     notebooks: Path
     states: Path
 
-    def path(self, notebook: str) -> Path:
-        """Where the evidence of ``notebook`` lies, whether or not it exists."""
-        return self.folder / f"{notebook}.json"
+    def paths(self, notebook: str) -> tuple[Path, Path]:
+        """Where evidence of ``notebook`` may lie: this machine's, and the reference's."""
+        return self.folder / f"{notebook}.json", self.reference / f"{notebook}.json"
+
+    def path(self, notebook: str) -> Path | None:
+        """The evidence file that pages show of ``notebook``; None when there is none."""
+        return chosen(notebook, self.folder, self.reference)
 
     def state_path(self, notebook: str) -> Path:
         """Where the state of ``notebook`` lies, whether or not it exists."""
@@ -51,7 +57,10 @@ class Shelf:
 
     def stems(self) -> list[str]:
         """Names of the notebooks that have evidence."""
-        return sorted(path.stem for path in self.folder.glob("*.json"))
+        return sorted({path.stem for path in self._files()})
+
+    def _files(self) -> list[Path]:
+        return [*self.folder.glob("*.json"), *self.reference.glob("*.json")]
 
     def declaration_files(self) -> list[Path]:
         """The files in which claims are declared, one a notebook."""
@@ -59,15 +68,16 @@ class Shelf:
 
     def names(self) -> tuple[str, ...]:
         """What evidence and which declarations there are: pages about all depend on it."""
-        return (*self.stems(), *(path.name for path in self.declaration_files()))
+        return tuple(sorted(map(str, (*self._files(), *self.declaration_files()))))
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
         return sorted({path.stem for path in self.notebooks.glob("*.md")} | set(self.stems()))
 
     def state(self, notebook: str) -> StateRecord:
-        """What the evidence of a notebook is worth; from the evidence alone if nobody says."""
-        stored = self.stored(notebook)
+        """What this machine's evidence is worth; from the evidence alone if nobody says."""
+        own, _ = self.paths(notebook)
+        stored = read(own) if own.exists() else None
         try:
             said = load(StateRecord, self.state_path(notebook))
         except ResultError:  # there is none, or the build writes it anew
@@ -79,11 +89,11 @@ class Shelf:
         return said
 
     def every(self) -> list[Evidence]:
-        """All accepted evidence, by notebook name."""
-        return [read(self.path(stem)) for stem in self.stems()]
+        """All evidence that is shown, by notebook name."""
+        return [found for found in map(self.stored, self.stems()) if found is not None]
 
     def evidence(self, notebook: str) -> Evidence | None:
-        """The evidence of one notebook; None if it was not measured here.
+        """The evidence that is shown of one notebook; None if there is none.
 
         Raises:
             UnknownReferenceError: there is no such notebook either.
@@ -95,9 +105,9 @@ class Shelf:
         return stored
 
     def stored(self, notebook: str) -> Evidence | None:
-        """The evidence of that name, if there is any."""
+        """The evidence that is shown under that name, if there is any."""
         path = self.path(notebook)
-        return read(path) if path.exists() else None
+        return None if path is None else read(path)
 
     def declarations(self) -> dict[str, ClaimRecord]:
         """The declared claims, each as a claim that was not measured."""
@@ -122,10 +132,10 @@ class Shelf:
             UnknownReferenceError: neither evidence nor a declaration has it.
         """
         declared = self.declarations().get(identifier)
-        if declared is not None and self.path(declared.notebook).exists():
-            for record in read(self.path(declared.notebook)).claims:
-                if record.id == identifier:
-                    return record
+        stored = None if declared is None else self.stored(declared.notebook)
+        for record in () if stored is None else stored.claims:
+            if record.id == identifier:
+                return record
         claims = self.claims()
         if identifier not in claims:
             raise UnknownReferenceError(
@@ -134,7 +144,7 @@ class Shelf:
         return claims[identifier]
 
     def value(self, notebook: str, key: str) -> ValueRecord | None:
-        """A published number; None if its notebook was not measured here.
+        """A published number; None if its notebook was not measured.
 
         Raises:
             UnknownReferenceError: no such notebook, or it publishes no such key.
@@ -164,6 +174,7 @@ def shelf_of(env: BuildEnvironment) -> Shelf:
     root = Path(env.srcdir)
     return Shelf(
         folder=root / env.config.bookext_evidence,
+        reference=root / env.config.bookext_reference,
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,

@@ -81,7 +81,9 @@ def publish_data(app: Sphinx, folder: Path) -> None:
         if old.name not in current:
             old.unlink()
     for stem in shelf.stems():
-        shutil.copyfile(shelf.path(stem), folder / f"{stem}.json")
+        shown = shelf.path(stem)
+        assert shown is not None  # the shelf lists those that it has
+        shutil.copyfile(shown, folder / f"{stem}.json")
     _write(folder / "claims.json", {"claims": [_claim(shelf, c) for c in shelf.claims().values()]})
     _write(folder / "environment.json", {"runs": [_run(shelf, stem) for stem in shelf.stems()]})
     (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")

@@ -32,6 +32,11 @@ class Book:
         return self.build / "evidence"
 
     @property
+    def reference(self) -> Path:
+        """The evidence of the reference machine, which lies in the repository."""
+        return self.root / "book" / "records" / "reference"
+
+    @property
     def html(self) -> Path:
         """The site: a link to the one of `sites` that is the present one."""
         return self.build / "html"

@@ -1,4 +1,4 @@
-"""From accepted evidence to the site, and to the README's figure; nothing is measured here."""
+"""From evidence to the site, and to the README's figure; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from rich.console import Console
 
 from gatewaylab.errors import BuildError
 from gatewaylab.publish import site
-from gatewaylab.publish.book import Book, accepted, same_code
+from gatewaylab.publish.book import Book, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
+from gatewaylab.publish.reference import DRAWN, shown
 from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
 
 
 def render(book: Book, console: Console) -> Path:
-    """Make the site from accepted evidence, unless it is the present one; a warning is an error.
+    """Make the site from evidence, unless it is the present one; a warning is an error.
 
     Raises:
         BuildError: jupyter-book warned or failed. The last whole site stays in its place.
@@ -73,7 +74,7 @@ def _pages(book: Book) -> Path:
 
 
 def fill_cache(book: Book) -> None:
-    """Put each notebook's accepted outputs where the renderer looks for them.
+    """Put each notebook's outputs where the renderer looks for them.
 
     A notebook without evidence is given as "executed, no outputs", since rendering must never
     start a server; and so is one whose code is not that of its evidence, since no output may stand
@@ -86,7 +87,7 @@ def fill_cache(book: Book) -> None:
             notebook = read_notebook(path)
             # What a kernel would have told; without it the code is not highlighted.
             notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-            stored = accepted(book, path.stem)
+            stored = shown(book, path.stem)
             if stored is not None and same_code(path, stored):
                 executed = nbformat.reads(json.dumps(stored.executed), as_version=4)
                 _take_outputs(notebook, executed)
@@ -106,19 +107,22 @@ def _take_outputs(notebook: nbformat.NotebookNode, executed: nbformat.NotebookNo
 
 
 def readme_figure(book: Book, path: Path) -> None:
-    """Write the README's figure from accepted evidence: one trial of two set-ups, as SVG.
+    """Write the README's figure from the evidence that is shown: one trial of two set-ups, as SVG.
 
     Raises:
-        BuildError: there is no accepted evidence of the notebook that it comes from.
+        BuildError: there is none of the notebook that it comes from.
         InputError: no file can be written at ``path``.
     """
     check_destination(path)
-    stored = accepted(book, "slow-requests-and-slots")
+    ((notebook, (name, labels)),) = DRAWN.items()
+    stored = shown(book, notebook)
     if stored is None:
         raise BuildError("measure first: scripts/build")
-    comparison = next(one for one in stored.comparisons if one.name == "blocking")
-    shown = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
-    panels = [Panel(name, comparison.of(name)[0], color) for name, color in shown.items()]
+    comparison = next(one for one in stored.comparisons if one.name == name)
+    panels = [
+        Panel(label, next(iter(comparison.of(label)), None), color)
+        for label, color in zip(labels, ("#EE6677", "#4477AA"), strict=True)
+    ]
     figure = waterfall(panels)
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", facecolor="white", metadata={"Date": None})
@@ -128,7 +132,7 @@ def readme_figure(book: Book, path: Path) -> None:
 def _downloads(book: Book, pages: Path) -> None:
     """Beside each notebook's page, the executed notebook itself; none where there is none."""
     for path in book.notebooks():
-        stored = accepted(book, path.stem)
+        stored = shown(book, path.stem)
         if stored is not None:
             target = pages / "notebooks" / f"{path.stem}.ipynb"
             target.write_text(json.dumps(stored.executed, indent=1) + "\n", encoding="utf-8")

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from gatewaylab.errors import RefusedError
 from gatewaylab.load.samples import Amount, Count, Frozen, GeneratorReport, Length, Number, Samples
 from gatewaylab.model.quantiles import quantile_of
 
@@ -44,8 +45,24 @@ class Finding(Frozen):
         return self.message
 
 
+class Digest(Frozen):
+    """What a slim trial keeps in place of its samples.
+
+    Attributes:
+        requests: planned in the measured window. errors: those of them that ended with one.
+        throughput: answers per second. median: latency in seconds; NaN without any request.
+    """
+
+    requests: Count
+    errors: Count
+    throughput: Amount
+    median: Number
+
+
 class Trial(Frozen):
     """One fresh server, one plan, one set of raw samples.
+
+    A slim one has a digest where the samples were, and refuses what only samples can tell.
 
     Attributes:
         label: which configuration of the comparison this is.
@@ -56,11 +73,15 @@ class Trial(Frozen):
         warmup: seconds at the start that no statistic uses.
         seconds: length of the measured window.
         deadline: seconds after which an unanswered request is censored.
+        recorded: the samples, or the digest of a slim trial; ``samples`` in JSON and when a trial
+            is made.
         started: wall-clock time of the start, ISO 8601, for the record only.
         health: what was read of the machine, by name.
         findings: what the rules found. A trial with none but disturbances may be used; it is then
             marked by them.
     """
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     label: Annotated[str, Field(min_length=1)]
     block: Count
@@ -71,7 +92,7 @@ class Trial(Frozen):
     seconds: Length
     deadline: Length
     started: str
-    samples: Samples
+    recorded: Samples | Digest = Field(alias="samples")
     generator: GeneratorReport
     health: dict[str, Number]
     findings: tuple[Finding, ...] = ()
@@ -82,8 +103,29 @@ class Trial(Frozen):
         return all(finding.kind == "disturbance" for finding in self.findings)
 
     @property
+    def samples(self) -> Samples:
+        """Every request of the trial.
+
+        Raises:
+            RefusedError: the trial is slim.
+        """
+        if isinstance(self.recorded, Digest):
+            raise RefusedError(
+                f"the trial {self.label!r} was stored without its samples; measure it here: "
+                f"scripts/build"
+            )
+        return self.recorded
+
+    @property
     def measured(self) -> Samples:
         return self.samples.rows(self.samples.scheduled_at >= self.warmup)
+
+    @property
+    def errors(self) -> int:
+        """How many requests of the measured window ended with an error."""
+        if isinstance(self.recorded, Digest):
+            return self.recorded.errors
+        return int((self.measured.error != 0).sum())
 
     @property
     def throughput(self) -> float:
@@ -92,6 +134,8 @@ class Trial(Frozen):
         Whenever they were asked for: leaving out those that were under way when the window
         opened would count a full queue as lost capacity.
         """
+        if isinstance(self.recorded, Digest):
+            return self.recorded.throughput
         finished = self.samples.finished_at[self.samples.error == 0]
         inside = (finished >= self.warmup) & (finished < self.warmup + self.seconds)
         return float(inside.sum()) / self.seconds
@@ -100,9 +144,24 @@ class Trial(Frozen):
         """Latency at level ``p`` in seconds, +∞ when censored samples reach that level.
 
         Raises:
-            RefusedError: the window holds too few samples for that level.
+            RefusedError: the window holds too few samples for that level, or the trial is slim
+                and knows the median only.
         """
+        if isinstance(self.recorded, Digest) and p == 0.5 and self.recorded.requests:
+            return self.recorded.median
         return quantile_of(self.measured.latency, p)
+
+    def slimmed(self) -> Trial:
+        """The same trial with a digest in place of its samples."""
+        if isinstance(self.recorded, Digest):
+            return self
+        digest = Digest(
+            requests=len(self.measured),
+            errors=self.errors,
+            throughput=self.throughput,
+            median=self.quantile(0.5) if len(self.measured) else math.nan,
+        )
+        return self.model_copy(update={"recorded": digest})
 
 
 class Comparison(Frozen):
