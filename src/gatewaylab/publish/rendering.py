@@ -22,6 +22,7 @@ from gatewaylab.publish.book import Book, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
 from gatewaylab.publish.reference import DRAWN, shown
+from gatewaylab.publish.serving import SiteServer
 from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
 
@@ -44,6 +45,52 @@ def render(book: Book, console: Console) -> Path:
     return page
 
 
+class Preview:
+    """What can be read while the build still measures.
+
+    A warning is told and no more, because what is yet to be measured may be what a page misses;
+    then only the last rendering, which can fail the build, is tried again.
+
+    Args:
+        server: of the site, if there is one; its open pages are told of each rendering.
+    """
+
+    def __init__(self, book: Book, console: Console, server: SiteServer | None = None) -> None:
+        self._book, self._console, self._server = book, console, server
+        self._possible, self._told = True, False
+
+    @property
+    def address(self) -> str:
+        """Where the front page is."""
+        if self._server is not None:
+            return self._server.address
+        return (self._book.html / "index.html").as_uri()
+
+    def update(self) -> None:
+        """Render what is there, as far as it has changed; says the first time where it is."""
+        if not self._possible:
+            return
+        try:
+            self.finish()
+        except BuildError as error:
+            self._possible = False
+            self._console.out(f"the pages can be rendered only after measuring: {error}")
+            return
+        if not self._told:
+            self._told = True
+            self._console.out(f"open {self.address} now: each chapter changes once it is measured")
+
+    def finish(self) -> None:
+        """Render what is there.
+
+        Raises:
+            BuildError: jupyter-book warned or failed.
+        """
+        render(self._book, self._console)
+        if self._server is not None:
+            self._server.tell()
+
+
 def _pages(book: Book) -> Path:
     """The folder of all pages, after those were rendered that need it.
 
@@ -58,7 +105,14 @@ def _pages(book: Book) -> Path:
     log = book.build / "render.log"
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(
-            [sys.executable, "-m", "gatewaylab.publish.renderer", str(os.getpid()), book.root, book.rendering],
+            [
+                sys.executable,
+                "-m",
+                "gatewaylab.publish.renderer",
+                str(os.getpid()),
+                book.root,
+                book.rendering,
+            ],
             cwd=book.root,
             stdout=out,
             stderr=subprocess.STDOUT,
