@@ -54,6 +54,12 @@ def addresses(app: Sphinx, config: Config) -> None:
     )
 
 
+def date(app: Sphinx, config: Config) -> None:
+    """Date the pages by the newest measurement: the same evidence makes the same pages any day."""
+    newest = max((evidence.finished_at for evidence in shelf_of(app).every()), default=None)
+    config.html_last_updated_fmt = None if newest is None else wording.day(newest)
+
+
 def finish(app: Sphinx, failure: Exception | None) -> None:
     """After the pages are written: publish the data, and cut what nobody loads."""
     if failure is not None or not isinstance(app.builder, StandaloneHTMLBuilder):
@@ -162,4 +168,5 @@ def write_sitemap(app: Sphinx, site: str) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("config-inited", addresses, priority=100)
+    app.connect("config-inited", date, priority=100)
     app.connect("build-finished", finish, priority=900)

@@ -114,6 +114,8 @@ def _pages(book: Book) -> Path:
                 book.rendering,
             ],
             cwd=book.root,
+            # Nothing on a page comes from where or by whom it is rendered.
+            env={**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"},
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
