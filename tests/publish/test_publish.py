@@ -737,6 +737,42 @@ def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(
     assert "<strong>Rejected.</strong>" in (two.html / "index.html").read_text()
 
 
+def test_the_book_can_be_read_before_it_is_measured_and_changes_chapter_by_chapter(
+    two: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
+    books.add_front(two.root)
+    console, out = _console()
+    seen: list[tuple[str, bool, bool]] = []
+
+    def measured(name: str) -> bool:
+        return "Not measured." not in (two.html / f"notebooks/{name}.html").read_text()
+
+    def look(book: Book, path: Path, key: str, profile: str) -> Evidence:
+        assert out.getvalue().count(f"open {(two.html / 'index.html').as_uri()} now") == 1
+        seen.append((path.stem, measured("some"), measured("other")))
+        return observe(book, path, key, profile)
+
+    monkeypatch.setattr(publish, "observe", look)
+    build(two, Options(), console)
+    assert seen == [("some", False, False), ("other", True, False)]
+    assert measured("other")
+
+
+def test_a_book_that_cannot_be_rendered_yet_is_measured_all_the_same(
+    two: Book, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
+    renderer = Mock(side_effect=[BuildError("a page misses a value"), two.html])
+    monkeypatch.setattr(rendering, "render", renderer)
+    console, out = _console()
+    build(two, Options(), console)
+    assert runs.calls == ["some", "other"]
+    assert renderer.call_count == 2  # before the first chapter, and after the last
+    assert "only after measuring: a page misses a value" in out.getvalue()
+    assert "open" not in out.getvalue()
+
+
 def test_a_failing_renderer_does_not_hide_the_rejected_notebooks(
     two: Book, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
