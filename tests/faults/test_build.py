@@ -49,7 +49,7 @@ def book(tmp_path: Path) -> Book:
 
 def build(program: Shell, book: Book, *options: str, **variables: str) -> str:
     """Build, which must end well; what was said."""
-    said = book.root / "said"
+    said = book.root.parent / "said"
     said.unlink(missing_ok=True)
     env = {**os.environ, **variables}
     status = program.wait(program.start(["build", *options], book.root, said, env=env))
@@ -93,7 +93,7 @@ def test_a_build_killed_at_any_moment_leaves_a_whole_site_and_whole_evidence(
     chance, site_before = random.Random(7), site.made_from(book)
     killed = exchanged = 0
     for _ in range(kills):
-        pid = program.start(["build", "--fresh"], book.root, book.root / "said")
+        pid = program.start(["build", "--fresh"], book.root, book.root.parent / "said")
         time.sleep(chance.uniform(0, took))
         os.kill(pid, signal.SIGKILL)
         killed += program.wait(pid) == -signal.SIGKILL

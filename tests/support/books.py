@@ -57,7 +57,9 @@ def add_front(root: Path) -> None:
     (root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
         f"sphinx:\n  local_extensions: {{bookext: {ROOT / 'book' / '_ext'}}}\n"
-        "  config: {nb_execution_raise_on_error: true, bookext_method: index}\n"
+        "  config:\n    nb_execution_raise_on_error: true\n    bookext_method: index\n"
+        "    template_bridge: bookext.page.FinishedTemplates\n"
+        f"    templates_path: [{ROOT / 'book' / '_templates'}]\n"
     )
     front = "# Front\n\n{claim}`C01` {claim}`C02`\n\n```{states-table}\n```\n"
     cards = "```{claim-card} C01\n```\n\n```{claim-card} C02\n```\n\n```{trials-table}\n```\n"
