@@ -15,6 +15,7 @@ from gatewaylab.measure.rules import Seen
 from gatewaylab.records.effects import Bounds, Effect
 from gatewaylab.records.environment import Environment
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SabotageRecord
+from gatewaylab.records.replication import Replication, chapter_of
 from gatewaylab.records.results import Comparison, Finding, Trial
 
 
@@ -198,6 +199,30 @@ def evidence(notebook: str = "some", key: str = "k", **changes: object) -> Evide
         "executed": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5},
     }
     return Evidence.model_validate({**fields, **changes})
+
+
+def behaviour(held: int = 5, of: int = 5) -> Effect:
+    """A behaviour that held in so many repetitions."""
+    values = (1.0,) * held + (0.0,) * (of - held)
+    low, high = min(values, default=math.nan), max(values, default=math.nan)
+    return effect(
+        held / of if of else math.nan, low, high,
+        kind="behaviour", values=values, blocks=of, n=of,
+    )  # fmt: skip
+
+
+def machine(**changes: object) -> Environment:
+    """A machine that differs from the usual one."""
+    return Environment.model_validate({**ENVIRONMENT.model_dump(), **changes})
+
+
+def replication(*claims: ClaimRecord, note: str = "", **changes: object) -> Replication:
+    """What one machine found of one chapter; ``changes`` are of its evidence."""
+    found = evidence(**({"claims": claims or (claim_record(),)} | changes))  # type: ignore[arg-type]
+    return Replication(
+        version="0", commit="abc123", at=found.measured_at, note=note,
+        chapters={found.notebook: chapter_of(found)},
+    )  # fmt: skip
 
 
 def seen(report: GeneratorReport, samples: Samples, health: dict[str, float], **given: Any) -> Seen:

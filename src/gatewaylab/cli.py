@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -18,11 +17,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from gatewaylab import __version__
-from gatewaylab.errors import BuildError, GatewaylabError, ResultError, in_words
+from gatewaylab.errors import GatewaylabError, ResultError, in_words
 from gatewaylab.load import run as load
 from gatewaylab.load.request import split_url
 from gatewaylab.load.summary import summary
 from gatewaylab.model import arrivals
+from gatewaylab.publish import commands
+from gatewaylab.publish.commands import book, part
 from gatewaylab.records.results import LoadRecord
 from gatewaylab.records.storage import check_destination, rescue, write_or_rescue
 from gatewaylab.servers.registry import servers_table
@@ -34,6 +35,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(commands.evidence_app)
+app.command()(commands.diff)
+app.command()(commands.replicate)
 console = Console(highlight=False)
 
 _BYTES_A_SAMPLE = 200  # of the JSON that `load` saves; rather more than it takes
@@ -220,7 +224,7 @@ def build(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of --serve; 0: a free one.")] = 0,
 ) -> None:
     """Make the site in _build/html, measure what is stale, and bring the site up to date."""
-    publish = _publishing("build")
+    publish = part("build")
     options = publish.Options(
         profile=profile.value,
         fresh=fresh,
@@ -229,7 +233,7 @@ def build(
         render_only=render_only,
     )
     with _interruptible("what was accepted before is kept, and the next build goes on"):
-        publish.build_to_read(_book(), options, console, port if serve else None)
+        publish.build_to_read(book(), options, console, port if serve else None)
 
 
 @app.command("readme-figure")
@@ -239,7 +243,7 @@ def readme_figure(
     ),
 ) -> None:
     """Draw the README's figure from the accepted evidence."""
-    _publishing("rendering").readme_figure(_book(), path)
+    part("rendering").readme_figure(book(), path)
     console.out(f"wrote {path}")
 
 
@@ -256,10 +260,10 @@ def sabotage(
     ] = None,
 ) -> None:
     """Let every claim meet a system under which it must fail; status 1 unless all do."""
-    rehearsal = _publishing("rehearsal")
+    rehearsal = part("rehearsal")
     with _interruptible("no evidence was touched"):
         found = rehearsal.sabotage(
-            _book(), only=tuple(notebook or ()), minutes=minutes, seed=seed, console=console
+            book(), only=tuple(notebook or ()), minutes=minutes, seed=seed, console=console
         )
     if not rehearsal.all_caught(found):
         raise typer.Exit(1)
@@ -276,9 +280,9 @@ def stability(
 
     A record of the same code and machine is continued.
     """
-    rehearsal = _publishing("rehearsal")
+    rehearsal = part("rehearsal")
     with _interruptible("finished rebuilds are kept, and the same command goes on"):
-        record = rehearsal.stability(_book(), rebuilds=rebuilds, out=out, console=console)
+        record = rehearsal.stability(book(), rebuilds=rebuilds, out=out, console=console)
     rehearsal.show(record, console)
     if not record.steady:
         raise typer.Exit(1)
@@ -299,10 +303,10 @@ def rehearse(
     That is: a claim was refuted, a sabotage was supported, or a cell broke off. Only a rehearsal of
     all notebooks is recorded.
     """
-    rehearsal = _publishing("noise_rehearsal")
+    rehearsal = part("noise_rehearsal")
     with _interruptible("no evidence and no record was touched"):
         found = rehearsal.under_noise(
-            _book(), noise, only=tuple(only or ()), out=out, console=console
+            book(), noise, only=tuple(only or ()), out=out, console=console
         )
     if not found.right:
         raise typer.Exit(1)
@@ -374,21 +378,6 @@ def _shown(value: float | str | None, unit: str) -> str:
     if isinstance(value, float):
         return f"{value:.4g} {unit}".rstrip()
     return value or "–"
-
-
-def _book() -> Any:
-    return _publishing("book").of_clone()
-
-
-def _publishing(part: str) -> ModuleType:
-    """A part of the pipeline, imported only when it is asked for.
-
-    It needs the book's packages, which someone who installed the instrument alone has not got.
-    """
-    try:
-        return importlib.import_module(f"gatewaylab.publish.{part}")
-    except ModuleNotFoundError as error:
-        raise BuildError(f"{error}; the book is built from a clone: scripts/build") from error
 
 
 if __name__ == "__main__":

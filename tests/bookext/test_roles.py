@@ -14,6 +14,7 @@ from bookext import claimed, icons, page, wording
 from bookext.roles import describe
 from bookext.shelf import Shelf, UnknownReferenceError
 from bookext.strip import strip
+from bookext.whose import sign_figures
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.testing.util import SphinxTestApp
@@ -94,6 +95,10 @@ def put(root: Path, record: Evidence) -> None:
     (folder / f"{record.notebook}.json").write_text(record.model_dump_json() + "\n")
 
 
+#: The executed form of a notebook without any code.
+CELLS: dict[str, Any] = {"cells": []}
+
+
 def touch(path: Path) -> None:
     """Let a file be ten seconds newer than it is."""
     later = path.stat().st_mtime_ns + 10**10
@@ -116,7 +121,7 @@ def shelf(root: Path) -> Shelf:
     build = root / "_build"
     return Shelf(
         build / "evidence", root / "reference", root / "book" / "claims", root / "notebooks",
-        build / "state",
+        build / "state", root / "replications",
     )  # fmt: skip
 
 
@@ -352,7 +357,7 @@ def test_pages_print_evidence_and_link_to_its_method(book: Path) -> None:
     assert "<code" in ledger
     slots = html(app, "notebooks/slots")
     assert 'href="../data/slots.json"' in slots
-    assert "Measured 22 November 2026 on A Processor" in slots
+    assert "This machine, 22 November 2026, A Processor" in slots
     assert wording.NOT_MEASURED in html(app, "notebooks/later")
     assert "libapache2-mod-wsgi-py3" in html(app, "book/how")
     assert html(app, "book/method").count("<math") == 2
@@ -408,12 +413,10 @@ def test_without_any_evidence_no_number_is_printed(book: Path) -> None:
     assert "6.1" not in html(app, "book/claims")
 
 
-# What a page says of the state of its evidence
+# What a page says of whose its numbers are
 
 ATTEMPT = "2026-11-23T10:20:00+00:00"
-BANNER = re.compile(
-    r'<div class="state-banner ([^"]*)" role="note" aria-label="[^"]+">(.*?)</div>', re.S
-)
+MEASURED = "2026-11-22T08:00:00+00:00"
 
 
 def put_state(root: Path, state: str, notebook: str = "slots", **more: Any) -> None:
@@ -429,97 +432,232 @@ def put_state(root: Path, state: str, notebook: str = "slots", **more: Any) -> N
     (folder / f"{notebook}.json").write_text(record.model_dump_json() + "\n")
 
 
-def banners(app: SphinxTestApp, name: str) -> list[tuple[str, str]]:
-    """The class and the text of each banner of a page."""
-    found = BANNER.findall(html(app, name))
-    return [(state, " ".join(re.sub(r"<[^>]+>", "", text).split())) for state, text in found]
+def put_reference(root: Path, record: Evidence) -> None:
+    folder = root / "book" / "records" / "reference"
+    folder.mkdir(parents=True, exist_ok=True)
+    day = {"measured_at": "2026-11-20T08:00:00+00:00", "finished_at": "2026-11-20T08:09:00+00:00"}
+    named = record.model_copy(update=day)
+    (folder / f"{record.notebook}.json").write_text(named.model_dump_json() + "\n")
 
 
-OLD = "22 November 2026 on A Processor with CPython 3.11.7 (all versions)."
-SHOWN = f"The numbers shown are those of {OLD}"
+def foot(app: SphinxTestApp, name: str) -> list[str]:
+    """The sentences at the foot of a page."""
+    inside = re.search(r'<div class="numbers-foot[^"]*">(.*?)</div>', html(app, name), re.S)
+    return [] if inside is None else [plain(one) for one in inside[1].split("</p>")[:-1]]
+
+
+def note(app: SphinxTestApp, name: str) -> str:
+    """The sentences under the line under a chapter's title."""
+    return plain("".join(re.findall(r'<p class="numbers-note[^"]*">(.*?)</p>', html(app, name))))
+
+
+def marks(app: SphinxTestApp, name: str) -> list[str]:
+    """The marks of a page."""
+    return re.findall(r'<span class="state-badge [^"]*">(.*?)</span>', html(app, name))
+
+
+MINE = "Numbers on this page: this machine, 22 November 2026 (1 chapter) · machines and versions"
+THEIRS = MINE.replace("this machine, 22", "reference machine, 20")
+OLD = "22 November 2026, on A Processor with CPython 3.11.7."
 CHANGED = "The code, a version or the machine has changed since."
-OLDER = f"Older numbers. The numbers{{of it}} come from the measurement of {OLD} {CHANGED}"
+OLDER = f"The numbers of {{it}} are of {OLD} {CHANGED}"
 LEFT_OUT = "Figures and other outputs are left out, because the code beside them has changed."
-LAST = "The last attempt to measure {it}, 23 November 2026 10:20 UTC,"
+TRIED = "The attempt of 23 November 2026 10:20 UTC to measure {it} on this machine"
 FAR = "C05 lies far above its earlier numbers"
+NOISY = {"at": ATTEMPT, "reasons": ("C05: CPU pressure",)}
+WRONG = {"at": ATTEMPT, "reasons": ("the data refute C05",)}
+
+
+def test_accepted_numbers_bear_no_mark_and_the_foot_names_their_machine(book: Path) -> None:
+    app = clean(book)
+    assert foot(app, "index") == [MINE]
+    assert (note(app, "notebooks/slots"), foot(app, "notebooks/slots")) == ("", [])
+    assert foot(app, "book/method") == []
+    for name in ("index", "book/claims", "notebooks/slots"):
+        assert marks(app, name) == []
 
 
 @pytest.mark.parametrize(
-    ("state", "more", "says", "own_page_adds"),
+    ("state", "more", "says", "mark", "own_page_adds"),
     [
-        ("stale", {"current": False, "at": "2026-11-22T08:00:00+00:00"}, OLDER, ""),
-        ("stale", {"current": False, "figures": False}, OLDER, f" {LEFT_OUT}"),
+        ("stale", {"current": False, "at": MEASURED}, OLDER, "older numbers", ""),
+        ("stale", {"current": False, "figures": False}, OLDER, "older numbers", f" {LEFT_OUT}"),
         (
             "unstable",
-            {"at": ATTEMPT, "reasons": ("C05: CPU pressure",)},
-            f"Too noisy. {LAST} was refused (C05: CPU pressure). {SHOWN}",
+            NOISY,
+            f"{TRIED} was too noisy (C05: CPU pressure). The numbers shown are of {OLD}",
+            "too noisy",
             "",
         ),
         (
             "unstable",
             {"at": ATTEMPT, "reasons": (FAR,)},
-            f"Held back. {LAST} is held back: {FAR}. It counts when a second one agrees. {SHOWN}",
+            f"{TRIED} is held back: {FAR}. It counts when a second one agrees. "
+            f"The numbers shown are of {OLD}",
+            "held back",
             "",
         ),
         (
             "unstable",
             {"at": ATTEMPT, "reasons": ("C13: blocks", FAR)},
-            f"Too noisy. {LAST} was refused (C13: blocks; {FAR}). {SHOWN}",
+            f"{TRIED} was too noisy (C13: blocks; {FAR}). The numbers shown are of {OLD}",
+            "too noisy",
             "",
         ),
         (
             "rejected",
-            {"at": ATTEMPT, "reasons": ("the data refute C05",), "current": False},
-            f"Rejected. {LAST} was rejected (the data refute C05). {SHOWN} {CHANGED}",
+            {**WRONG, "current": False},
+            f"{TRIED} was rejected (the data refute C05). The numbers shown are of {OLD} {CHANGED}",
+            "rejected",
             "",
         ),
     ],
 )
-def test_numbers_that_are_not_plainly_accepted_stand_under_a_banner(
-    book: Path, state: str, more: dict[str, Any], says: str, own_page_adds: str
+def test_numbers_that_are_not_plainly_accepted_bear_a_mark_and_the_foot_says_why(
+    book: Path, state: str, more: dict[str, Any], says: str, mark: str, own_page_adds: str
 ) -> None:
     put_state(book, state, **more)
     app = clean(book)
-    own = says.replace("{of it}", "").replace("{it}", "this chapter") + own_page_adds
-    front = says.replace("{of it}", " of Slots").replace("{it}", "Slots")
-    assert banners(app, "notebooks/slots") == [(f"state-{state}", own)]
-    assert banners(app, "index") == [(f"state-{state}", front)]
-    # Right after the title, and above the older numbers, which stay.
-    shown = html(app, "index")
-    assert shown.index("</h1>") < shown.index('"state-banner') < shown.index("6.1\u00a0×")
-    assert banners(app, "book/method") == []
+    assert foot(app, "index") == [MINE, says.replace("{it}", "Slots")]
+    # One mark a paragraph, behind the first number of the chapter.
+    assert marks(app, "index") == [mark]
+    shown = plain(html(app, "index"))
+    assert f"C05 · supported {mark} and 6.1 ×" in shown
+    own = says.replace("{it}", "this chapter") + own_page_adds
+    assert note(app, "notebooks/slots") == own[0].upper() + own[1:]
     stamp = html(app, "notebooks/slots").partition('class="measured-stamp"')[2].partition("</p>")[0]
     assert f'class="state-badge state-{state}"' in stamp
-    assert "Measured 22 November 2026 on A Processor" in stamp
+    assert "This machine, 22 November 2026, A Processor" in stamp
+    assert marks(app, "book/claims").count(mark) == 3  # the ledger's row, the entry, its evidence
     assert f'class="state-badge state-{state}"' in html(app, "book/how")
+    assert foot(app, "book/method") == []
     published = data(app, "claims")["claims"]
-    assert published[0]["state"] == state
+    assert (published[0]["state"], published[0]["machine"]) == (state, "this machine")
 
 
 @pytest.mark.parametrize(
     ("state", "reasons", "says"),
     [
-        ("missing", (), "Not measured. Slots has not been measured on this machine: no number"),
+        ("missing", (), "Slots has not been measured on this machine: no number is shown."),
         ("rejected", ("a cell raised ValueError",), "so no number is shown"),
         ("unstable", (FAR,), "so no number is shown"),
     ],
 )
-def test_without_earlier_evidence_every_page_says_so_and_has_no_number(
+def test_without_any_evidence_every_page_says_so_and_has_no_number(
     book: Path, state: str, reasons: tuple[str, ...], says: str
 ) -> None:
     (book / "_build" / "evidence" / "slots.json").unlink()
     at = None if state == "missing" else ATTEMPT
     put_state(book, state, reasons=reasons, at=at)
     app = clean(book)
-    ((style, text),) = banners(app, "index")
-    assert style == f"state-{state}"
+    (text,) = foot(app, "index")
     assert says in text
     assert wording.NOT_MEASURED in html(app, "index")
+    assert marks(app, "index") == []
     for file in Path(app.outdir).rglob("*.html"):
         text = file.read_text(encoding="utf-8")
         assert "claim-strip" not in text
         assert not re.search(r"\b6\.1\b|5\.8–6\.4|0\.12\b", text), file
     assert not Path(app.outdir, "data", "slots.json").exists()
+
+
+# The reference, where this machine has no numbers
+
+SHOWS = "The numbers shown are the reference machine’s."
+
+
+@pytest.mark.parametrize(
+    ("own", "state", "says"),
+    [
+        (None, {}, ""),
+        (None, {"state": "missing"}, ""),
+        (None, {"state": "rejected", **WRONG}, "was rejected (the data refute C05). " + SHOWS),
+        (None, {"state": "unstable", **NOISY}, "was too noisy (C05: CPU pressure). " + SHOWS),
+        (
+            evidence(claims=(claim(effect=effect(refused=(finding(),)), verdict="inconclusive"),)),
+            {},
+            "was too noisy (C05: steal). " + SHOWS,
+        ),
+        (
+            evidence(claims=(claim(effect=None, verdict="not measured", missing=("nginx",)),)),
+            {},
+            "Slots needs what this machine lacks: nginx.",
+        ),
+    ],
+)
+def test_the_reference_is_shown_where_this_machine_has_no_whole_evidence(
+    book: Path, own: Evidence | None, state: dict[str, Any], says: str
+) -> None:
+    (book / "_build" / "evidence" / "slots.json").unlink()
+    if own is not None:
+        put(book, own)
+    if state:
+        put_state(book, **state)
+    put_reference(book, evidence(claims=(claim(effect=effect(7.0, 6.5, 7.5)),), executed=CELLS))
+    app = clean(book)
+    assert "7\u00a0× (6.5–7.5)" in html(app, "index")
+    assert marks(app, "index") == []
+    whose, *why = foot(app, "index")
+    assert whose == THEIRS
+    assert [said.endswith(says) for said in why] == [True] * bool(says)
+    slots = plain(html(app, "notebooks/slots"))
+    assert "Reference machine, 20 November 2026, A Processor" in slots
+    assert LEFT_OUT not in slots
+    assert note(app, "notebooks/slots").endswith(says.replace("Slots", "This chapter"))
+    assert "Numbers of : reference machine, 20 November 2026" in plain(html(app, "book/claims"))
+    assert data(app, "slots")["measured_at"].startswith("2026-11-20")
+    assert data(app, "claims")["claims"][0]["machine"] == "reference machine"
+    how = html(app, "book/how")
+    assert rows(how, "states")[1][2:4] == ["reference", "2026-11-20 08:00 UTC"]
+    assert "Reference machine Processor" in plain(how)
+
+
+def test_own_evidence_takes_the_place_of_the_reference_when_it_appears(book: Path) -> None:
+    mine = book / "_build" / "evidence" / "slots.json"
+    text = mine.read_text()
+    mine.unlink()
+    put_reference(book, evidence(claims=(claim(effect=effect(7.0, 6.5, 7.5)),), executed=CELLS))
+    assert "7\u00a0× (6.5–7.5)" in html(clean(book), "index")
+    mine.write_text(text)
+    app, read = build(book)
+    assert read == {"index", "book/claims", "book/how", "notebooks/slots"}
+    assert "6.1\u00a0× (5.8–6.4)" in html(app, "index")
+    assert foot(app, "index") == [MINE]
+    mine.unlink()
+    app, read = build(book)
+    assert read == {"index", "book/claims", "book/how", "notebooks/slots"}
+    assert foot(app, "index") == [THEIRS]
+    touch(book / "book" / "records" / "reference" / "slots.json")
+    assert build(book)[1] == {"index", "book/claims", "book/how", "notebooks/slots"}
+
+
+def test_a_mark_stands_where_the_machine_is_not_the_page_s_and_nowhere_else(book: Path) -> None:
+    put_reference(book, evidence(notebook="later", claims=(claim(id="C13", notebook="later"),)))
+    words = "{measured}`C13.effect`\n\n{measured}`C05.effect` {measured}`C05.theory`\n\n"
+    (book / "book" / "method.md").write_text(f"# Method\n\n{words}{{claim}}`C05` {{claim}}`C07`\n")
+    app = clean(book)
+    assert marks(app, "book/method") == ["reference machine"]
+    assert "6.1 × (5.8–6.4) reference machine" in plain(html(app, "book/method"))
+    both, *_ = foot(app, "book/method")
+    assert "this machine, 22 November 2026 (1 chapter)" in both
+    assert "reference machine, 20 November 2026 (1 chapter" in both
+
+
+def test_other_code_than_the_reference_s_is_said_and_has_no_outputs(book: Path) -> None:
+    (book / "_build" / "evidence" / "slots.json").unlink()
+    put_reference(book, evidence(executed={"cells": [{"cell_type": "code", "source": "1 + 1"}]}))
+    app = clean(book)
+    assert note(app, "notebooks/slots") == LEFT_OUT
+    assert "(1 chapter, the code of 1 has changed since)" in foot(app, "index")[0]
+
+
+def test_each_figure_of_a_chapter_is_signed() -> None:
+    page = nodes.document(None, None)  # type: ignore[arg-type]
+    page += nodes.raw("", "<figure><figcaption>Waits.</figcaption></figure>", format="html")
+    sign_figures(page, "reference machine, 20 November 2026")
+    (figure,) = page.children
+    assert plain(figure.astext()) == "Waits. reference machine, 20 November 2026"
+    assert figure.astext().endswith("</figcaption></figure>")
 
 
 def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(book: Path) -> None:
@@ -528,12 +666,10 @@ def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(book: Path) 
     put(book, evidence(claims=(claim(verdict="inconclusive", effect=refused, **limits),)))
     (book / "book" / "method.md").write_text("# Method\n\n{measured}`C05.theory`\n")
     app, _ = build(book)
-    ((style, text),) = banners(app, "index")
-    assert style == "state-unstable"
-    assert text == (
-        "Too noisy. The measurement of Slots was disturbed (C05: steal). What was refused is left "
-        f"out; the rest is of {OLD}"
-    )
+    assert foot(app, "index") == [
+        MINE, "The measurement of Slots was disturbed (C05: steal). What was refused is left out."
+    ]  # fmt: skip
+    assert marks(app, "index") == ["too noisy"]
     for file in Path(app.outdir).rglob("*.html"):
         told = file.read_text(encoding="utf-8")
         assert not re.search(r"7\.77|7\.11|7\.99|7\.33|\bnan\b|\binf\b", told), file
@@ -541,13 +677,13 @@ def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(book: Path) 
     assert wording.REFUSED in html(app, "book/method")
 
 
-def test_a_claim_that_noise_leaves_inconclusive_says_why_and_needs_no_banner(book: Path) -> None:
+def test_a_claim_that_noise_leaves_inconclusive_says_why_and_needs_no_mark(book: Path) -> None:
     noisy, why = builders.quieted(effect(), 1.1, 6.4), "what was lost to others can explain it"
     disputed = claim(verdict="inconclusive", effect=noisy, disturbed=6, why=why)
     put(book, evidence(claims=(disputed,)))
     app = clean(book)
     for name in ("index", "notebooks/slots"):
-        assert banners(app, name) == []
+        assert marks(app, name) == []
     page = plain(html(app, "notebooks/slots"))
     assert "C05 inconclusive" in page
     assert "6.1\u00a0× (5.8–6.4)" in html(app, "notebooks/slots")
@@ -556,7 +692,7 @@ def test_a_claim_that_noise_leaves_inconclusive_says_why_and_needs_no_banner(boo
     assert "C05 · inconclusive" in html(app, "index")
     ledger = html(app, "book/claims")
     entry = plain(ledger[ledger.index('<section id="c05">') : ledger.index('<section id="c07">')])
-    assert "Evidence : accepted" in entry
+    assert "Numbers of : this machine, 22 November 2026" in entry
     published = data(app, "claims")["claims"]
     assert (published[0]["verdict"], published[0]["state"]) == ("inconclusive", "accepted")
 
@@ -592,12 +728,12 @@ def test_the_table_of_trials_tells_those_that_are_used_though_disturbed(book: Pa
     assert (run["trials_disturbed"], run["trials_measured_again"]) == (1, 1)
 
 
-def test_one_banner_names_every_notebook_and_the_gravest_first(book: Path) -> None:
+def test_the_foot_names_every_notebook_and_the_gravest_first(book: Path) -> None:
     put_state(book, "rejected", at=ATTEMPT, reasons=("<b>odd</b>",))
     app, _ = build(book)
-    ((style, text),) = banners(app, "book/claims")
-    assert style == "state-rejected"
-    assert text.index("measure Slots") < text.index("Later has not been measured")
+    _, first, second = foot(app, "book/claims")
+    assert "measure Slots" in first
+    assert "Later has not been measured" in second
     assert "<b>odd" not in html(app, "book/claims")
 
 
@@ -609,12 +745,11 @@ def test_notebooks_that_are_alike_share_a_sentence(book: Path) -> None:
     for stem in ("slots", "later"):
         put_state(book, "stale", stem, current=False)
     app, _ = build(book)
-    ((_, text),) = banners(app, "book/claims")
-    assert text == (
-        "Older numbers. The numbers of Later and Slots come from the measurement of "
-        f"{OLD} {CHANGED} Not measured. Fourth and Third have not been measured on this machine: "
-        "no number is shown."
-    )
+    assert foot(app, "book/claims") == [
+        MINE.replace("1 chapter", "2 chapters"),
+        OLDER.replace("{it}", "Later and Slots"),
+        "Fourth and Third have not been measured on this machine: no number is shown.",
+    ]
 
 
 def test_a_claim_of_a_notebook_that_is_not_written_yet_is_not_measured(book: Path) -> None:
@@ -622,23 +757,24 @@ def test_a_claim_of_a_notebook_that_is_not_written_yet_is_not_measured(book: Pat
     tree = TREE.replace("notebooks/later\n", "")
     (book / "index.md").write_text("# Front\n\n{claim}`C13`\n" + tree)
     app = clean(book)
-    ((_, text),) = banners(app, "index")
-    assert text == "Not measured. later has not been measured on this machine: no number is shown."
+    assert foot(app, "index") == [
+        "later has not been measured on this machine: no number is shown."
+    ]
 
 
-def test_a_page_that_only_cites_needs_no_banner(book: Path) -> None:
+def test_a_page_that_only_cites_needs_no_foot(book: Path) -> None:
     put_state(book, "stale", current=False)
     (book / "book" / "method.md").write_text("# Method\n\n{claim}`C07`\n")
     app, _ = build(book)
-    assert banners(app, "book/method") == []
+    assert (foot(app, "book/method"), marks(app, "book/method")) == ([], [])
 
 
 def test_the_table_of_states_says_when_and_why(book: Path) -> None:
     put_state(book, "rejected", at=ATTEMPT, reasons=("the data refute C05",), current=False)
     app, _ = build(book)
     assert [" ".join(row) for row in rows(html(app, "book/how"), "states")] == [
-        "Later not measured – – – –",
-        "Slots rejected 2026-11-22 08:00 UTC A Processor × 2 3:00 min "
+        "Later not measured – – – – –",
+        "Slots rejected this machine 2026-11-22 08:00 UTC A Processor × 2 3:00 min "
         "attempt of 2026-11-23 10:20 UTC: the data refute C05; "
         "the code, a version or the machine has changed since",
     ]
@@ -649,14 +785,14 @@ def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(book
     put_state(book, "stale", current=False)
     app, read = build(book)
     assert read == {"index", "book/claims", "book/how", "notebooks/slots"}
-    assert len(banners(app, "index")) == 1
+    assert len(foot(app, "index")) == 2
     _, read = build(book)
     assert read == set()
     put_state(book, "accepted")
     touch(book / "_build" / "state" / "slots.json")
     app, read = build(book)
     assert read == {"index", "book/claims", "book/how", "notebooks/slots"}
-    assert banners(app, "index") == []
+    assert foot(app, "index") == [MINE]
 
 
 @pytest.mark.parametrize("text", ["{", '{"notebook": "slots", "state": "missing", "since": ""}'])

@@ -8,10 +8,12 @@
     roles      {measured} and {claim}
     cards      {claim-card}, {claims-ledger} and {claim-entries}
     claimed    the card under each cell that states a claim
-    banner     under the title of a page whose numbers are not plainly accepted
+    whose      at the foot of a page and at numbers: which machine measured them, and when
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
+    replicated {replicated}: other machines' verdicts beside this one's
+    forest     how far each of them is from failing, drawn
     standings  what a page may say on the strength of a claim
     comparison {comparison-table}
     myths      {myth} and {myths-table}
@@ -37,7 +39,6 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from bookext import (
-    banner,
     calculator,
     cards,
     claimed,
@@ -47,10 +48,12 @@ from bookext import (
     myths,
     records,
     rehearsed,
+    replicated,
     roles,
     site,
     slotmodel,
     standing,
+    whose,
 )
 
 
@@ -65,8 +68,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     app.connect("config-inited", count_assets)
     parts = (
-        domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
-        calculator, banner, mathml, site,
+        domain, roles, cards, claimed, records, standing, rehearsed, replicated, comparison, myths,
+        slotmodel, calculator, whose, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

@@ -116,7 +116,9 @@ def load_files(app: Sphinx, *event: Any) -> None:
     if doctree is None:
         return
     classes = {name for node in doctree.findall(nodes.Element) for name in node["classes"]}
-    if classes & {"slot-calculator", "comparison-table", "myth-card", "slot-model"}:
+    if classes & {
+        "slot-calculator", "comparison-table", "myth-card", "slot-model", "replication-sets",
+    }:  # fmt: skip
         app.add_css_file(SHEET)
     if "slot-calculator" in classes:
         app.add_js_file(SCRIPT, loading_method="defer")

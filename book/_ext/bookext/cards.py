@@ -17,13 +17,13 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.banner import state_badge, state_mark
 from bookext.build import Cell, Piece, box, external, fields, inline, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, link
 from bookext.roles import anchor, badge
 from bookext.shelf import shelf_of
 from bookext.standings import consult
 from bookext.strip import strip
+from bookext.whose import mark, state_badge, whose
 from gatewaylab.records.evidence import ClaimRecord, CommonVerdict, SabotageRecord
 
 LOGGER = logging.getLogger(__name__)
@@ -70,10 +70,9 @@ class ClaimDirective(SphinxDirective):
         return [*parts, *rest]
 
     def badges(self, record: ClaimRecord) -> list[Piece]:
-        """The verdict, and the state of the evidence behind it unless that is accepted."""
-        measured = wording.is_measured(record)
-        mark = state_mark(shelf_of(self.env).state(record.notebook)) if measured else []
-        return [badge(record, with_id=False), *mark]
+        """The verdict, with a mark where it is an exception on its page."""
+        marks = [mark(record.notebook)] if wording.is_measured(record) else []
+        return [badge(record, with_id=False), *marks]
 
     def _measured(self, record: ClaimRecord) -> nodes.paragraph:
         effect = record.effect
@@ -118,7 +117,9 @@ class ClaimDirective(SphinxDirective):
         rows.append(("Sources", _joined([external(s.label, s.url) for s in record.sources])))
         rows.append(("Measured in", self._origin(record)))
         if wording.is_measured(record):
-            rows.append(("Evidence", [state_badge(shelf_of(self.env).state(record.notebook))]))
+            origin = shelf_of(self.env).origin(record.notebook)
+            state: list[Piece] = [" ", state_badge(origin.state)] if origin.marked else []
+            rows.append(("Numbers of", [whose(origin), *state]))
         return [(name, pieces) for name, pieces in rows if pieces]
 
     def _sabotage(self, sabotage: SabotageRecord) -> list[Piece]:

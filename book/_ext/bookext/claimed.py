@@ -11,7 +11,7 @@ import re
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from bookext.banner import own_notebook
+from bookext.whose import own_notebook
 
 _CELL = re.compile(r"^```\{code-cell\}[^\n]*\n.*?^```$", re.MULTILINE | re.DOTALL)
 _STATED = re.compile(r'^claim\(\s*"(\w+)"', re.MULTILINE)

@@ -114,7 +114,7 @@ def link(content: nodes.Element, target: str, kind: str = "anchor") -> pending_x
 def depends_on(env: BuildEnvironment, *notebooks: str) -> None:
     """The page that is being read quotes these notebooks: rebuild it when their evidence changes.
 
-    That it quotes them is noted for its banner.
+    That it quotes them is noted for its foot.
     """
     shelf = shelf_of(env)
     quoted(env).update(notebooks)

@@ -12,16 +12,18 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.banner import state_badge, state_mark
 from bookext.build import Cell, Piece, box, fields, paragraph, span, table
 from bookext.domain import book_of, depends_on, depends_on_all, link
-from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
-from gatewaylab.publish.states import StateRecord
+from bookext.shelf import Origin, UnknownReferenceError, shelf_of
+from bookext.whose import mark, remark, state_badge, whose
 from gatewaylab.records.environment import Environment
-from gatewaylab.records.evidence import Evidence, SystemRecord
+from gatewaylab.records.evidence import SystemRecord
 from gatewaylab.records.results import Comparison, Readings
 
 LOGGER = logging.getLogger(__name__)
+
+#: Why a chapter has no figures.
+LEFT_OUT = "Figures and other outputs are left out, because the code beside them has changed."
 
 
 def not_measured() -> nodes.paragraph:
@@ -35,22 +37,27 @@ class EnvironmentRecord(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The blocks, or a remark when nothing was measured."""
         depends_on_all(self.env)
-        groups: dict[str, list[Evidence]] = {}
-        for evidence in shelf_of(self.env).every():
-            groups.setdefault(evidence.environment.model_dump_json(), []).append(evidence)
+        shelf = shelf_of(self.env)
+        groups: dict[tuple[bool, str], list[Origin]] = {}
+        for origin in map(shelf.origin, shelf.stems()):
+            if origin.evidence is not None:
+                machine = origin.evidence.environment.model_dump_json()
+                groups.setdefault((origin.reference, machine), []).append(origin)
         if not groups:
             return [not_measured()]
         found: list[nodes.Node] = []
-        for group in groups.values():
-            environment = group[0].environment
-            found.append(fields(machine(environment), "environment"))
-            found.append(_runs(group, shelf_of(self.env)))
-            versions = sorted(environment.packages.items())
+        for (reference, environment), group in groups.items():
+            record = Environment.model_validate_json(environment)
+            name = "Reference machine" if reference else "This machine"
+            found.append(paragraph(nodes.strong("", name), classes=["environment-head"]))
+            found.append(fields(machine_facts(record), "environment"))
+            found.append(_runs(group))
+            versions = sorted(record.packages.items())
             found.append(table(("Package", "Version"), versions, "packages"))
         return found
 
 
-def machine(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
+def machine_facts(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
     lock = environment.lock[:16] + "…" if environment.lock else "none"
     return [
         ("Processor", [f"{environment.cpu}, {environment.cores} logical cores used"]),
@@ -63,12 +70,14 @@ def machine(environment: Environment) -> list[tuple[str, Sequence[Piece]]]:
     ]
 
 
-def _runs(group: Sequence[Evidence], shelf: Shelf) -> nodes.table:
+def _runs(group: Sequence[Origin]) -> nodes.table:
     rows: list[list[Cell]] = []
-    for evidence in group:
+    for origin in group:
+        evidence = origin.evidence
+        assert evidence is not None  # those without are in no group
         seeds = ", ".join(map(str, sorted({c.seed for c in evidence.series}))) or "–"
         times = wording.clock(evidence.measured_at), wording.clock(evidence.finished_at)
-        state = state_badge(shelf.state(evidence.notebook))
+        state: Cell = "shown" if origin.reference else state_badge(origin.state)
         rows.append([evidence.notebook, evidence.profile, *times, seeds, state])
     head = ("Notebook", "Profile", "Begun", "Finished", "Seeds", "State")
     return table(head, rows, "runs")
@@ -83,16 +92,15 @@ class SystemsTable(SphinxDirective):
         rows = shelf_of(self.env).systems()
         if not rows:
             return [not_measured()]
-        head = ("Server", "Interface", "A slot is a", "Version", "Here")
-        states = {notebook: shelf_of(self.env).state(notebook) for _, notebook in rows}
-        cells = (_system(row, states[notebook]) for row, notebook in rows)
+        head = ("Server", "Interface", "A slot is a", "Version", "Measured")
+        cells = (_system(row, notebook) for row, notebook in rows)
         return [table(head, cells, "systems")]
 
 
-def _system(row: SystemRecord, state: StateRecord) -> list[Cell]:
+def _system(row: SystemRecord, notebook: str) -> list[Cell]:
     here: list[Piece]
     if row.measured:
-        here = [span("measured", "claim-badge", "verdict-supported"), *state_mark(state)]
+        here = [span("measured", "claim-badge", "verdict-supported"), mark(notebook)]
     else:
         here = [span(wording.NOT_MEASURED, "measured-missing")]
         if row.hint:
@@ -120,7 +128,7 @@ class TrialsTable(SphinxDirective):
             head = [link(span(stem), f"/notebooks/{stem}", "doc")]
         if evidence is not None:
             head += [" · ", link(span("raw data"), f"{stem}.json", "data")]
-        head += state_mark(shelf_of(self.env).state(stem))
+            head += [" · ", whose(shelf_of(self.env).origin(stem)), mark(stem)]
         block += paragraph(*head, classes=["trials-head"])
         if evidence is None:
             block += not_measured()
@@ -206,24 +214,31 @@ class MeasuredStamp(SphinxDirective):
             LOGGER.warning("measured-stamp: %s", error, location=self.get_location())
             return []
         depends_on(self.env, stem)
-        badges = state_mark(shelf_of(self.env).state(stem))[::-1]
+        origin = shelf_of(self.env).origin(stem)
+        badges: list[Piece] = [state_badge(origin.state), " "] if origin.marked else []
+        said = remark(origin, ["this chapter"])
+        if evidence is not None and not origin.figures:
+            said += [" " if said else "", LEFT_OUT]
+        style = ["numbers-note", f"state-{origin.kind}"]
+        notes = [paragraph(*said, classes=style)] if said else []
         if evidence is None:
             missing = span(wording.NOT_MEASURED.capitalize(), "measured-missing")
-            return [paragraph(*badges, missing, " · ", method, classes=["measured-stamp"])]
+            return [paragraph(missing, " · ", method, classes=["measured-stamp"]), *notes]
         blocks = max((c.blocks for c in evidence.series), default=0)
         rests = f", {blocks} blocks" if blocks else ""
+        told = f"{whose(origin)}, {evidence.environment.cpu}{rests} · "
         return [
             paragraph(
                 *badges,
-                f"Measured {wording.day(evidence.measured_at)} on {evidence.environment.cpu}"
-                f"{rests} · ",
+                told[0].upper() + told[1:],
                 link(span("raw data"), f"{stem}.json", "data"),
                 " · ",
                 link(span("trials"), f"trials-{stem}"),
                 " · ",
                 method,
                 classes=["measured-stamp"],
-            )
+            ),
+            *notes,
         ]
 
 

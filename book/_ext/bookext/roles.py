@@ -15,6 +15,7 @@ from bookext.build import span
 from bookext.domain import depends_on, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
 from bookext.standings import consult
+from bookext.whose import mark
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord
 
@@ -123,7 +124,8 @@ class MeasuredRole(SphinxRole):
         depends_on(self.env, notebook)
         missing = text in {wording.NOT_MEASURED, wording.REFUSED}
         classes = ("measured", "measured-missing") if missing else ("measured",)
-        return [link(span(text, *classes), target)], []
+        marks = [] if missing else [mark(notebook)]
+        return [link(span(text, *classes), target), *marks], []
 
 
 class ClaimRole(SphinxRole):
@@ -134,7 +136,8 @@ class ClaimRole(SphinxRole):
         record = consult(self.env, self.text.strip(), self.get_location())
         if record is None:
             return [span(f"[{self.text}?]", "measured-missing")], []
-        return [link(badge(record), anchor(record.id))], []
+        marks = [mark(record.notebook)] if wording.is_measured(record) else []
+        return [link(badge(record), anchor(record.id)), *marks], []
 
 
 def setup(app: Sphinx) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -17,6 +17,7 @@ from sphinx.environment import BuildEnvironment
 from gatewaylab.claims.catalogue import catalogue
 from gatewaylab.errors import ResultError
 from gatewaylab.publish import states
+from gatewaylab.publish.book import same_code
 from gatewaylab.publish.reference import chosen
 from gatewaylab.publish.states import StateRecord
 from gatewaylab.records.evidence import ClaimRecord, Evidence, SystemRecord, ValueRecord, read
@@ -25,6 +26,43 @@ from gatewaylab.records.storage import load
 
 class UnknownReferenceError(Exception):
     """A page refers to a claim, field or value that does not exist; the text says what does."""
+
+
+#: Whose numbers a chapter shows: this machine's, accepted; the reference's; or, in a state that is
+#: told beside them, older ones of this machine; or none.
+Kind = Literal["own", "reference", "stale", "unstable", "rejected", "missing"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers that pages show of a notebook come from.
+
+    Attributes:
+        notebook: its name. evidence: what is shown; None without any number.
+        reference: it is the reference's. state: what this machine's evidence is worth.
+        figures: its code cells are the notebook's, so that its outputs stand beside them.
+        lacking: the systems that kept this machine from measuring it.
+    """
+
+    notebook: str
+    evidence: Evidence | None
+    reference: bool
+    state: StateRecord
+    figures: bool
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        if self.evidence is None:
+            return "missing"
+        if self.reference:
+            return "reference"
+        return "own" if self.state.state == "accepted" else self.state.state
+
+    @property
+    def marked(self) -> bool:
+        """The numbers are this machine's, and not plainly accepted."""
+        return self.kind in {"stale", "unstable", "rejected"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +74,7 @@ class Shelf:
         declared: folder of the declarations of all claims.
         notebooks: folder of the executable chapters.
         states: folder of the files that say what the evidence is worth.
+        replications: folder of what others sent in, which need not exist.
     """
 
     folder: Path
@@ -43,6 +82,11 @@ class Shelf:
     declared: Path
     notebooks: Path
     states: Path
+    replications: Path
+
+    def compared(self) -> list[Path]:
+        """The files that this machine's evidence is compared with: the reference, and others'."""
+        return [*sorted(self.reference.glob("*.json")), *sorted(self.replications.glob("*.json"))]
 
     def paths(self, notebook: str) -> tuple[Path, Path]:
         """Where evidence of ``notebook`` may lie: this machine's, and the reference's."""
@@ -69,7 +113,8 @@ class Shelf:
 
     def names(self) -> tuple[str, ...]:
         """What evidence and which declarations there are: pages about all depend on it."""
-        return tuple(sorted(map(str, (*self._files(), *self.declaration_files()))))
+        files = (*self._files(), *self.replications.glob("*.json"), *self.declaration_files())
+        return tuple(sorted(map(str, files)))
 
     def chapters(self) -> list[str]:
         """Names of all notebooks, with or without evidence."""
@@ -88,6 +133,19 @@ class Shelf:
         if said is None or said.state in shown:
             return states.derive(notebook, stored)
         return said
+
+    def origin(self, notebook: str) -> Origin:
+        """Where the numbers come from that pages show of a notebook."""
+        own, reference = self.paths(notebook)
+        path, state = self.path(notebook), self.state(notebook)
+        if path != reference:
+            stored = None if path is None else read(path)
+            return Origin(notebook, stored, False, state, state.figures)
+        stored, text = read(path), self.notebooks / f"{notebook}.md"
+        figures = not text.exists() or same_code(text, stored)
+        claims = read(own).claims if own.exists() else ()
+        lacking = dict.fromkeys(system for record in claims for system in record.missing)
+        return Origin(notebook, stored, True, state, figures, tuple(lacking))
 
     def every(self) -> list[Evidence]:
         """All evidence that is shown, by notebook name."""
@@ -145,7 +203,7 @@ class Shelf:
         return claims[identifier]
 
     def value(self, notebook: str, key: str) -> ValueRecord | None:
-        """A published number; None if its notebook was not measured.
+        """A published number; None if its notebook was not measured, or not with its present code.
 
         Raises:
             UnknownReferenceError: no such notebook, or it publishes no such key.
@@ -154,6 +212,8 @@ class Shelf:
         if evidence is None:
             return None
         if key not in evidence.values:
+            if not self.origin(notebook).figures:
+                return None  # the number is newer than the measurement
             known = ", ".join(sorted(evidence.values)) or "none"
             raise UnknownReferenceError(f"{notebook} publishes no value {key!r}; it has: {known}")
         return evidence.values[key]
@@ -179,4 +239,5 @@ def shelf_of(env: BuildEnvironment | Sphinx) -> Shelf:
         declared=root / env.config.bookext_claims,
         notebooks=root / "notebooks",
         states=root / env.config.bookext_states,
+        replications=root / env.config.bookext_replications,
     )

@@ -17,8 +17,9 @@ from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
-from bookext import icons, wording
+from bookext import icons, replicated, wording
 from bookext.shelf import Shelf, shelf_of
+from bookext.whose import machine_of
 from gatewaylab.records.evidence import ClaimRecord, Evidence, schema
 
 #: Where the site will be served, for example ``https://example.org/book/``; unset: unknown.
@@ -112,24 +113,29 @@ def publish_data(app: Sphinx, folder: Path) -> None:
         assert shown is not None  # the shelf lists those that it has
         shutil.copyfile(shown, folder / f"{stem}.json")
     _write(folder / "claims.json", {"claims": [_claim(shelf, c) for c in shelf.claims().values()]})
+    _write(folder / "replications.json", replicated.published(shelf))
     _write(folder / "environment.json", {"runs": [_run(shelf, stem) for stem in shelf.stems()]})
     (folder / "evidence.schema.json").write_text(schema(), encoding="utf-8")
 
 
 def _claim(shelf: Shelf, record: ClaimRecord) -> dict[str, Any]:
-    """A claim with the state of its evidence; null for one that needs none."""
-    state = shelf.state(record.notebook).state if wording.is_measured(record) else None
-    return {**record.model_dump(mode="json"), "state": state}
+    """A claim with its machine and the state of this one's evidence; null where it needs none."""
+    state = machine = None
+    if wording.is_measured(record):
+        origin = shelf.origin(record.notebook)
+        state, machine = origin.state.state, machine_of(origin)
+    return {**record.model_dump(mode="json"), "state": state, "machine": machine}
 
 
 def _run(shelf: Shelf, stem: str) -> dict[str, Any]:
     """Where, when and under what noise one notebook's numbers were seen."""
-    evidence = shelf.evidence(stem)
+    origin = shelf.origin(stem)
+    evidence, state = origin.evidence, origin.state
     assert evidence is not None  # the shelf lists those that it has
     fields = {"notebook", "profile", "measured_at", "finished_at", "environment"}
-    state = shelf.state(stem)
     return {
         **evidence.model_dump(mode="json", include=fields),
+        "machine": machine_of(origin),
         "state": state.model_dump(mode="json", include={"state", "reasons", "at", "current"}),
         "trials_disturbed": sum(
             bool(trial.findings) for one in evidence.comparisons for trial in one.trials

@@ -16,11 +16,11 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from bookext import wording
-from bookext.banner import chapter
 from bookext.build import Cell, box, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, link
 from bookext.points import Collection, Errors, Kind, PredictedPoint, collect, errors
 from bookext.shelf import shelf_of
+from bookext.whose import chapter
 from gatewaylab.show.figures import WAITING, Picture, canvas, present
 
 LOGGER = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from gatewaylab.publish.states import StateRecord
@@ -125,6 +126,12 @@ def day(moment: str) -> str:
     """An ISO time as "22 November 2026"."""
     when = datetime.fromisoformat(moment)
     return f"{when.day} {when:%B %Y}"
+
+
+def days(moments: Sequence[str]) -> str:
+    """The first and the last day of ISO times, as one where they are the same."""
+    first, last = day(min(moments)), day(max(moments))
+    return first if first == last else f"{first} to {last}"
 
 
 def minute(moment: str) -> str:

@@ -21,7 +21,7 @@ from gatewaylab.publish import site
 from gatewaylab.publish.book import Book, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
-from gatewaylab.publish.reference import DRAWN, shown
+from gatewaylab.publish.reference import DRAWN, chosen, shown
 from gatewaylab.publish.serving import SiteServer
 from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
@@ -41,6 +41,7 @@ def render(book: Book, console: Console) -> Path:
     half = site.assemble(book, _pages(book))
     _downloads(book, half)
     site.exchange(book, half, key)
+    console.out(_whose(book))
     console.out(f"rendered in {time.monotonic() - began:.1f} s")
     return page
 
@@ -127,6 +128,20 @@ def _pages(book: Book) -> Path:
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
     whole.touch()
     return pages
+
+
+def _whose(book: Book) -> str:
+    """How many chapters show whose numbers, in one line of the console."""
+    names = [path.stem for path in book.notebooks()]
+    files = [chosen(name, book.evidence, book.reference) for name in names]
+    own, reference = (
+        sum(file is not None and file.parent == folder for file in files)
+        for folder in (book.evidence, book.reference)
+    )
+    return (
+        f"of {len(names)} chapters {own} show this machine's numbers, {reference} the reference "
+        f"machine's, {len(names) - own - reference} none"
+    )
 
 
 def fill_cache(book: Book) -> None:

@@ -3,7 +3,7 @@
 *accepted*: measured by the present code, and whole. *stale*: accepted, and the code, a version or
 the machine has changed since. *unstable*: the last run was too noisy, or is held. *rejected*: the
 last run was wrong. *missing*: never measured. In the last four cases the pages show what was
-accepted before, under a banner, or no number at all.
+accepted before, marked, or the reference.
 """
 
 from __future__ import annotations
