@@ -28,6 +28,9 @@ from tests.support.shell import Shell, shell
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
+#: So many moments, which are the same each time.
+KILLS = 100 if settings.get_current_profile_name() == "nightly" else 6
+
 _LINK = re.compile(r'\b(?:href|src)="([^"#][^"]*)"')
 
 
@@ -37,10 +40,8 @@ def program(session_folder: str) -> Iterator[Shell]:
         yield one
 
 
-@pytest.fixture
-def book(tmp_path: Path) -> Book:
+def small(root: Path) -> Book:
     """A book of two chapters."""
-    root = tmp_path / "book"
     books.write(root)
     books.add_other(root)
     books.add_front(root)
@@ -81,37 +82,41 @@ def assert_whole(book: Book) -> None:
         assert load(StateRecord, book.state(name)).state == "accepted"
 
 
-def test_a_build_killed_at_any_moment_leaves_a_whole_site_and_whole_evidence(
-    program: Shell, book: Book, session_folder: str
-) -> None:
-    """Six moments, and a hundred with --hypothesis-profile=nightly."""
-    kills = 100 if settings.get_current_profile_name() == "nightly" else 6
-    before = survivors(session_folder)
+@pytest.fixture(scope="module")
+def built(program: Shell, tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, float]:
+    """A book that was built, and the seconds that it took."""
+    book = small(tmp_path_factory.mktemp("built") / "book")
     began = time.monotonic()
     build(program, book)
-    took = time.monotonic() - began
-    chance, site_before = random.Random(7), site.made_from(book)
-    killed = exchanged = 0
-    for _ in range(kills):
-        pid = program.start(["build", "--fresh"], book.root, book.root.parent / "said")
-        time.sleep(chance.uniform(0, took))
-        os.kill(pid, signal.SIGKILL)
-        killed += program.wait(pid) == -signal.SIGKILL
-        assert_whole(book)
-        exchanged += site.made_from(book) != site_before
-        site_before = site.made_from(book)
-        assert until(lambda: not survivors(session_folder) - before, within=60)
-    assert killed
-    print(f"{killed} of {kills} builds were killed, {exchanged} after they had changed the site")
+    return book, time.monotonic() - began
+
+
+@pytest.mark.parametrize("kill", range(KILLS))
+def test_a_build_killed_at_any_moment_leaves_a_whole_site_and_whole_evidence(
+    kill: int, program: Shell, built: tuple[Book, float], session_folder: str
+) -> None:
+    book, took = built
+    before = survivors(session_folder)
+    pid = program.start(["build", "--fresh"], book.root, book.root.parent / "said")
+    time.sleep(random.Random(kill).uniform(0, took))
+    os.kill(pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
+    assert program.wait(pid) in {-signal.SIGKILL, 0}
+    assert_whole(book)
+    assert until(lambda: not survivors(session_folder) - before, within=60)
+
+
+def test_the_build_after_those_that_were_killed_goes_on(
+    program: Shell, built: tuple[Book, float]
+) -> None:
+    book, _ = built
     assert "open file:" in build(program, book)
     assert_whole(book)
     assert site.made_from(book) == site_key(book)
 
 
-def test_the_same_evidence_makes_the_same_bytes_elsewhere(
-    program: Shell, book: Book, tmp_path: Path
-) -> None:
+def test_the_same_evidence_makes_the_same_bytes_elsewhere(program: Shell, tmp_path: Path) -> None:
     """One site came about chapter by chapter; the other is rendered at once, in another place."""
+    book = small(tmp_path / "book")
     build(program, book, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="1")
     other = Book(tmp_path / "a path" / "elsewhére")
     unrendered = shutil.ignore_patterns("html", "sites", "rendering")

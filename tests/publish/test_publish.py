@@ -750,21 +750,25 @@ def test_the_book_can_be_read_before_it_is_measured_and_changes_chapter_by_chapt
 ) -> None:
     monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
     books.add_front(two.root)
+    for name, claim in (("some", "C01"), ("other", "C02")):
+        records = (builders.claim_record(claim),)
+        accept(builders.evidence(notebook=name, claims=records), two.reference)
     console, out = _console()
-    seen: list[tuple[str, bool, bool]] = []
+    seen: list[tuple[str, str, str]] = []
 
-    def measured(name: str) -> bool:
-        return "Not measured." not in (two.html / f"notebooks/{name}.html").read_text()
+    def whose(name: str) -> str:
+        page = (two.html / f"notebooks/{name}.html").read_text()
+        return "reference" if "reference machine" in page else "own"
 
     def look(book: Book, path: Path, key: str, profile: str) -> Evidence:
         assert out.getvalue().count(f"open {(two.html / 'index.html').as_uri()} now") == 1
-        seen.append((path.stem, measured("some"), measured("other")))
+        seen.append((path.stem, whose("some"), whose("other")))
         return observe(book, path, key, profile)
 
     monkeypatch.setattr(publish, "observe", look)
     build(two, Options(), console)
-    assert seen == [("some", False, False), ("other", True, False)]
-    assert measured("other")
+    assert seen == [("some", "reference", "reference"), ("other", "own", "reference")]
+    assert whose("other") == "own"
 
 
 def test_a_book_that_cannot_be_rendered_yet_is_measured_all_the_same(
