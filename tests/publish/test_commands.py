@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from gatewaylab.cli import app
-from gatewaylab.publish import commands
+from gatewaylab.publish import commands, renewal
 from gatewaylab.publish.book import Book
 from gatewaylab.records import evidence, replication
 from tests import builders
@@ -109,3 +109,17 @@ def test_export_writes_what_diff_reads(clone: Book, tmp_path: Path) -> None:
     assert "half a core was taken" in output
     run("evidence", "export", sent, "--from", clone.reference)
     assert replication.read(sent).kinds == ("a processor × 2, Python 3.11",)
+
+
+def test_export_renews_the_reference_or_writes_a_file_and_not_both(
+    clone: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(renewal, "renew", lambda book, console, *, anyway: asked.append(anyway))
+    assert run("evidence", "export", "--reference").exit_code == 0
+    assert run("evidence", "export", "--reference", "--anyway").exit_code == 0
+    assert asked == [False, True]
+    both = run("evidence", "export", tmp_path / "mine.json", "--reference")
+    neither = run("evidence", "export")
+    assert (both.exit_code, neither.exit_code, asked) == (2, 2, [False, True])
+    assert not (tmp_path / "mine.json").exists()

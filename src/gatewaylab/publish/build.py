@@ -284,6 +284,8 @@ def describe_state(record: StateRecord) -> str:
     why = "; ".join(map(str, record.reasons))
     if record.state == "stale":
         why = "shown as it was measured before the last change"
+    elif record.state == "missing":
+        why = "never measured here"
     return f"{record.notebook}: {record.state}" + (f" ({why})" if why else "")
 
 
