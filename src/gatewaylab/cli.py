@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -221,9 +220,10 @@ def build(
     render_only: Annotated[
         bool, typer.Option("--render-only", help="Measure nothing; use accepted evidence.")
     ] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the site until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --serve; 0: a free one.")] = 0,
 ) -> None:
-    """Measure what is stale and make the site in _build/html."""
-    began = time.monotonic()
+    """Make the site in _build/html, measure what is stale, and bring the site up to date."""
     publish = part("build")
     options = publish.Options(
         profile=profile.value,
@@ -233,9 +233,7 @@ def build(
         render_only=render_only,
     )
     with _interruptible("what was accepted before is kept, and the next build goes on"):
-        page = publish.build(book(), options, console)
-    console.out(f"built in {time.monotonic() - began:.0f} s")
-    console.out(f"open {page.as_uri()}")
+        publish.build_to_read(book(), options, console, port if serve else None)
 
 
 @app.command("readme-figure")

@@ -23,7 +23,7 @@ from gatewaylab.measure.delay import until
 from gatewaylab.measure.design import BLOCKS
 from gatewaylab.measure.reference import CEILINGS_VARIABLE
 from gatewaylab.publish import build as publish
-from gatewaylab.publish import execution, key, rendering, sources, states
+from gatewaylab.publish import execution, key, rendering, site, sources, states
 from gatewaylab.publish.acceptance import Reason
 from gatewaylab.publish.book import Book, accepted, catalogue_of
 from gatewaylab.publish.build import Options, build, measure, observe
@@ -34,42 +34,14 @@ from gatewaylab.records.storage import load
 from gatewaylab.servers.registry import APPS
 from gatewaylab.truth.peers.registry import Peer
 from tests import ROOT, builders, printed
-
-HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
-CLAIM = (
-    "from gatewaylab.claims.claim import behaviour, claim\n"
-    "claim('C01', behaviour('w', [True] * 5, probe='p'),"
-    " sabotage=behaviour('s', [False] * 5, probe='p'))"
-)
-
-
-def _notebook(code: str, prose: str = "Some prose.") -> str:
-    return f"{HEAD}\n# Some\n\n{prose}\n\n```{{code-cell}} python\n{code}\n```\n"
-
-
-FILES = {
-    "pyproject.toml": "",
-    "requirements.txt": "django==5.2\n",
-    "_toc.yml": "format: jb-book\nroot: index\nchapters:\n- file: notebooks/some\n",
-    "demo_apps/django_app/wsgi.py": "X = 'demo_apps.common'\n",
-    **{f"demo_apps/{name}.py": "x = 1\n" for name in ("common", "raw_wsgi", "other")},
-    "deploy/site.conf": "listen 80;\n",
-    "src/gatewaylab/claims/claim.py": "from gatewaylab.load import run\n",
-    "src/gatewaylab/load/run.py": "COMMAND = '-m gatewaylab.load.wire'\n",
-    **{f"src/gatewaylab/load/{name}.py": "y = 1\n" for name in ("wire", "raw")},
-    "src/gatewaylab/publish/build.py": "z = 1\n",
-    "book/claims/some.toml": builders.entry(),
-    "notebooks/some.md": _notebook(CLAIM),
-}
+from tests.support import books
+from tests.support.books import CLAIM, notebook
 
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     """A book of one notebook, with one claim that holds."""
-    for name, text in FILES.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    books.write(tmp_path)
     monkeypatch.setattr(publish, "once", lambda: None)  # nothing here puts load on a server
     return Book(tmp_path)
 
@@ -91,7 +63,7 @@ def _declare(book: Book, entry: str) -> None:
 
 def _write(book: Book, code: str, prose: str = "Some prose.") -> Path:
     path = book.root / "notebooks/some.md"
-    path.write_text(_notebook(code, prose))
+    path.write_text(notebook(code, prose))
     return path
 
 
@@ -102,13 +74,13 @@ def _key(book: Book, profile: str = "quick", table: list[dict[str, Any]] = TABLE
 @pytest.mark.parametrize(
     ("file", "text", "same"),
     [
-        ("notebooks/some.md", _notebook(CLAIM + "\n1"), False),
+        ("notebooks/some.md", notebook(CLAIM + "\n1"), False),
         ("src/gatewaylab/claims/claim.py", "from gatewaylab.load import run as r\n", False),
         ("src/gatewaylab/load/wire.py", "y = 2\n", False),  # a module of the claim starts it
         ("demo_apps/django_app/urls.py", "x = 2\n", False),  # of a project all modules count
         ("demo_apps/common.py", "x = 2\n", False),
         ("requirements.txt", "django==5.3\n", False),
-        ("notebooks/some.md", _notebook(CLAIM, prose="Other prose."), True),
+        ("notebooks/some.md", notebook(CLAIM, prose="Other prose."), True),
         ("src/gatewaylab/publish/build.py", "z = 2\n", True),
         ("src/gatewaylab/load/wire.py", '"""Said."""\n# why\ny = 1\n', True),
         ("src/gatewaylab/load/raw.py", "y = 2\n", True),  # nothing here leads to it
@@ -281,9 +253,10 @@ def test_the_renderer_gets_outputs_only_for_the_code_that_made_them(book: Book) 
     (book.evidence / "some.json").rename(book.reference / "some.json")
     assert accepted(book, "some") is None
     assert cached()
-    (book.html / "notebooks").mkdir(parents=True)
-    rendering._downloads(book)
-    assert (book.html / "notebooks" / "some.ipynb").exists()
+    pages = book.root / "pages"
+    (pages / "notebooks").mkdir(parents=True)
+    rendering._downloads(book, pages)
+    assert (pages / "notebooks" / "some.ipynb").exists()
     _write(book, "2 + 2")
     assert cached() == []
 
@@ -314,38 +287,46 @@ def test_only_names_a_notebook_of_the_book(book: Book) -> None:
         _measure(book, only=("other",))
 
 
-def test_a_warning_of_the_renderer_removes_the_half_made_site(book: Book) -> None:
-    _measure(book)
+def _dead_link(book: Book) -> None:
     (book.root / "_config.yml").write_text("title: t\nexecute: {execute_notebooks: 'off'}\n")
     (book.root / "index.md").write_text("# Front\n\n[dead](nowhere.md)\n")
-    with pytest.raises(BuildError, match="nowhere"):
-        rendering.render(book, _console()[0])
-    assert not (book.html / "index.html").exists()
+
+
+def test_a_warning_of_the_renderer_leaves_the_last_whole_site(
+    book: Book, rendered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    _dead_link(book)
+    for _ in range(2):  # a second time as well, although no page has changed
+        with pytest.raises(BuildError, match="nowhere"):
+            rendering.render(book, _console()[0])
+    assert (book.html / "index.html").read_text() == rendered[0]
     assert read(book.evidence / "some.json").claims
 
 
 @pytest.fixture
 def rendered(book: Book, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A book that has just been rendered, and each later run of the renderer."""
+    """A book that has just been rendered, and the front page of each rendering."""
     runs: list[str] = []
 
     def renderer(command: list[str], **_: object) -> SimpleNamespace:
-        runs.append(command[1])
-        (book.html / "notebooks").mkdir(parents=True, exist_ok=True)
-        (book.html / "index.html").write_text("")
+        pages = Path(command[-1], "_build/html")
+        (pages / "notebooks").mkdir(parents=True, exist_ok=True)
+        runs.append(f"rendering {len(runs) + 1}")
+        (pages / "index.html").write_text(runs[-1])
         return SimpleNamespace(returncode=0)
 
     _measure(book)
     monkeypatch.setattr(subprocess, "run", renderer)
     rendering.render(book, _console()[0])
-    assert runs == ["build"]
+    assert len(runs) == 1
     return runs
 
 
 def test_a_site_that_is_up_to_date_is_not_rendered_again(book: Book, rendered: list[str]) -> None:
     console, out = _console()
     rendering.render(book, console)
-    assert rendered == ["build"]
+    assert len(rendered) == 1
     assert "nothing to render" in out.getvalue()
 
 
@@ -365,19 +346,32 @@ def test_whatever_a_page_is_made_from_renders_it_again(
     change(book, monkeypatch)
     rendering.render(book, _console()[0])
     assert len(rendered) == 2
+    assert (book.html / "index.html").read_text() == rendered[1]
+    assert [path.name for path in book.sites.iterdir()] == [site.made_from(book)]
 
 
-def test_a_rendering_that_was_interrupted_is_not_taken_for_a_whole_one(
+def test_an_interrupted_rendering_leaves_the_last_site_and_nothing_to_the_next_one(
     book: Book, rendered: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(book, CLAIM, prose="New")
+    half = book.rendering / "_build" / "html" / "half"
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             rendering.render(book, _console()[0])
-    _write(book, CLAIM)
+    half.touch()
+    assert (book.html / "index.html").read_text() == rendered[0]
     rendering.render(book, _console()[0])
-    assert len(rendered) == 2
+    assert not half.exists()
+    assert (book.html / "index.html").read_text() == rendered[1]
+
+
+def test_a_site_of_a_version_without_the_link_is_replaced(book: Book, rendered: list[str]) -> None:
+    book.html.unlink()
+    book.html.mkdir()
+    (book.html / "index.html").touch()
+    rendering.render(book, _console()[0])
+    assert (book.html / "index.html").read_text() == rendered[1]
 
 
 def test_every_notebook_of_the_book_can_be_read() -> None:
@@ -616,7 +610,7 @@ def test_the_ceiling_is_measured_once_a_build_and_handed_to_every_kernel(
     monkeypatch.setattr(publish, "once", once)
     tell = "from gatewaylab.measure.reference import ceiling\nprint(ceiling())\n"
     for name, claim in (("some", CLAIM), ("other", CLAIM.replace("C01", "C02"))):
-        (two.root / f"notebooks/{name}.md").write_text(_notebook(tell + claim))
+        (two.root / f"notebooks/{name}.md").write_text(notebook(tell + claim))
     _measure(two)
     assert asked == [1]
     for name in ("some", "other"):
@@ -687,10 +681,7 @@ def test_other_code_makes_evidence_stale_and_another_profile_not(book: Book, run
 @pytest.fixture
 def two(book: Book) -> Book:
     """A second notebook, after the first."""
-    (book.root / "_toc.yml").write_text(FILES["_toc.yml"] + "- file: notebooks/other\n")
-    other = CLAIM.replace("C01", "C02")
-    (book.root / "notebooks/other.md").write_text(_notebook(other).replace("# Some", "# Other"))
-    _declare(book, builders.entry("C02", notebook="other"))
+    books.add_other(book.root)
     return book
 
 
@@ -729,25 +720,13 @@ def test_an_unusable_state_file_is_told_and_found_out_anew(book: Book, runs: Run
     assert _state(book).state == "accepted"
 
 
-def _as_site(book: Book) -> None:
-    (book.root / "_config.yml").write_text(
-        "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
-        f"sphinx:\n  local_extensions: {{bookext: {ROOT / 'book' / '_ext'}}}\n"
-        "  config: {nb_execution_raise_on_error: true, bookext_method: index}\n"
-    )
-    front = "# Front\n\n{claim}`C01` {claim}`C02`\n\n```{states-table}\n```\n"
-    cards = "```{claim-card} C01\n```\n\n```{claim-card} C02\n```\n\n```{trials-table}\n```\n"
-    entries = "## Ledger\n\n```{claim-entries}\n```\n"
-    (book.root / "index.md").write_text(f"{front}\n{cards}\n{entries}")
-
-
 def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(
     two: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
     failing = "print(1111 * 1111)\nraise ValueError(f'saw {1111 * 1111}')"
     _write(two, failing)
-    _as_site(two)
+    books.add_front(two.root)
     console, out = _console()
     with pytest.raises(BuildError, match=r"(?s)1 notebook was rejected.*some: .*ValueError"):
         build(two, Options(), console)
@@ -766,22 +745,61 @@ def test_a_rejected_notebook_fails_the_build_after_the_site_is_rendered(
     assert "was rejected" in (two.html / "index.html").read_text()
 
 
+def test_the_book_can_be_read_before_it_is_measured_and_changes_chapter_by_chapter(
+    two: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
+    books.add_front(two.root)
+    for name, claim in (("some", "C01"), ("other", "C02")):
+        records = (builders.claim_record(claim),)
+        accept(builders.evidence(notebook=name, claims=records), two.reference)
+    console, out = _console()
+    seen: list[tuple[str, str, str]] = []
+
+    def whose(name: str) -> str:
+        page = (two.html / f"notebooks/{name}.html").read_text()
+        return "reference" if "reference machine" in page else "own"
+
+    def look(book: Book, path: Path, key: str, profile: str) -> Evidence:
+        assert out.getvalue().count(f"open {(two.html / 'index.html').as_uri()} now") == 1
+        seen.append((path.stem, whose("some"), whose("other")))
+        return observe(book, path, key, profile)
+
+    monkeypatch.setattr(publish, "observe", look)
+    build(two, Options(), console)
+    assert seen == [("some", "reference", "reference"), ("other", "own", "reference")]
+    assert whose("other") == "own"
+
+
+def test_a_book_that_cannot_be_rendered_yet_is_measured_all_the_same(
+    two: Book, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
+    renderer = Mock(side_effect=[BuildError("a page misses a value"), two.html])
+    monkeypatch.setattr(rendering, "render", renderer)
+    console, out = _console()
+    build(two, Options(), console)
+    assert runs.calls == ["some", "other"]
+    assert renderer.call_count == 2  # before the first chapter, and after the last
+    assert "only after measuring: a page misses a value" in out.getvalue()
+    assert "open" not in out.getvalue()
+
+
 def test_a_failing_renderer_does_not_hide_the_rejected_notebooks(
     two: Book, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "servers_table", lambda: TABLE)
-    monkeypatch.setattr(publish, "render", Mock(side_effect=BuildError("jupyter-book failed")))
+    monkeypatch.setattr(rendering, "render", Mock(side_effect=BuildError("jupyter-book failed")))
     runs.next = {"some": BuildError("some: too slow"), "other": _refuted}
     with pytest.raises(BuildError, match=r"(?s)jupyter-book failed.*2 notebooks.*too slow.*refute"):
         build(two, Options(), _console()[0])
 
 
-def test_an_executed_notebook_is_offered_only_while_there_is_evidence(book: Book) -> None:
-    accept(builders.evidence(), book.evidence)
+def test_an_executed_notebook_is_offered_only_while_there_is_evidence(
+    book: Book, rendered: list[str]
+) -> None:
     page = book.html / "notebooks" / "some.ipynb"
-    page.parent.mkdir(parents=True)
-    rendering._downloads(book)
     assert page.exists()
     (book.evidence / "some.json").unlink()
-    rendering._downloads(book)
+    rendering.render(book, _console()[0])
     assert not page.exists()

@@ -53,7 +53,7 @@ def shrink(font: Path, codes: set[int], store: Path) -> bytes:
         return kept.read_bytes()
     options = subset.Options(flavor="woff2", desubroutinize=True, notdef_outline=False)
     options.layout_features = []
-    loaded = TTFont(font)
+    loaded = TTFont(font, recalcTimestamp=False)  # the same bytes whenever it is cut
     cutter = subset.Subsetter(options)
     cutter.populate(unicodes=codes)
     cutter.subset(loaded)

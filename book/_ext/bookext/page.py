@@ -28,6 +28,8 @@ _HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)=[\"']", re.IGNORECASE)
 _SUMMARY = re.compile(r"<summary>(?=\s*<span class=\"toctree-toggle\")")
 _TITLE = re.compile(r"<title>(.+?) &#8212; \1</title>")
 _SIDEBAR = '<div id="pst-primary-sidebar"'
+#: This file's name says what is in it. Only from the second rendering on, Sphinx says it again.
+_TWICE_SUMMED = re.compile(r"(\bmystnb\.[0-9a-f]+\.css)\?v=[0-9a-f]+")
 _CHARSET = re.compile(r'<meta charset="[^"]*"\s*/?>')
 
 
@@ -49,6 +51,7 @@ def finish(page: str) -> str:
     page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
     page = page.replace(_SIDEBAR, f'{_SIDEBAR} role="navigation" aria-label="Book"', 1)
     page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
+    page = _TWICE_SUMMED.sub(r"\1", page)
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
     return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)
 

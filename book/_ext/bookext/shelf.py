@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 from gatewaylab.claims.catalogue import catalogue
@@ -238,7 +239,7 @@ class Shelf:
         )
 
 
-def shelf_of(env: BuildEnvironment) -> Shelf:
+def shelf_of(env: BuildEnvironment | Sphinx) -> Shelf:
     """The shelf that the configuration names."""
     root = Path(env.srcdir)
     return Shelf(

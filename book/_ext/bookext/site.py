@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import urlparse
 
 import pydata_sphinx_theme
 from rcssmin import cssmin
-from sphinx.application import Sphinx
+from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
@@ -53,6 +54,32 @@ def addresses(app: Sphinx, config: Config) -> None:
         if repository.startswith("https://github.com/")
         else {}
     )
+
+
+def date(app: Sphinx, config: Config) -> None:
+    """Date the pages by the newest measurement: the same evidence makes the same pages any day."""
+    newest = max((evidence.finished_at for evidence in shelf_of(app).every()), default=None)
+    config.html_last_updated_fmt = None if newest is None else wording.day(newest)
+
+
+def tidy_index(app: Sphinx) -> list[Any]:
+    """Take words that no page has any more out of the search index, before it is written."""
+    indexer = getattr(app.builder, "indexer", None)
+    if indexer is not None:
+        for words in (indexer._mapping, indexer._title_mapping):
+            for word in [word for word, pages in words.items() if not pages]:
+                del words[word]
+    return []  # no more pages
+
+
+def keep_index(app: Sphinx, failure: Exception | None) -> None:
+    """Store the environment once more: Sphinx does it before the pages enter the search index.
+
+    Otherwise the next rendering knows the index entries of the pages alone that it writes.
+    """
+    if failure is None:
+        with Path(app.doctreedir, ENV_PICKLE_FILENAME).open("wb") as file:
+            pickle.dump(app.env, file, pickle.HIGHEST_PROTOCOL)
 
 
 def finish(app: Sphinx, failure: Exception | None) -> None:
@@ -170,4 +197,7 @@ def write_sitemap(app: Sphinx, site: str) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("config-inited", addresses, priority=100)
+    app.connect("config-inited", date, priority=100)
+    app.connect("html-collect-pages", tidy_index)
     app.connect("build-finished", finish, priority=900)
+    app.connect("build-finished", keep_index)

@@ -61,17 +61,23 @@ def catalogue(folder: Path | None = None) -> dict[str, Entry]:
         raise ClaimError(f"{folder} does not exist: claims are declared there")
     found: dict[str, Entry] = {}
     for path in sorted(folder.glob("*.toml")):
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise ClaimError(f"{path}: {error}") from error
-        entries = {identifier: _entry(path, identifier, entry) for identifier, entry in raw.items()}
+        entries = _declared(path, path.read_text(encoding="utf-8"))
         if twice := sorted(found.keys() & entries.keys()):
             raise ClaimError(
                 f"{path} declares {', '.join(twice)} a second time; give each claim its own id"
             )
         found |= entries
     return dict(sorted(found.items()))
+
+
+@cache
+def _declared(path: Path, text: str) -> dict[str, Entry]:
+    """The entries of one file; a rendering asks for all of them some hundred times."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ClaimError(f"{path}: {error}") from error
+    return {identifier: _entry(path, identifier, entry) for identifier, entry in raw.items()}
 
 
 def _entry(path: Path, identifier: str, raw: object) -> Entry:

@@ -38,11 +38,21 @@ class Book:
 
     @property
     def html(self) -> Path:
+        """The site: a link to the one of `sites` that is the present one."""
         return self.build / "html"
 
     @property
+    def sites(self) -> Path:
+        return self.build / "sites"
+
+    @property
+    def rendering(self) -> Path:
+        """Where the renderer works, and finds what has not changed since the last time."""
+        return self.build / "rendering"
+
+    @property
     def cache(self) -> Path:
-        return self.build / ".jupyter_cache"
+        return self.rendering / "_build" / ".jupyter_cache"  # the renderer chooses these names
 
     def staging(self, notebook: str) -> Path:
         """Where a running notebook writes its parts."""

@@ -1,9 +1,11 @@
-"""From notebooks to a site: execute what is not accepted, settle what each run comes to, render.
+"""From notebooks to a site: render, execute what is not accepted, settle what each run comes to.
 
 Measuring and rendering are separate. The first writes evidence and state files and nothing else;
 the second reads them and nothing else, so that a change of prose measures nothing and an
-interrupted build keeps what it had. A notebook that is rejected does not keep the others from
-being measured, nor the pages from being rendered; it makes the build fail at its end.
+interrupted build keeps what it had. They take turns: the whole book is rendered before the first
+notebook is measured, and after each one the pages that it has changed. A notebook that is rejected
+does not keep the others from being measured, nor the pages from being rendered; it makes the build
+fail at its end.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +37,8 @@ from gatewaylab.publish.book import Book, accepted, catalogue_of, same_code, usa
 from gatewaylab.publish.execution import execute, expected_seconds
 from gatewaylab.publish.key import staleness_key
 from gatewaylab.publish.progress import Pace, ProgressWatch, clock
-from gatewaylab.publish.rendering import render
+from gatewaylab.publish.rendering import Preview
+from gatewaylab.publish.serving import serving
 from gatewaylab.publish.states import Attempt, StateRecord
 from gatewaylab.records import environment, evidence
 from gatewaylab.records.staging import Staging
@@ -70,29 +75,61 @@ def exclusive(book: Book) -> Iterator[None]:
         yield
 
 
-def build(book: Book, options: Options, console: Console) -> Path:
-    """Measure what is not accepted, then render; returns the front page.
+def build_to_read(book: Book, options: Options, console: Console, port: int | None = None) -> None:
+    """Build, and say where to read the book: on the disk, or from a server until an interrupt.
+
+    Args:
+        port: of the server, which also outlives a build that failed; 0 is any free one.
 
     Raises:
-        BuildError: a system is missing under ``require_all``, the rendering warned, or a notebook
-            was rejected; in the last case everything else is done first. What was accepted before
-            is untouched.
+        BuildError: as :func:`build`, or the port is taken.
     """
+    began = time.monotonic()
+    with serving(book, port) if port is not None else contextlib.nullcontext() as server:
+        preview, failed = Preview(book, console, server), None
+        try:
+            build(book, options, console, preview)
+            console.out(f"built in {time.monotonic() - began:.0f} s")
+        except BuildError as error:
+            if server is None:
+                raise
+            console.out(f"the build failed: {error}")
+            failed = error
+        console.out(f"open {preview.address}")
+        if server is not None:
+            console.out("it is served until Ctrl-C")
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+        if failed is not None:
+            raise failed
+
+
+def build(book: Book, options: Options, console: Console, preview: Preview | None = None) -> Path:
+    """Render, measure what is not accepted, and render again; returns the front page.
+
+    Raises:
+        BuildError: a system is missing under ``require_all``, the last rendering warned, or a
+            notebook was rejected; in the last case everything else is done first. What was accepted
+            before is untouched.
+    """
+    preview = preview or Preview(book, console)
     with exclusive(book):
         table = servers_table()
         _preflight(table, options, console)
-        rejected = {} if options.render_only else measure(book, options, table, console)
+        rejected = {}
+        if not options.render_only:
+            rejected = measure(book, options, table, console, between=preview.update)
         for path in book.notebooks():
             console.out(describe_state(review(book, path, table, console)))
         try:
-            page = render(book, console)
+            preview.finish()
         except BuildError as error:
             if rejected:
                 raise BuildError(f"{error}\n{_all(rejected)}") from error
             raise
         if rejected:
             raise BuildError(_all(rejected))
-        return page
+        return book.html / "index.html"
 
 
 def _all(rejected: Mapping[str, str]) -> str:
@@ -124,12 +161,19 @@ def _preflight(table: Sequence[dict[str, Any]], options: Options, console: Conso
 
 
 def measure(
-    book: Book, options: Options, table: Sequence[dict[str, Any]], console: Console
+    book: Book,
+    options: Options,
+    table: Sequence[dict[str, Any]],
+    console: Console,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
     """Execute one after another the notebooks that need it, and settle what each one saw.
 
     Those that need it have no whole evidence for the present code, or their last attempt was not
     accepted.
+
+    Args:
+        between: is called before each notebook is executed, while nothing is measured.
 
     Returns:
         The rejected notebooks, each with the whole reason.
@@ -151,12 +195,15 @@ def measure(
             chosen.append((path, key, old))
     if not chosen:
         console.out("nothing to measure")
-    else:
-        once()
+        return {}
+    between()
+    once()
     pace = Pace([expected_seconds(path, options.profile, old) for path, _, old in chosen])
     rejected: dict[str, str] = {}
     spent: list[tuple[float, float]] = []
     for i, (path, key, old) in enumerate(chosen):
+        if i:
+            between()
         console.out(
             f"[{i + 1}/{len(chosen)}] measuring {path.stem} · about {clock(pace.left)} left"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from jupyter_cache.base import CacheBundleIn
 from rich.console import Console
 
 from gatewaylab.errors import BuildError
+from gatewaylab.publish import site
 from gatewaylab.publish.book import Book, same_code
 from gatewaylab.publish.execution import read_notebook
 from gatewaylab.publish.key import site_key
 from gatewaylab.publish.reference import chosen, shown
+from gatewaylab.publish.serving import SiteServer
 from gatewaylab.records.storage import check_destination, write_atomically
 from gatewaylab.show.waterfall import Panel, waterfall
 
@@ -28,38 +31,103 @@ def render(book: Book, console: Console) -> Path:
     """Make the site from evidence, unless it is the present one; a warning is an error.
 
     Raises:
-        BuildError: jupyter-book warned or failed. The half-made site is removed, because a
-            second run would not repeat the warnings of pages that did not change.
+        BuildError: jupyter-book warned or failed. The last whole site stays in its place.
     """
     began = time.monotonic()
-    page, made_from, key = book.html / "index.html", book.build / "rendered", site_key(book)
-    if page.exists() and made_from.exists() and made_from.read_text(encoding="ascii") == key:
+    page, key = book.html / "index.html", site_key(book)
+    if site.made_from(book) == key:
         console.out("nothing to render")
         return page
-    made_from.unlink(missing_ok=True)  # until this rendering is whole, the site is of nothing
+    half = site.assemble(book, _pages(book))
+    _downloads(book, half)
+    site.exchange(book, half, key)
+    console.out(_whose(book))
+    console.out(f"rendered in {time.monotonic() - began:.1f} s")
+    return page
+
+
+class Preview:
+    """What can be read while the build still measures.
+
+    A warning is told and no more, because what is yet to be measured may be what a page misses;
+    then only the last rendering, which can fail the build, is tried again.
+
+    Args:
+        server: of the site, if there is one; its open pages are told of each rendering.
+    """
+
+    def __init__(self, book: Book, console: Console, server: SiteServer | None = None) -> None:
+        self._book, self._console, self._server = book, console, server
+        self._possible, self._told = True, False
+
+    @property
+    def address(self) -> str:
+        """Where the front page is."""
+        if self._server is not None:
+            return self._server.address
+        return (self._book.html / "index.html").as_uri()
+
+    def update(self) -> None:
+        """Render what is there, as far as it has changed; says the first time where it is."""
+        if not self._possible:
+            return
+        try:
+            self.finish()
+        except BuildError as error:
+            self._possible = False
+            self._console.out(f"the pages can be rendered only after measuring: {error}")
+            return
+        if not self._told:
+            self._told = True
+            self._console.out(f"open {self.address} now: each chapter changes once it is measured")
+
+    def finish(self) -> None:
+        """Render what is there.
+
+        Raises:
+            BuildError: jupyter-book warned or failed.
+        """
+        render(self._book, self._console)
+        if self._server is not None:
+            self._server.tell()
+
+
+def _pages(book: Book) -> Path:
+    """The folder of all pages, after those were rendered that need it.
+
+    What an interrupted or failed rendering has left is removed first: the next one would not
+    repeat its warnings, since those pages have not changed.
+    """
+    whole, pages = book.rendering / "whole", book.rendering / "_build" / "html"
+    if not whole.exists():
+        shutil.rmtree(book.rendering, ignore_errors=True)
+    whole.unlink(missing_ok=True)
     fill_cache(book)
     log = book.build / "render.log"
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book.root)]
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(
-            [*command, "-W", "-n", "--keep-going", "--path-output", str(book.root)],
+            [
+                sys.executable,
+                "-m",
+                "gatewaylab.publish.renderer",
+                str(os.getpid()),
+                book.root,
+                book.rendering,
+            ],
             cwd=book.root,
+            # Nothing on a page comes from where or by whom it is rendered.
+            env={**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"},
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             check=False,
         )
-    if done.returncode != 0 or not page.exists():
-        for folder in (book.html, book.build / ".doctrees"):
-            shutil.rmtree(folder, ignore_errors=True)
+    if done.returncode != 0 or not (pages / "index.html").exists():
         lines = log.read_text(encoding="utf-8").splitlines()
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
-    _downloads(book)
-    console.out(_whose(book))
-    made_from.write_text(key, encoding="ascii")
-    console.out(f"rendered in {time.monotonic() - began:.1f} s")
-    return page
+    whole.touch()
+    return pages
 
 
 def _whose(book: Book) -> str:
@@ -132,12 +200,10 @@ def readme_figure(book: Book, path: Path) -> None:
     write_atomically(path, drawn.getvalue())
 
 
-def _downloads(book: Book) -> None:
+def _downloads(book: Book, pages: Path) -> None:
     """Beside each notebook's page, the executed notebook itself; none where there is none."""
     for path in book.notebooks():
         stored = shown(book, path.stem)
-        target = book.html / "notebooks" / f"{path.stem}.ipynb"
-        if stored is None:
-            target.unlink(missing_ok=True)  # of an earlier rendering
-        else:
+        if stored is not None:
+            target = pages / "notebooks" / f"{path.stem}.ipynb"
             target.write_text(json.dumps(stored.executed, indent=1) + "\n", encoding="utf-8")
