@@ -6,11 +6,13 @@ import hashlib
 import http.client
 import json
 import re
+import resource
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -228,7 +230,10 @@ def chunked(up: Up) -> None:
 
 
 def live(up: Up, content_type: str, *, http2: bool) -> None:
-    """Each event is read before the next one is written: its reader's signal lets that go on."""
+    """Each event is read before the next one is written: its reader's signal lets that go on.
+
+    A page comes between the two.
+    """
     number = len(list(up.site.glob("signal-*")))
     signals = f"signal-{number}-"
     asked = {"signals": signals, "type": content_type}
@@ -239,6 +244,7 @@ def live(up: Up, content_type: str, *, http2: bool) -> None:
             for text in reply.iter_text():
                 for event in re.findall(r"data: (.+)\n\n", text):
                     seen.append(event)
+                    assert client.get(up.path("page")).status_code == 200
                     (up.site / f"{signals}{event}").touch()
     assert seen == ["0", "1", "2"]
 
@@ -259,6 +265,63 @@ def events_http2(up: Up) -> None:
 def events_gzip(up: Up) -> None:
     """A stream of HTML is live for a reader who accepts gzip."""
     live(up, "text/html", http2=False)
+
+
+@visit
+def listeners(up: Up) -> None:
+    """2 100 listeners stay and read one event and then another; between the two, a page comes."""
+    path, number = "events/crowd", 2100  # two workers have files for 2 048, without LimitNOFILE
+    began, ended = up.calls("begin", path), up.calls("end", path)
+    signal = f"crowd-{began}"
+
+    def all_began() -> bool:
+        assert up.calls("end", path) == ended, "a listener had to go before another could come"
+        return up.calls("begin", path) == began + number
+
+    with ExitStack() as stack:
+        stack.enter_context(more_files())
+        lines: list[socket.socket] = []
+        while len(lines) < number:
+            lines.append(stack.enter_context(asking(up, f"{path}?signal={signal}")))
+            all_began()
+        wait_until(all_began, "the last of the listeners")
+        for line in lines:
+            read_until(line, b"data: 0\n\n")
+        with up.client() as client:
+            assert client.get(up.path("page")).status_code == 200
+        (up.site / signal).touch()
+        for line in lines:
+            read_until(line, b"data: 1\n\n")
+
+
+@contextmanager
+def asking(up: Up, path: str) -> Iterator[socket.socket]:
+    """A connection that has asked for a path."""
+    told = {"Host": up.authority, **up.told}
+    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    with up.connect() as line:
+        line.sendall(f"GET {up.path(path)} HTTP/1.1\r\n{head}\r\n".encode())
+        yield line
+
+
+def read_until(line: socket.socket, wanted: bytes) -> None:
+    """Read a stream up to an event."""
+    seen = b""
+    while wanted not in seen:
+        seen += (new := line.recv(65_536))
+        assert new, f"ended after {seen!r}"
+        assert seen.startswith((b"HTTP/1.1 200", b"\r\n", b"9\r\n")), seen[:100]
+
+
+@contextmanager
+def more_files() -> Iterator[None]:
+    """As many open files as this machine allows, for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @visit
@@ -332,14 +395,23 @@ def authorization(up: Up) -> None:
 
 @visit
 def log(up: Up) -> None:
-    """The log names the visitor, and how long the request and the application took."""
+    """The logs name the visitor, and how long the request and the application took."""
+    agent = f"reader-{time.monotonic_ns()}"
     with up.client() as client:
-        agent = f"reader-{time.monotonic_ns()}"
-        client.get(up.path("page"), headers={"User-Agent": agent})
-    wait_until(lambda: agent in up.log.read_text(), "a line in the log")
-    (line,) = [one for one in up.log.read_text().splitlines() if agent in one]
+        client.get(up.path(f"page?{agent}"), headers={"User-Agent": agent})
     took = r"\d+" if up.one.apache else r"[\d.]+ [\d.]+"  # Apache has no application behind it
-    assert re.match(rf'{up.visitor} \[\S+\] "GET \S+page HTTP/1.1" 200 \d+ {took} "', line)
+    asked = rf'{up.visitor} \[\S+( \S+)?\] "GET \S+page\?{agent} HTTP/1.1" 200 \d+'
+    assert re.match(rf'{asked} {took} "', line_of(up.log, agent))
+    if up.one.gunicorn:
+        log = up.folder / "log" / f"{up.one.gunicorn}.txt"
+        assert re.match(rf"{asked} \d+ ms$", line_of(log, agent))
+
+
+def line_of(log: Path, word: str) -> str:
+    """The only line of a log in which a word is."""
+    wait_until(lambda: word in log.read_text(), "a line in the log")
+    (line,) = [one for one in log.read_text().splitlines() if word in one]
+    return line
 
 
 @visit

@@ -17,5 +17,6 @@ PATHS = [
     path("cookies", views.cookies),
     path("letters/<name>", views.private),
     path("events/live", views.events),
+    path("events/crowd", views.crowd),
 ]
 urlpatterns = [path("healthz", views.healthz), path(settings.PREFIX, include(PATHS))]

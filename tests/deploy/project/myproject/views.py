@@ -117,3 +117,28 @@ async def live(signals: str) -> AsyncIterator[str]:
                 yield f"data: nobody has read {number}\n\n"
                 return
             await asyncio.sleep(0.01)
+
+
+def crowd(request: HttpRequest) -> StreamingHttpResponse:
+    """Two events; the second comes to all listeners when the file `?signal=` is there.
+
+    Where a stream holds a thread, it gives up after `PATIENCE`.
+    """
+    signal = Path(settings.SITE, request.GET["signal"])
+    stream: Any = together(signal) if isinstance(request, ASGIRequest) else waiting(signal)
+    return StreamingHttpResponse(stream, content_type="text/event-stream")
+
+
+def waiting(signal: Path) -> Iterator[str]:
+    yield "data: 0\n\n"
+    until = time.monotonic() + PATIENCE
+    while not signal.exists() and time.monotonic() < until:
+        time.sleep(0.5)
+    yield "data: 1\n\n"
+
+
+async def together(signal: Path) -> AsyncIterator[str]:
+    yield "data: 0\n\n"
+    while not signal.exists():
+        await asyncio.sleep(0.5)
+    yield "data: 1\n\n"
