@@ -15,7 +15,7 @@ from pathlib import Path
 from gatewaylab.servers.commands import as_ordinary_user, find_program
 from gatewaylab.servers.fronts import APACHE_MODULES, nginx_command, nginx_main
 from tests import ROOT
-from tests.deploy.setups import PROXY, SetUp
+from tests.deploy.setups import OWN, PROXY, SetUp
 
 DEPLOY = ROOT / "deploy"
 PROJECT = Path(__file__).parent / "project"
@@ -82,7 +82,7 @@ def write_web_server(one: SetUp, folder: Path, by: Mapping[str, str], change: Ch
         program = [*as_ordinary_user(), find_program("apache2") or "apache2"]
         return [*program, "-d", str(folder), "-f", "apache2.conf", "-DFOREGROUND"]
     http = "    include /etc/nginx/mime.types;\n    sendfile on;\n    gzip on;\n"
-    http += "" if one.images else neighbour(one, by)
+    http += f"    proxy_bind {OWN};\n" if one.images else neighbour(one, by)
     http += "".join(f"    include {site};\n" for site in sites)
     shipped = f"worker_connections {1024 if one.images else 768};"  # by the image, by Debian
     main = nginx_main(folder, http).replace("worker_connections 4096;", shipped)

@@ -37,7 +37,7 @@ def large(request: HttpRequest) -> HttpResponse:
 
 
 class WhoAmI(APIView):  # type: ignore[misc]  # the framework has no types
-    """Who the visitor is, by REST framework, by Django, and by each header."""
+    """Who the visitor is, by REST framework, by Django, by the server, and by each header."""
 
     def get(self, request: Request) -> Response:
         told = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Authorization")
@@ -45,6 +45,7 @@ class WhoAmI(APIView):  # type: ignore[misc]  # the framework has no types
             {
                 "ident": SimpleRateThrottle.get_ident(None, request),
                 "secure": request.is_secure(),
+                "address": request.META.get("REMOTE_ADDR"),
                 "headers": {name: request.headers.get(name) for name in told},
             }
         )
