@@ -16,6 +16,10 @@ RUN SECRET_KEY=unused DATABASE_URL=sqlite:// REDIS_URL=redis:// \
 
 # nginx with the static files: `--target proxy`.
 FROM nginx:1.30 AS proxy
+# A stream takes two connections, and the image's own file allows a worker 1024.
+RUN sed -i "s/worker_connections .*;/worker_connections 8192;/" /etc/nginx/nginx.conf \
+    && ln -s /dev/stdout /var/log/nginx/myproject.log
+COPY deploy/nginx/myproject /etc/nginx/myproject
 COPY deploy/nginx/container.conf /etc/nginx/conf.d/default.conf
 COPY --from=build /srv/myproject/public /srv/myproject/public
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import shutil
 import signal
 import socket
@@ -21,9 +19,9 @@ import httpx
 import psutil
 
 from gatewaylab.guard.tree import workers_of
-from gatewaylab.servers import installed
-from gatewaylab.servers.commands import find_program
+from tests.deploy import programs
 from tests.deploy.files import DEPLOY, PROJECT, Change, places, unchanged, write_web_server
+from tests.deploy.programs import limited
 from tests.deploy.setups import HOST, PROXY, VISITOR, SetUp
 from tests.deploy.sockets import listening, with_socket
 
@@ -73,7 +71,6 @@ def environment(one: SetUp, site: Path) -> dict[str, str]:
         "WEB_CONCURRENCY": "1",
         **{name: os.environ[name] for name in ("REDIS_URL",) if name in os.environ},
         **({"MYPROJECT_NO_NGINX": "1"} if one.apache else {}),
-        **({"FORWARDED_ALLOW_IPS": "*"} if "image" in one.servers else {}),
     }
 
 
@@ -84,9 +81,12 @@ def make_site(one: SetUp, folder: Path) -> Path:
     run(sys.executable, "-m", "django", "collectstatic", "--no-input", cwd=PROJECT,
         env=environment(one, site))  # fmt: skip
     (site / "calls").touch()
-    for kept, files in {
+    uploads = {
         "public/media": {"page.html": "<script>alert(1)</script>", "drawing.svg": "<svg/>"},
         "private": {"letter.txt": "for one reader"},
+    }
+    for kept, files in {
+        **({} if one.images else uploads),  # the proxy's container has a disk of its own
         "certbot/.well-known/acme-challenge": {"token": "challenge"},
     }.items():
         (site / kept).mkdir(parents=True)
@@ -101,14 +101,14 @@ class Up:
 
     Attributes:
         one: which. port: where the web server listens at `PROXY`. port_80: its port for HTTP.
-        app: the port of an image's server. folder: for all files of the run.
+        ports: of the images' servers, by service. folder: for all files of the run.
         env: the application's environment. processes: the first process of each server, by name.
     """
 
     one: SetUp
     port: int
     port_80: int
-    app: int
+    ports: Mapping[str, int]
     folder: Path
     env: Mapping[str, str]
     processes: Mapping[str, subprocess.Popen[bytes]]
@@ -206,20 +206,6 @@ def reload(process: psutil.Process) -> None:
     wait_until(replaced, "new workers")
 
 
-def server_command(name: str, app: int) -> list[str]:
-    """A server's command as its unit or image has it."""
-    if name == "image":
-        text = (DEPLOY / "docker" / "Dockerfile.asgi").read_text()
-        words = re.findall(r'"([^"]+)"', re.findall(r"^CMD (.*)$", text, re.MULTILINE)[-1])
-        words = installed.command(words, host=PROXY, port=app, app="myproject.asgi:application")
-    else:
-        text = (DEPLOY / "systemd" / f"{name}.service").read_text()
-        line = re.findall(r"^ExecStart=(.*)$", text.replace("\\\n", " "), re.MULTILINE)[0]
-        line = line.replace(" deploy/", f" {DEPLOY}/")
-        words = shlex.split(line.replace("/srv/myproject/.venv/bin/", ""))
-    return [find_program(words[0]) or words[0], *words[1:]]
-
-
 @contextmanager
 def started(
     argv: list[str],
@@ -247,34 +233,41 @@ def started(
 
 
 @contextmanager
-def servers_up(one: SetUp, folder: Path) -> Iterator[Up]:
+def servers_up(one: SetUp, folder: Path, change: Change = unchanged) -> Iterator[Up]:
     """The application servers of a set-up at work, and what the web server needs; not it itself."""
     folder.mkdir()
     (folder / "log").mkdir()
     make_certificate(folder / "tls")
     site = make_site(one, folder)
+    ports = {service: free_port() for service in one.images}
     env, processes = environment(one, site), dict[str, subprocess.Popen[bytes]]()
-    up = Up(one, free_port(), free_port(), free_port(), folder, env, processes)
+    up = Up(one, free_port(), free_port(), ports, folder, env, processes)
     with ExitStack() as stack:
-        for name in one.servers:
-            argv, keep = server_command(name, up.app), []
-            if name != "image":  # systemd hands a service the socket of its socket unit
-                keep = [stack.enter_context(listening(folder / f"{name}.sock")).fileno()]
-                argv = with_socket(argv, *keep)
-            processes[name] = stack.enter_context(started(argv, folder, env, name, keep))
+        for name in one.units:  # systemd hands a service the socket of its socket unit
+            program = programs.unit(name, folder, change)
+            keep = stack.enter_context(listening(folder / f"{name}.sock")).fileno()
+            argv = limited(with_socket(program.argv, keep), program.files)
+            processes[name] = stack.enter_context(started(argv, folder, env, name, [keep]))
+        for name, kind in one.images.items():
+            program = programs.image(name, kind, ports[name], folder, change)
+            argv = limited(program.argv, program.files)
+            processes[name] = stack.enter_context(
+                started(argv, folder, {**env, **program.env}, name)
+            )
         yield up
 
 
 @contextmanager
 def web_server(up: Up, change: Change = unchanged) -> Iterator[Up]:
     """The web server before them, with its files changed where a test wants that."""
-    by = places(up.one, up.folder, up.port, up.port_80, up.app)
+    by = places(up.one, up.folder, up.port, up.port_80, up.ports)
     argv = write_web_server(up.one, up.folder, by, change)
     # systemd starts it without the project's paths; Apache has to find them in its file.
     env = {
         "PATH": os.defpath,
         **{k: v for k, v in up.env.items() if k not in ("PATH", "PYTHONPATH")},
     }
+    argv = limited(argv, programs.web_server_files(up.one, change))
     said = run(*argv, "-t", cwd=up.folder, env=env)
     assert up.one.apache or "[warn]" not in said, said
     with started(argv, up.folder, env, "web"):

@@ -6,20 +6,24 @@ What else is around them (``nginx.conf``, ``apache2.conf``) says what Debian's s
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from gatewaylab.servers.commands import as_ordinary_user, find_program
 from gatewaylab.servers.fronts import APACHE_MODULES, nginx_command, nginx_main
 from tests import ROOT
-from tests.deploy.setups import PROXY, SetUp
+from tests.deploy.setups import OWN, PROXY, SetUp
 
 DEPLOY = ROOT / "deploy"
 PROJECT = Path(__file__).parent / "project"
 
 
-def places(one: SetUp, folder: Path, port: int, port_80: int, app: int) -> dict[str, str]:
+def places(
+    one: SetUp, folder: Path, port: int, port_80: int, ports: Mapping[str, int]
+) -> dict[str, str]:
     """What a reader replaces in the files, and by what it is replaced here."""
     entry = f"{PROXY}:{port}"
     return {
@@ -27,13 +31,12 @@ def places(one: SetUp, folder: Path, port: int, port_80: int, app: int) -> dict[
         "listen 443 ": f"listen {entry} ",
         "listen 80;": f"listen {PROXY}:{port if one.behind else port_80};",
         "10.0.0.0/8": PROXY,
-        "server app:8000": f"server {PROXY}:{app}",
+        **{f"server {name}:8000": f"server {PROXY}:{at}" for name, at in ports.items()},
         "unix:/run/myproject/": f"unix:{folder}/",
         "unix:/run/myproject-asgi/": f"unix:{folder}/",
         "/etc/letsencrypt/live/example.com/": f"{folder}/tls/",
         "/var/log/nginx/": f"{folder}/log/",
         "/var/log/apache2/": f"{folder}/log/",
-        "/dev/stdout": f"{folder}/log/myproject.log",
         "/var/www/certbot": f"{folder}/site/certbot",
         "<VirtualHost *:443>": f"<VirtualHost {entry}>",
         "<VirtualHost *:80>": f"<VirtualHost {PROXY}:{port_80}>",
@@ -79,9 +82,33 @@ def write_web_server(one: SetUp, folder: Path, by: Mapping[str, str], change: Ch
         program = [*as_ordinary_user(), find_program("apache2") or "apache2"]
         return [*program, "-d", str(folder), "-f", "apache2.conf", "-DFOREGROUND"]
     http = "    include /etc/nginx/mime.types;\n    sendfile on;\n    gzip on;\n"
+    http += f"    proxy_bind {OWN};\n" if one.images else neighbour(one, by)
     http += "".join(f"    include {site};\n" for site in sites)
-    (folder / "nginx.conf").write_text(nginx_main(folder, http))
+    shipped = f"worker_connections {1024 if one.images else 768};"  # by the image, by Debian
+    main = nginx_main(folder, http).replace("worker_connections 4096;", shipped)
+    assert shipped in main
+    (folder / "nginx.conf").write_text(main)
+    for command in edits(one, change):
+        subprocess.run(["sed", *command, folder / "nginx.conf"], check=True)
     return nginx_command(find_program("nginx") or "nginx", folder)
+
+
+def neighbour(one: SetUp, by: Mapping[str, str]) -> str:
+    """Another site of the machine: it comes first, so what names no site is meant for it."""
+    entry = by["listen 80;"] if one.behind else f"{by['listen 443 ']}ssl http2;"
+    return f"    server {{ {entry} server_name neighbour; ssl_reject_handshake on; return 410; }}\n"
+
+
+EDITORS = {True: "docker/Dockerfile.asgi", False: "nginx/myproject/http.conf"}
+"""By whether there are images, the file that says how ``nginx.conf`` is changed."""
+
+
+def edits(one: SetUp, change: Change) -> Iterator[list[str]]:
+    """The words of each `sed` that changes nginx.conf: in a comment, or where the image is made."""
+    name = EDITORS[bool(one.images)]
+    text = change(name, (DEPLOY / name).read_text())
+    for said in re.findall(r"\bsed (-i .*) /etc/nginx/nginx\.conf\b", text):
+        yield shlex.split(said)
 
 
 def apache_main(folder: Path, virtual_hosts: list[str], sites: list[Path]) -> str:
@@ -90,6 +117,12 @@ def apache_main(folder: Path, virtual_hosts: list[str], sites: list[Path]) -> st
                "setenvif", "headers", "socache_shmcb", "ssl", "http2", "wsgi")  # fmt: skip
     lines = [f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in modules]
     lines += [f"Listen {one[len('<VirtualHost ') : -1]}" for one in virtual_hosts]
+    secure = f"SSLEngine on\nSSLCertificateFile {folder}/tls/fullchain.pem\n"
+    secure += f"SSLCertificateKeyFile {folder}/tls/privkey.pem\n"
+    lines += [  # another site of the machine, as in `neighbour`
+        f"{one}\nServerName neighbour\n{tls}Redirect 410 /\n</VirtualHost>"
+        for one, tls in zip(virtual_hosts, (secure, ""), strict=True)
+    ]
     lines += [f"Include {site}" for site in sites]
     return f"""\
 ServerName localhost

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 HOST = "example.com"
 PROXY = "127.0.0.1"  # whom behind.conf trusts, and from where a visitor comes by itself
+OWN = "127.0.0.9"  # from where a proxy in a container comes to the application
 STRANGER = "127.0.0.99"
 VISITOR = "203.0.113.7"  # as a proxy in front reports it
 
@@ -16,15 +17,16 @@ class SetUp:
     """A set-up that the book recommends.
 
     Attributes:
-        name: its column in the record. files: the site's, below ``deploy/``.
-        servers: which of gunicorn, uvicorn and the image's command are behind it.
+        name: its column in the record. site: its file, below ``deploy/``.
+        units: the services behind it, of ``systemd/``. images: by Compose's service, which.
         behind: TLS ends at a proxy in front. prefix: of all paths of Django.
         cannot: what it does not do, by the name of the visit, with the reason.
     """
 
     name: str
     site: str
-    servers: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
     behind: bool = False
     prefix: str = "/"
     cannot: Mapping[str, str] = field(default_factory=dict)
@@ -34,12 +36,23 @@ class SetUp:
         """Whether Apache runs it, and not nginx."""
         return self.site.startswith("apache/")
 
+    @property
+    def gunicorn(self) -> str:
+        """The unit or service that answers pages under gunicorn; empty if none does."""
+        web = "web" if self.images.get("web") == "wsgi" else ""
+        return "gunicorn" if "gunicorn" in self.units else web
 
-_WSGI = {"websocket": "WSGI has no WebSockets"}
+
+_WSGI = {
+    "websocket": "WSGI has no WebSockets",
+    "listeners": "under WSGI each listener holds a thread",
+}
 _BEHIND = {
     "events_http2": "HTTP/2 ends at the proxy in front",
     "port_80": "the proxy in front answers on port 80",
 }
+_NO_DISK = dict.fromkeys(("media", "private"), "a container's disk is thrown away")
+_CONTAINER = "nginx/container.conf"
 SET_UPS = (
     SetUp("gunicorn", "nginx/gunicorn.conf", ("gunicorn",), cannot=_WSGI),
     SetUp("uvicorn", "nginx/uvicorn.conf", ("uvicorn",)),
@@ -47,8 +60,12 @@ SET_UPS = (
     SetUp("react", "nginx/react.conf", ("uvicorn",), prefix="/api/"),
     SetUp("behind", "nginx/both.conf", ("gunicorn", "uvicorn"), behind=True, cannot=_BEHIND),
     SetUp(
-        "container", "nginx/container.conf", ("image",), behind=True,
-        cannot=_BEHIND | dict.fromkeys(("media", "private"), "a container's disk is thrown away"),
+        "container", _CONTAINER, images={"web": "asgi", "live": "asgi"}, behind=True,
+        cannot=_BEHIND | _NO_DISK,
+    ),
+    SetUp(
+        "containers", _CONTAINER, images={"web": "wsgi", "live": "asgi"}, behind=True,
+        cannot=_BEHIND | _NO_DISK,
     ),
     SetUp(
         "apache", "apache/mod_wsgi.conf",

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -31,6 +30,8 @@ from gatewaylab.measure.delay import until
 from gatewaylab.servers.commands import find_program
 from gatewaylab.servers.registry import server
 from tests import ROOT
+from tests.deploy import programs
+from tests.deploy.programs import compose
 from tests.deploy.sockets import listening, with_socket
 
 DEPLOY = ROOT / "deploy"
@@ -38,7 +39,12 @@ GUNICORN = DEPLOY / "gunicorn" / "gunicorn.conf.py"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 SERVICES = {file.stem: file for file in UNITS if file.suffix == ".service"}
 DOCKERFILES = {kind: DEPLOY / "docker" / f"Dockerfile.{kind}" for kind in ("wsgi", "asgi")}
-COMPOSE = sorted((DEPLOY / "docker").glob("compose.*.yaml"))
+COMPOSE = DEPLOY / "docker" / "compose.yaml"
+CHOICES: tuple[dict[str, str], ...] = (
+    {},
+    {"WEB": "asgi"},
+    {"LIVE": "wsgi"},
+)  # what .env may say of the two servers
 APP_PLATFORM = DEPLOY / "digitalocean" / "app.yaml"
 
 PATIENCE = 60.0  # a limit for what should happen at once, on a machine of any speed
@@ -79,8 +85,9 @@ def gunicorn_settings() -> dict[str, str]:
 
 
 def of_unit(file: Path, key: str) -> str:
-    (value,) = re.findall(rf"^{key}=(.*)$", file.read_text(), re.MULTILINE)
-    return str(value)
+    value = programs.of_unit(file.read_text(), key)
+    assert value
+    return value
 
 
 def grace_of(words: list[str]) -> int:
@@ -347,38 +354,47 @@ def test_the_two_images_differ_in_their_command_alone() -> None:
 # Compose and App Platform
 
 
-@pytest.mark.parametrize("file", COMPOSE, ids=name_of)
-def test_compose_accepts_the_file(file: Path) -> None:
+def test_compose_accepts_the_file() -> None:
     docker = needs("docker")
     if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         pytest.skip("docker compose is not on this machine")
     env = {"SECRET_KEY": "x", "POSTGRES_PASSWORD": "x", "PATH": "/usr/local/bin:/usr/bin:/bin"}
     done = subprocess.run(
-        [docker, "compose", "--file", file, "config", "--quiet"],
+        [docker, "compose", "--file", COMPOSE, "config", "--quiet"],
         env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("file", COMPOSE, ids=name_of)
-def test_compose_publishes_the_proxy_alone_and_waits_for_the_stop(file: Path) -> None:
-    services: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text())["services"]
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_compose_publishes_the_proxy_alone_and_waits_for_the_stop(choice: dict[str, str]) -> None:
+    services = compose(COMPOSE.read_text(), choice)
     assert [name for name, one in services.items() if "ports" in one] == ["proxy"]
     servers = {name: one for name, one in services.items() if "replicas" in one.get("deploy", {})}
     assert set(services["proxy"]["depends_on"]) == set(servers)
     for one in servers.values():
-        dockerfile = (file.parent / one["build"]["context"] / one["build"]["dockerfile"]).resolve()
+        dockerfile = (
+            COMPOSE.parent / one["build"]["context"] / one["build"]["dockerfile"]
+        ).resolve()
         kind = {file: kind for kind, file in DOCKERFILES.items()}[dockerfile]
+        assert one["image"] == f"myproject-{kind}"
         assert int(one["stop_grace_period"].removesuffix("s")) > grace_of(command_of(kind))
         assert set(SECRETS) <= set(one["environment"])
 
 
-@pytest.mark.parametrize("file", COMPOSE, ids=name_of)
-def test_compose_gives_the_proxy_a_site_that_names_its_services(file: Path) -> None:
-    services = yaml.safe_load(file.read_text())["services"]
+def test_compose_chooses_the_servers_by_two_words() -> None:
+    chosen = []
+    for choice in CHOICES:
+        services = compose(COMPOSE.read_text(), choice)
+        images = [services[name]["image"] for name in ("web", "live", "migrate")]
+        chosen.append([image.removeprefix("myproject-") for image in images])
+    assert chosen == [["wsgi", "asgi", "wsgi"], ["asgi"] * 3, ["wsgi"] * 3]
+
+
+def test_compose_gives_the_proxy_a_site_that_names_its_services() -> None:
     text = (DEPLOY / "nginx" / "container.conf").read_text()
     named = re.findall(r"^ *server (\w+):8000\b", text, re.MULTILINE)
-    assert set(named) == set(services["proxy"]["depends_on"])
+    assert set(named) == set(compose(COMPOSE.read_text(), {})["proxy"]["depends_on"])
 
 
 def test_the_app_platform_spec_names_what_is_there() -> None:

@@ -101,7 +101,7 @@ def followed(commands: str, folder: Path) -> Iterator[bed.Up]:
     bed.run(*manage, cwd=folder / "site", env=env)
     ports = {name: bed.free_port() for name in servers}
     processes = dict[str, subprocess.Popen[bytes]]()
-    up = bed.Up(one, bed.free_port(), bed.free_port(), 0, folder, env, processes)
+    up = bed.Up(one, bed.free_port(), bed.free_port(), {}, folder, env, processes)
 
     def to_ports(_name: str, text: str) -> str:
         """The page says it: the commands' ports in place of the units' sockets."""

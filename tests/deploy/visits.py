@@ -6,11 +6,13 @@ import hashlib
 import http.client
 import json
 import re
+import resource
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -40,6 +42,7 @@ def page(up: Up) -> None:
     """A page of Django, over HTTP/1.1; it knows its own address."""
     with up.client() as client:
         reply = client.get(up.path("page"))
+        assert client.get("/admin/").text == f"<p>https://{up.authority}/admin/</p>\n"
     assert reply.status_code == 200
     assert f"https://{up.authority}{up.path('page')}" in reply.text
     assert "max-age" in reply.headers["strict-transport-security"]
@@ -228,7 +231,10 @@ def chunked(up: Up) -> None:
 
 
 def live(up: Up, content_type: str, *, http2: bool) -> None:
-    """Each event is read before the next one is written: its reader's signal lets that go on."""
+    """Each event is read before the next one is written: its reader's signal lets that go on.
+
+    A page comes between the two.
+    """
     number = len(list(up.site.glob("signal-*")))
     signals = f"signal-{number}-"
     asked = {"signals": signals, "type": content_type}
@@ -239,6 +245,7 @@ def live(up: Up, content_type: str, *, http2: bool) -> None:
             for text in reply.iter_text():
                 for event in re.findall(r"data: (.+)\n\n", text):
                     seen.append(event)
+                    assert client.get(up.path("page")).status_code == 200
                     (up.site / f"{signals}{event}").touch()
     assert seen == ["0", "1", "2"]
 
@@ -259,6 +266,56 @@ def events_http2(up: Up) -> None:
 def events_gzip(up: Up) -> None:
     """A stream of HTML is live for a reader who accepts gzip."""
     live(up, "text/html", http2=False)
+
+
+@visit
+def listeners(up: Up) -> None:
+    """2 100 listeners stay and read one event and then another; between the two, a page comes."""
+    path, number = "events/crowd", 2100  # two workers have files for 2 048, without LimitNOFILE
+    ended = up.calls("end", path)
+    signal = f"crowd-{up.calls('begin', path)}"
+    with ExitStack() as stack:
+        stack.enter_context(more_files())
+        lines: list[socket.socket] = []
+        while len(lines) < number:
+            lines.append(stack.enter_context(asking(up, f"{path}?signal={signal}")))
+            read_until(lines[-1], b"data: 0\n\n")
+            assert up.calls("end", path) == ended, "one had to go before another could come"
+        with up.client() as client:
+            assert client.get(up.path("page")).status_code == 200
+        (up.site / signal).touch()
+        for line in lines:
+            read_until(line, b"data: 1\n\n")
+
+
+@contextmanager
+def asking(up: Up, path: str) -> Iterator[socket.socket]:
+    """A connection that has asked for a path."""
+    told = {"Host": up.authority, **up.told}
+    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    with up.connect() as line:
+        line.sendall(f"GET {up.path(path)} HTTP/1.1\r\n{head}\r\n".encode())
+        yield line
+
+
+def read_until(line: socket.socket, wanted: bytes) -> None:
+    """Read a stream up to an event."""
+    seen = b""
+    while wanted not in seen:
+        seen += (new := line.recv(65_536))
+        assert new, f"ended after {seen!r}"
+        assert seen.startswith((b"HTTP/1.1 200", b"\r\n", b"9\r\n")), seen[:100]
+
+
+@contextmanager
+def more_files() -> Iterator[None]:
+    """As many open files as this machine allows, for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @visit
@@ -287,14 +344,17 @@ def forged(up: Up) -> None:
     """What visitors say of their own address and scheme reaches no view."""
     lies = {"X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6", "Forwarded": "for=6.6.6.6",
             "X-Forwarded-Proto": "http"}  # fmt: skip
-    if up.one.behind:  # a proxy appends to the first, and overwrites the last
-        lies |= {"X-Forwarded-For": f"6.6.6.6, {up.visitor}", "X-Forwarded-Proto": "https"}
+    if up.one.behind:  # two proxies append to the first, and overwrite the last
+        lies |= {"X-Forwarded-For": f"6.6.6.6, {up.visitor}, {PROXY}", "X-Forwarded-Proto": "https"}
     with up.client() as client:
-        seen = client.get(up.path("whoami"), headers=lies).json()
-    assert "6.6.6.6" not in str(seen)
-    assert seen["secure"]
-    assert seen["ident"] == up.visitor
-    assert seen["headers"]["X-Real-IP"] == up.visitor
+        told = [client.get(up.path(f"{way}whoami"), headers=lies).json() for way in ("", "events/")]
+    for seen in told:
+        assert "6.6.6.6" not in str(seen)
+        assert seen["secure"]
+        assert seen["ident"] == up.visitor
+        assert seen["headers"]["X-Real-IP"] == up.visitor
+    if "websocket" not in up.one.cannot:  # uvicorn believes the proxy; gunicorn has no such field
+        assert told[1]["address"] == up.visitor
 
 
 @visit
@@ -332,14 +392,23 @@ def authorization(up: Up) -> None:
 
 @visit
 def log(up: Up) -> None:
-    """The log names the visitor, and how long the request and the application took."""
+    """The logs name the visitor, and how long the request and the application took."""
+    agent = f"reader-{time.monotonic_ns()}"
     with up.client() as client:
-        agent = f"reader-{time.monotonic_ns()}"
-        client.get(up.path("page"), headers={"User-Agent": agent})
-    wait_until(lambda: agent in up.log.read_text(), "a line in the log")
-    (line,) = [one for one in up.log.read_text().splitlines() if agent in one]
+        client.get(up.path(f"page?{agent}"), headers={"User-Agent": agent})
     took = r"\d+" if up.one.apache else r"[\d.]+ [\d.]+"  # Apache has no application behind it
-    assert re.match(rf'{up.visitor} \[\S+\] "GET \S+page HTTP/1.1" 200 \d+ {took} "', line)
+    asked = rf'{up.visitor} \[\S+( \S+)?\] "GET \S+page\?{agent} HTTP/1.1" 200 \d+'
+    assert re.match(rf'{asked} {took} "', line_of(up.log, agent))
+    if up.one.gunicorn:
+        log = up.folder / "log" / f"{up.one.gunicorn}.txt"
+        assert re.match(rf"{asked} \d+ ms$", line_of(log, agent))
+
+
+def line_of(log: Path, word: str) -> str:
+    """The only line of a log in which a word is."""
+    wait_until(lambda: word in log.read_text(), "a line in the log")
+    (line,) = [one for one in log.read_text().splitlines() if word in one]
+    return line
 
 
 @visit

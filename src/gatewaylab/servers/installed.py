@@ -52,12 +52,11 @@ class Place:
 
 NGINX_SITE = {
     "listen": Place(
-        "line `listen 80;` or `include myproject/tls.conf;`",
-        r"^(?P<before> *)(?:listen 80|include myproject/tls\.conf)(?P<after>;)",
+        "line `include myproject/tls.conf;`",
+        r"^(?P<before> *)include myproject/tls\.conf(?P<after>;)",
     ),
     "upstream": Place(
-        "upstream (`server unix:/…` or `server host:port`)",
-        r"^(?P<before> *server )(?:unix:/[^\s;]+|[\w.]+:\d+)(?P<after>[ ;])",
+        "upstream (`server unix:/…`)", r"^(?P<before> *server )unix:/[^\s;]+(?P<after>[ ;])"
     ),
     "root": Place("line `root /srv/…;`", r"^(?P<before> *root )/srv/[^\s;]+(?P<after>;)"),
 }

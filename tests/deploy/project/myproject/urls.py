@@ -16,7 +16,13 @@ PATHS = [
     path("upload/", views.upload),
     path("cookies", views.cookies),
     path("letters/<name>", views.private),
+    path("events/whoami", views.WhoAmI.as_view()),
     path("events/live", views.events),
     path("paid", notifications.paid),
+    path("events/crowd", views.crowd),
 ]
-urlpatterns = [path("healthz", views.healthz), path(settings.PREFIX, include(PATHS))]
+urlpatterns = [
+    path("healthz", views.healthz),
+    path("admin/", views.page),
+    path(settings.PREFIX, include(PATHS)),
+]

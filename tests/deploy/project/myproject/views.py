@@ -37,7 +37,7 @@ def large(request: HttpRequest) -> HttpResponse:
 
 
 class WhoAmI(APIView):  # type: ignore[misc]  # the framework has no types
-    """Who the visitor is, by REST framework, by Django, and by each header."""
+    """Who the visitor is, by REST framework, by Django, by the server, and by each header."""
 
     def get(self, request: Request) -> Response:
         told = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Authorization")
@@ -45,6 +45,7 @@ class WhoAmI(APIView):  # type: ignore[misc]  # the framework has no types
             {
                 "ident": SimpleRateThrottle.get_ident(None, request),
                 "secure": request.is_secure(),
+                "address": request.META.get("REMOTE_ADDR"),
                 "headers": {name: request.headers.get(name) for name in told},
             }
         )
@@ -117,3 +118,28 @@ async def live(signals: str) -> AsyncIterator[str]:
                 yield f"data: nobody has read {number}\n\n"
                 return
             await asyncio.sleep(0.01)
+
+
+def crowd(request: HttpRequest) -> StreamingHttpResponse:
+    """Two events; the second comes to all listeners when the file `?signal=` is there.
+
+    Where a stream holds a thread, it gives up after `PATIENCE`.
+    """
+    signal = Path(settings.SITE, request.GET["signal"])
+    stream: Any = together(signal) if isinstance(request, ASGIRequest) else waiting(signal)
+    return StreamingHttpResponse(stream, content_type="text/event-stream")
+
+
+def waiting(signal: Path) -> Iterator[str]:
+    yield "data: 0\n\n"
+    until = time.monotonic() + PATIENCE
+    while not signal.exists() and time.monotonic() < until:
+        time.sleep(0.5)
+    yield "data: 1\n\n"
+
+
+async def together(signal: Path) -> AsyncIterator[str]:
+    yield "data: 0\n\n"
+    while not signal.exists():
+        await asyncio.sleep(0.5)
+    yield "data: 1\n\n"
