@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 
 import pytest
 
@@ -31,11 +32,11 @@ class Cases:
             cases[report.nodeid] = report.passed and cases.get(report.nodeid, True)
 
 
-def filled(table: str, survived: dict[str, dict[str, bool]]) -> str:
+def filled(table: str, survived: Mapping[str, Mapping[str, bool]]) -> str:
     """The table with the figures of these cases, by test."""
 
     def row(found: re.Match[str]) -> str:
-        cases = [one for name in NAMED.findall(found[1]) for one in survived[name].values()]
+        cases = [one for name in NAMED.findall(found[1]) for one in survived.get(name, {}).values()]
         return f"{found[1]}| {len(cases)} | {sum(cases)} |"
 
     return re.sub(r"^(\|.*::.*)\| \d+ \| \d+ \|$", row, table, flags=re.MULTILINE)
@@ -43,10 +44,9 @@ def filled(table: str, survived: dict[str, dict[str, bool]]) -> str:
 
 def main(*options: str) -> int:
     """Pytest's status; the figures are written whatever it is."""
-    table, cases = TABLE.read_text(encoding="utf-8"), Cases()
-    tests = [f"{ROOT}/tests/{name}" for name in dict.fromkeys(NAMED.findall(table))]
-    status = pytest.main([*tests, *options], plugins=[cases])
-    write_atomically(TABLE, filled(table, cases.survived))
+    named, cases = dict.fromkeys(NAMED.findall(TABLE.read_text(encoding="utf-8"))), Cases()
+    status = pytest.main([*(f"{ROOT}/tests/{one}" for one in named), *options], plugins=[cases])
+    write_atomically(TABLE, filled(TABLE.read_text(encoding="utf-8"), cases.survived))
     return int(status)
 
 
