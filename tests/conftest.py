@@ -27,7 +27,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-#: For what a schedule runs: scripts/test tests/load/test_hostile.py --hypothesis-profile=nightly
+#: For what a schedule runs, tests/load/test_hostile.py and tests/faults/test_phases.py:
+#: scripts/test FILE --hypothesis-profile=nightly
 settings.register_profile("nightly", max_examples=10_000, deadline=None)
 
 

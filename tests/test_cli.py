@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from gatewaylab import cli
+from gatewaylab.load.samples import ERRORS
 from gatewaylab.measure.reference import reference_server
 from gatewaylab.publish import noise_rehearsal, rehearsal
 from gatewaylab.publish.machines import NOISES
@@ -97,6 +99,23 @@ def test_load_prints_a_summary_and_saves_raw_samples(
     assert record.arrivals["kind"] == "constant"
     assert len(record.samples) == pytest.approx(60, abs=1)
     assert "p50" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("options", "error"), [((), "backlog full"), (("--retry",), "deadline")])
+def test_load_asks_a_full_unix_backlog_again_if_it_is_told_to(
+    options: tuple[str, ...], error: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:  # fmt: skip
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)  # the first waits in vain; there is no room for the others
+        arguments = ["--rate", "20", "--seconds", "0.5", "--warmup", "0", "--deadline", "0.5"]
+        arguments += ["--arrivals", "constant", "--json", str(tmp_path / "x.json"), *options]
+        assert _run(monkeypatch, "load", f"unix:{tmp_path}/s", *arguments) == 0
+    record = load(LoadRecord, tmp_path / "x.json")
+    assert {ERRORS[code] for code in record.samples.error[1:]} == {error}
+    assert record.retry == (record.generator.retries > 0) == bool(options)
+    assert f"retries  {record.generator.retries}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def servers(
 
 @app.command("load")
 def load_command(
-    url: Annotated[str, typer.Argument(help="A loopback address, e.g. http://127.0.0.1:8000/")],
+    url: Annotated[str, typer.Argument(help="Such as http://127.0.0.1:8000/ or unix:/path")],
     rate: Annotated[float, typer.Option(help="Requests per second.")] = 50.0,
     seconds: Annotated[float, typer.Option(help="Length of the measured window.")] = 10.0,
     warmup: Annotated[float, typer.Option(help="Seconds before it that do not count.")] = 1.0,
@@ -137,6 +137,7 @@ def load_command(
     transport: Annotated[Transport, typer.Option(help="Which client sends.")] = Transport.raw,
     seed: Annotated[int, typer.Option(help="Seed of the arrival plan.")] = 1,
     deadline: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 10.0,
+    retry: Annotated[bool, typer.Option("--retry", help="Ask a full unix socket again.")] = False,
     out: Annotated[
         Path | None,
         typer.Option("--json", help="Save the raw samples to this file; - is standard output."),
@@ -164,6 +165,7 @@ def load_command(
             seed=seed,
             deadline=deadline,
             transport=transport.value,
+            retry=retry,
         )
     except load.RunInterrupted as stop:
         samples, report, interrupted = stop.samples, stop.report, True
@@ -182,6 +184,7 @@ def load_command(
             warmup=warmup,
             seconds=seconds,
             deadline=deadline,
+            retry=retry,
             samples=samples,
             generator=report,
         )

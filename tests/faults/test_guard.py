@@ -110,30 +110,6 @@ def test_a_front_goes_with_its_server(namespace: bool) -> None:
         wait_until_gone(them.runs, CLEAN_WITHIN)
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
-def test_an_owner_killed_while_it_starts_a_server_leaves_nothing(
-    delay: float, session_folder: str
-) -> None:
-    code = (
-        "import sys; from gatewaylab import serve, server\n"
-        f"print('.', flush=True)\nwith serve(server('hypercorn', app={ASGI!r})): sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.read(1)
-        time.sleep(delay)
-        process.kill()
-    folder = runs.home() / "runs"
-
-    def clean() -> bool:
-        sweep()  # an owner that dies between its entry and its guard leaves the entry to this
-        return not list(folder.glob("*"))
-
-    assert until(clean, within=CLEAN_WITHIN)
-
-
 def test_an_owners_forked_child_that_holds_the_lifeline_does_not_keep_the_server(
     namespace: bool,
 ) -> None:

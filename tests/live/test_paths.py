@@ -1,4 +1,5 @@
-"""A project and a temporary folder whose path has a space and an umlaut serve like any other."""
+"""A project and a temporary folder with an odd path serve like any other: with a space, an umlaut,
+and what nginx and Apache take for a variable."""
 
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ import pytest
 
 from gatewaylab.guard.serve import serve
 from gatewaylab.guard.services import SERVICES, missing_services, postgres, redis
+from gatewaylab.load.clients import ask
 from gatewaylab.servers.registry import missing, project_root, server
 from gatewaylab.servers.specs import SERVERS
 from tests import ROOT
 
 pytestmark = pytest.mark.live
 
-NAME = "my böok dir"
+NAME = "my $böok ${PATH} dir"
 
 
 @pytest.fixture
@@ -47,7 +49,8 @@ SITES: list[tuple[str, dict[str, Any]]] = [
     ("name", "options"),
     [*((name, {"app": "raw", "unix": spec.unix}) for name, spec in SERVERS.items()),
      ("uvicorn", {"app": "raw", "nginx": True}),
-     ("uvicorn", {"app": "raw", "nginx": True, "unix": True}), *SITES],
+     ("uvicorn", {"app": "raw", "nginx": True, "unix": True}),
+     ("uvicorn", {"app": "raw", "nginx": True, "tls": True}), *SITES],
     ids=str,
 )  # fmt: skip
 def test_every_server_and_every_site_starts_there(
@@ -61,6 +64,8 @@ def test_every_server_and_every_site_starts_there(
         running.verify()
         if running.unix_path is not None:
             assert NAME in str(running.unix_path)
+        if one.tls:
+            assert ask(running.secured, "/whoami").status == 200
         if one.site:  # its static files lie below that path, too
             served = sorted((odd / "deploy/public/static").rglob("*.*"))
             path = served[0].relative_to(odd / "deploy/public")

@@ -28,7 +28,7 @@ import pytest
 from gatewaylab.errors import InputError, LoadError
 from gatewaylab.load import http1, wire
 from gatewaylab.load import run as load
-from gatewaylab.load.clients import ask, open_connection
+from gatewaylab.load.clients import ask, open_connection, together
 from gatewaylab.load.crowds import echoes, websockets
 from gatewaylab.load.http1 import Answer, ProtocolError
 from gatewaylab.load.request import Endpoint, Request, get, post, split_url
@@ -655,22 +655,32 @@ def test_who_asks_a_full_unix_backlog_again_is_delayed_and_loses_none(tmp_path: 
     assert summary(samples, report, 0.2)["retries"] == report.retries
 
 
-def test_a_full_unix_backlog_refuses_requests_and_that_is_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["raw", "httpx"])
+def test_a_full_unix_backlog_refuses_requests_and_that_is_counted(
+    transport: str, tmp_path: Path
+) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         path = tmp_path / "s"
         listener.bind(str(path))
         listener.listen(0)  # the first waits; the kernel turns the others away
-        samples, report = short(f"unix:{path}", deadline=0.5)
+        samples, report = short(f"unix:{path}", deadline=0.5, transport=transport)
     assert [ERRORS[code] for code in samples.error] == ["deadline"] + ["backlog full"] * 9
     assert np.isnan(samples.sent_at[1:]).all()
     assert (report.sent, report.connections, report.retries) == (1, 1, 0)
 
 
-def test_only_the_raw_transport_tells_of_a_full_unix_backlog() -> None:
+def test_clients_all_at_once_are_told_of_a_full_unix_backlog(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        path = tmp_path / "s"
+        listener.bind(str(path))
+        listener.listen(0)
+        replies = together(Listening(f"unix:{path}"), ["/x"] * 5, timeout=0.5)
+    assert sorted(reply.error for reply in replies) == ["BacklogFull"] * 4 + ["ReadTimeout"]
+
+
+def test_only_the_raw_transport_asks_a_full_unix_backlog_again() -> None:
     with pytest.raises(InputError, match="transport='raw' only, not with 'httpx'"):
         short("http://127.0.0.1:9", transport="httpx", retry=True)
-    with pytest.raises(InputError, match="use transport='raw'"):
-        short("unix:/run/x/s", transport="httpx")
 
 
 def test_the_apps_own_headers_are_read_only_when_asked_for() -> None:

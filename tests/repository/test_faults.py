@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests import ROOT
+from tests.faults.record import filled
 
 TABLE = (ROOT / "tests" / "faults" / "README.md").read_text(encoding="utf-8")
 ROWS = [line.split("|")[1:-1] for line in TABLE.splitlines() if "::" in line]
@@ -29,3 +30,10 @@ def test_every_test_that_a_row_names_exists(row: list[str]) -> None:
 def test_no_row_has_more_survived_than_tried(row: list[str]) -> None:
     tried, survived = map(int, row[3:5])
     assert 0 <= survived <= tried
+
+
+def test_the_figures_of_a_row_are_those_of_all_its_tests() -> None:
+    row = "| a fault | gone | `a.py::test_x`, `b/c.py::test_y` | 9 | 9 |"
+    one = {"a.py::test_x": {"[1]": True, "[2]": False}, "b/c.py::test_y": {"": True}}
+    assert filled(f"text\n{row}\n", one) == f"text\n{row.replace('9 | 9', '3 | 2')}\n"
+    assert filled(row, {}) == row.replace("9 | 9", "0 | 0")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import runpy
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from gatewaylab.measure.delay import until
 from tests import ROOT
 
 #: Stands for python3, and for .venv/bin/python: writes down what it is asked to do.
@@ -60,12 +65,13 @@ class Clone:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,
         )
 
     def run(self, script: str, *arguments: str, code: int = 0, **extra: str) -> Log:
         self.log.write_text("")
         process = self.start(script, *arguments, **extra)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         assert process.returncode == code, said
         return self.log.read_text().splitlines()
 
@@ -94,12 +100,88 @@ def test_an_install_that_failed_half_way_starts_again_from_nothing(clone: Clone,
     assert clone.run("install") == []
 
 
-def test_a_failed_install_is_not_taken_for_the_good_one_before_it(clone: Clone) -> None:
+@pytest.mark.parametrize("step", ["-m venv", "--require-hashes"])
+def test_a_failed_install_leaves_the_good_one_before_it(clone: Clone, step: str) -> None:
     clone.run("install")
     clone.lock("a==2")
+    for _ in range(2):
+        clone.run("install", FAIL_AT=step, code=1)
+    clone.lock("a==1")
+    assert clone.run("install") == []
+    clone.lock("a==2")
+    assert len(clone.run("install")) == 3
+    assert not (clone.root / ".venv.old").exists()
+
+
+def test_an_install_killed_half_way_keeps_the_good_one_for_the_next(clone: Clone) -> None:
+    clone.run("install")
+    clone.lock("a==2")
+    with clone.start("install", SLOW="60") as process:
+        assert until((clone.root / ".venv.old").exists, within=60)
+        os.killpg(process.pid, signal.SIGKILL)
     clone.run("install", FAIL_AT="-m venv", code=1)
     clone.lock("a==1")
-    assert len(clone.run("install")) == 3
+    assert clone.run("install") == []
+
+
+#: A module that makes wheels: itself, and the project as `scripts/install` has it installed.
+MAKER = """\
+import zipfile
+from pathlib import Path
+
+VERSION = "{version}"
+
+
+def build_editable(folder, settings=None, metadata=None, name="project"):
+    path = Path(folder) / f"{{name}}-{{VERSION}}-py3-none-any.whl"
+    files = {{
+        "METADATA": f"Metadata-Version: 2.1\\nName: {{name}}\\nVersion: {{VERSION}}\\n",
+        "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        "RECORD": "",
+    }}
+    with zipfile.ZipFile(path, "w") as wheel:
+        if name == "maker":
+            wheel.write(__file__, "maker.py")
+        for file, text in files.items():
+            wheel.writestr(f"{{name}}-{{VERSION}}.dist-info/{{file}}", text)
+    return path.name
+"""
+
+
+def made(folder: Path, version: str) -> Path:
+    """A small wheel of that version."""
+    source = folder / version / "maker.py"
+    source.parent.mkdir()
+    source.write_text(MAKER.format(version=version))
+    module = runpy.run_path(str(source))
+    return folder / str(module["build_editable"](folder, name="maker"))
+
+
+@pytest.mark.slow
+def test_a_wheel_with_one_other_byte_is_refused_and_the_old_environment_stays(
+    clone: Clone, tmp_path: Path
+) -> None:
+    """By the real pip, from a folder in place of the network."""
+    (clone.root / "pyproject.toml").write_text(
+        "[project]\nname = 'project'\nversion = '1'\n"
+        "[build-system]\nrequires = []\nbuild-backend = 'maker'\n"
+    )
+    real = {"PYTHON": sys.executable, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+
+    def lock(wheel: Path) -> None:
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        clone.lock(f"maker=={wheel.name.split('-')[1]} --hash=sha256:{digest}")
+
+    lock(made(tmp_path, "1"))
+    clone.run("install", code=0, **real)
+    wheel = made(tmp_path, "2")
+    lock(wheel)
+    wheel.write_bytes(wheel.read_bytes().replace(b"import zipfile", b"import zipfilE"))
+    _, said = clone.start("install", **real).communicate(timeout=300)
+    assert "DO NOT MATCH THE HASHES" in said
+    code = "import maker; print(maker.VERSION)"
+    old = subprocess.run([clone.root / ".venv/bin/python", "-c", code], capture_output=True)
+    assert old.stdout == b"1\n"
 
 
 def test_a_project_that_could_not_be_installed_is_tried_again_alone(clone: Clone) -> None:

@@ -1,7 +1,8 @@
 """An owner that can be killed: a process that runs servers, as a notebook's kernel would.
 
-``python -m tests.support.owner '[{"name": ...}, ...]'`` starts the servers, prints one line of JSON
-about each, and obeys single words on its standard input. `Owner` is the side of the test.
+``python -m tests.support.owner '[{"name": ...}, ...]'`` says when it begins, starts the servers,
+prints one line of JSON about each, and obeys single words on its standard input. `Owner` is the
+side of the test.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from gatewaylab.guard import ports, procfs, runs
 from gatewaylab.guard.serve import serve, sweep
+from gatewaylab.load.clients import together
 from gatewaylab.servers.registry import server
 from tests import ROOT
 
@@ -29,6 +31,7 @@ Process = tuple[int, int]  # pid and start time
 def main(wanted: Sequence[Mapping[str, Any]]) -> None:
     """Serve until told otherwise, or killed."""
     signal.signal(signal.SIGINT, lambda *_: None)  # an interrupt ends a cell, not the kernel
+    print("begins", flush=True)
     with ExitStack() as stack:
         for one in wanted:
             options = {**one}
@@ -50,6 +53,8 @@ def main(wanted: Sequence[Mapping[str, Any]]) -> None:
                 if child == 0:
                     time.sleep(300)
                 print(child, flush=True)
+            elif word == "ask":
+                print(len(together(running, ["/whoami"] * 50)), flush=True)
             elif word == "alive":
                 print(running.alive(), flush=True)
             else:
@@ -107,16 +112,23 @@ class Owner:
         return time.monotonic()
 
 
-@contextlib.contextmanager
-def owner(*wanted: Mapping[str, Any], namespace: bool = True) -> Iterator[Owner]:
-    """An owner of the given servers, killed at the latest when the block ends."""
+def begin(*wanted: Mapping[str, Any], namespace: bool = True) -> subprocess.Popen[str]:
+    """The process of an owner that is about to start its first server."""
     env = {**os.environ, "GATEWAYLAB_NO_NAMESPACE": "" if namespace else "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.owner", json.dumps(wanted)],
         cwd=ROOT, env=env, text=True, process_group=0,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begins\n"
+    return process
+
+
+@contextlib.contextmanager
+def owner(*wanted: Mapping[str, Any], namespace: bool = True) -> Iterator[Owner]:
+    """An owner of the given servers, killed at the latest when the block ends."""
+    process = begin(*wanted, namespace=namespace)
     assert process.stdout is not None
     with process:
         try:

@@ -70,11 +70,12 @@ def _child(
     status: Any = 0
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        program = importlib.import_module("gatewaylab.__main__")
     except KeyboardInterrupt:
         print("interrupted before the program began", flush=True)
         return 130
     try:
-        importlib.import_module("gatewaylab.__main__").main()
+        program.main()
     except SystemExit as ended:
         status = ended.code
     except BaseException:

@@ -23,7 +23,7 @@ import httpx
 
 from gatewaylab.errors import InputError, ServerError
 from gatewaylab.guard import procfs
-from gatewaylab.load import http1
+from gatewaylab.load import http1, unix
 from gatewaylab.load.request import Endpoint, Request, Target, get
 from gatewaylab.servers.fronts import Secured
 from gatewaylab.timeline import session
@@ -64,8 +64,9 @@ class Reply:
         begun: monotonic clock when the request was sent, in seconds.
         seconds: from there to the end of the answer, or to giving up.
         pieces: from there to each piece of the body, in seconds.
-        error: why there is no whole answer, the exception's name or ``TooLarge``; empty when there
-            is one, or when one without a length ended with its connection.
+        error: why there is no whole answer: the exception's name, ``BacklogFull`` where a unix
+            socket turned the connection away, or ``TooLarge``; empty when there is one, or when one
+            without a length ended with its connection.
     """
 
     status: int | None
@@ -147,11 +148,11 @@ def together(
         scheme = "https"
 
     async def run() -> list[Reply]:
-        transport = httpx.AsyncHTTPTransport(
+        transport = unix.transport(
+            endpoint.path,
             verify=trusted,
             http1=not http2,
             http2=http2,
-            uds=endpoint.path,
             limits=httpx.Limits(
                 max_connections=1 if http2 else None,
                 max_keepalive_connections=1 if http2 else 0,

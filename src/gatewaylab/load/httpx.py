@@ -13,9 +13,11 @@ from typing import Any
 import httpx
 import uvloop
 
+from gatewaylab.load import unix
 from gatewaylab.load.loops import columns_for, drive
 from gatewaylab.load.request import Endpoint
 from gatewaylab.load.wire import (
+    BACKLOG_FULL,
     BODY,
     CONNECT,
     CUT_OFF,
@@ -37,8 +39,8 @@ def run(job: Job) -> tuple[Columns, Tally]:
 
 async def _run(job: Job) -> tuple[Columns, Tally]:
     endpoint = Endpoint(job.host, job.port)
-    transport = httpx.AsyncHTTPTransport(
-        uds=endpoint.path,
+    transport = unix.transport(
+        endpoint.path,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
     )
     base = f"http://{endpoint.authority}"
@@ -85,9 +87,9 @@ async def _exchange(
             content=job.body or None,
             extensions={"trace": stamp},
         )
-    except httpx.ConnectError:
+    except httpx.ConnectError as error:
         columns.sent_at[row] = math.nan
-        return CONNECT
+        return BACKLOG_FULL if isinstance(error, unix.BacklogFull) else CONNECT
     except httpx.RemoteProtocolError as error:
         if "disconnected" in str(error):
             return RESET

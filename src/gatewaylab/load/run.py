@@ -105,11 +105,6 @@ def run(
     _check(arrivals, seconds, warmup, deadline, transport, pin, connections)
     if retry and transport != "raw":
         raise InputError(f"retry=True works with transport='raw' only, not with {transport!r}")
-    if transport == "httpx" and endpoint.path:
-        raise InputError(
-            "below httpx a unix socket with a full backlog is asked again and again, and nobody "
-            "is told: use transport='raw' for a unix socket, or a target on TCP"
-        )
     plan: NDArray[np.float64] = np.empty(0)
     clients, think = 0, 0.0
     if isinstance(arrivals, Closed):

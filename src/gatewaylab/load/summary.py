@@ -65,6 +65,5 @@ def summary(
             table[f"send_lag_p{100 * p:g}_ms"] = shown(float(lag[int(p * (len(lag) - 1))]))
     table["connections"] = report.connections
     table["reconnects"] = report.reconnects
-    if report.retries:
-        table["retries"] = report.retries
+    table["retries"] = report.retries
     return table

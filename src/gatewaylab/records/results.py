@@ -277,7 +277,12 @@ class Readings(Frozen):
 
 
 class LoadRecord(Frozen):
-    """What ``gatewaylab load --json`` saves: one run and how it was made."""
+    """What ``gatewaylab load --json`` saves: one run and how it was made.
+
+    Attributes:
+        retry: whether a unix socket with a full backlog was asked again; how often is a number of
+            the generator's.
+    """
 
     schema_version: Literal[1] = 1
     url: str
@@ -287,5 +292,6 @@ class LoadRecord(Frozen):
     warmup: Amount
     seconds: Length
     deadline: Length
+    retry: bool = False
     samples: Samples
     generator: GeneratorReport

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewaylab.servers.commands import Launch, find_program
-from gatewaylab.servers.installed import APACHE_SITE, NGINX_SITE, quoted, substituted
+from gatewaylab.servers.installed import (
+    APACHE_DOLLAR,
+    APACHE_SITE,
+    NGINX_DOLLAR,
+    NGINX_SITE,
+    literal,
+    quoted,
+    substituted,
+)
 
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
@@ -74,11 +82,13 @@ class Secured:
 
     @property
     def lines(self) -> str:
-        """What follows the first address in a line ``listen``; with HTTP/2 for who asks for it."""
+        """What follows the first address in a line ``listen``; with HTTP/2 for who asks for it.
+
+        The certificate is named from where nginx.conf lies: in a whole path ``$`` is a variable.
+        """
         return (
             f"; listen {quoted(self.target)} ssl http2; "
-            f"ssl_certificate {quoted(self.certificate)}; "
-            f"ssl_certificate_key {quoted(self.certificate.with_name('key.pem'))}"
+            f"ssl_certificate {self.certificate.name}; ssl_certificate_key key.pem"
         )
 
 
@@ -142,10 +152,10 @@ def nginx_files(
         conf = nginx_conf(host=host, port=port, upstream=upstream, folder=folder, secured=secured)
         return {"nginx.conf": conf}
     listen = f"listen {host}:{port}{secured.lines if secured else ''}"
-    by = {"listen": listen, "upstream": quoted(upstream), "root": quoted(public)}
+    by = {"listen": listen, "upstream": quoted(upstream), "root": literal(public)}
     include = f"    include {quoted(folder / 'site.conf')};\n"
     return {
-        "nginx.conf": nginx_main(folder, _TYPES + include),
+        "nginx.conf": nginx_main(folder, f"{_TYPES}    {NGINX_DOLLAR}\n{include}"),
         "site.conf": substituted(text, NGINX_SITE, by, site),
     }
 
@@ -167,9 +177,9 @@ def apache_files(launch: Launch) -> dict[str, str]:
     httpd = f"""\
 {_apache_main(launch)}\
 WSGIDaemonProcess lab processes={launch.workers}{threads} \
-home={quoted(launch.project)} python-path={quoted(python_path)}
-WSGIScriptAlias / {quoted(folder / "app.wsgi")} process-group=lab application-group=%{{GLOBAL}}
-<Directory {quoted(folder)}>
+home={literal(launch.project)} python-path={literal(python_path)}
+WSGIScriptAlias / {literal(folder / "app.wsgi")} process-group=lab application-group=%{{GLOBAL}}
+<Directory {literal(folder)}>
     Require all granted
 </Directory>
 """
@@ -190,15 +200,15 @@ def apache_site_files(launch: Launch, name: str, text: str, public: Path) -> dic
     by = {
         "listen": f"{launch.host}:{launch.port}",
         "tls": "",
-        "files": quoted(f"{public}/static/"),
-        "folder": quoted(public),
-        "python-home": quoted(sys.prefix),
-        "python-path": quoted(launch.project),
-        "script": quoted(script),
-        "scripts": quoted(script.parent),
+        "files": literal(f"{public}/static/"),
+        "folder": literal(public),
+        "python-home": literal(sys.prefix),
+        "python-path": literal(launch.project),
+        "script": literal(script),
+        "scripts": literal(script.parent),
     }
     return {
-        "httpd.conf": f"{_apache_main(launch)}Include {quoted(launch.folder / 'site.conf')}\n",
+        "httpd.conf": f"{_apache_main(launch)}Include {literal(launch.folder / 'site.conf')}\n",
         "site.conf": substituted(text, APACHE_SITE, by, name),
     }
 
@@ -212,10 +222,11 @@ def _apache_main(launch: Launch) -> str:
         for name in ("mpm_event", "authz_core", "alias", "headers", "mime", "wsgi")
     )
     return f"""\
+{APACHE_DOLLAR}
 ServerName {launch.host}
-ServerRoot {quoted(folder)}
-DefaultRuntimeDir {quoted(folder)}
-PidFile {quoted(folder / "httpd.pid")}
+ServerRoot {literal(folder)}
+DefaultRuntimeDir {literal(folder)}
+PidFile {literal(folder / "httpd.pid")}
 {modules}
 TypesConfig /dev/null
 AddType text/css .css
@@ -227,7 +238,7 @@ LogLevel warn
 KeepAlive On
 KeepAliveTimeout 5
 MaxKeepAliveRequests 0
-WSGISocketPrefix {quoted(folder / "w")}
+WSGISocketPrefix {literal(folder / "w")}
 """
 
 

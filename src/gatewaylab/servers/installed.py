@@ -15,6 +15,10 @@ from pathlib import Path
 
 from gatewaylab.errors import InputError
 
+# nginx reads variables in most values; `geo` is one of the few places where it does not.
+NGINX_DOLLAR = 'geo $dollar { default "$"; }'
+APACHE_DOLLAR = "Define dollar $"
+
 PUBLIC = Path("deploy/public")
 """What stands for the folder of static files, by its path from the project's folder."""
 
@@ -105,11 +109,21 @@ def quoted(word: object) -> str:
     return f'"{escaped}"'
 
 
+def literal(word: object) -> str:
+    """The same where the program reads variables: each ``$`` is one named ``dollar``.
+
+    Neither program has an escape for it. Every file with such a word needs `NGINX_DOLLAR` in its
+    ``http`` block, or `APACHE_DOLLAR` before.
+    """
+    return quoted(word).replace("$", "${dollar}")
+
+
 def substituted(text: str, places: Mapping[str, Place], by: Mapping[str, str], file: str) -> str:
     """`text` with every one of `places` replaced.
 
     Args:
-        by: what goes into each place, by the names of `places`; `quoted`, where that is a path.
+        by: what goes into each place, by the names of `places`; `quoted` or `literal`, where that
+            is a path.
         file: its name, for errors.
 
     Raises:

@@ -1,0 +1,54 @@
+"""Run every test that the table of faults names, all in one go, and write its figures.
+
+``.venv/bin/python -m tests.faults.record [any option of pytest]``
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+
+import pytest
+
+from gatewaylab.records.storage import write_atomically
+from tests import ROOT
+
+TABLE = ROOT / "tests" / "faults" / "README.md"
+NAMED = re.compile(r"`([\w/]+\.py::test_\w+)`")
+
+
+class Cases:
+    """Whether each case came out as it has to; one that was skipped is not there."""
+
+    def __init__(self) -> None:
+        self.survived: dict[str, dict[str, bool]] = defaultdict(dict)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed or (report.when == "call" and report.passed):
+            name = report.nodeid.partition("[")[0].removeprefix("tests/")
+            cases = self.survived[name]
+            cases[report.nodeid] = report.passed and cases.get(report.nodeid, True)
+
+
+def filled(table: str, survived: Mapping[str, Mapping[str, bool]]) -> str:
+    """The table with the figures of these cases, by test."""
+
+    def row(found: re.Match[str]) -> str:
+        cases = [one for name in NAMED.findall(found[1]) for one in survived.get(name, {}).values()]
+        return f"{found[1]}| {len(cases)} | {sum(cases)} |"
+
+    return re.sub(r"^(\|.*::.*)\| \d+ \| \d+ \|$", row, table, flags=re.MULTILINE)
+
+
+def main(*options: str) -> int:
+    """Pytest's status; the figures are written whatever it is."""
+    named, cases = dict.fromkeys(NAMED.findall(TABLE.read_text(encoding="utf-8"))), Cases()
+    status = pytest.main([*(f"{ROOT}/tests/{one}" for one in named), *options], plugins=[cases])
+    write_atomically(TABLE, filled(TABLE.read_text(encoding="utf-8"), cases.survived))
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
