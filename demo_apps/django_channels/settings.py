@@ -16,7 +16,8 @@ _redis = os.environ.get("REDIS_URL")
 IN_MEMORY: dict[str, Any] = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 IN_REDIS: dict[str, Any] = {
     "BACKEND": "channels_redis.core.RedisChannelLayer",
-    "CONFIG": {"hosts": [_redis]},
+    # redis-py 8 allows a process 100 by default; of more who join at once, the rest is turned away.
+    "CONFIG": {"hosts": [{"address": _redis, "max_connections": 10_000}]},
 }
 
 CHANNEL_LAYERS = {"default": IN_REDIS if _redis else IN_MEMORY}

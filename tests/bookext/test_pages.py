@@ -489,7 +489,15 @@ def test_the_first_recipe_has_the_threads_that_the_form_shows_first(
     recipes = re.findall(
         r"--threads (\d+) --workers (\d+)", (ROOT / "book" / "which.md").read_text("utf-8")
     )
-    assert set(recipes) == {(str(threads), f"{first['workers']:g}")}
+    payment = queueing.slots_needed((36 * 80 + 4 * 2000) / 1000 / 2, calculator.SHARE)
+    assert set(recipes) == {(str(threads), f"{first['workers']:g}"), (str(payment), "2")}
+
+
+def test_the_recipe_for_fifty_streams_has_the_threads_that_the_form_names() -> None:
+    (threads,) = re.findall(
+        r"gthread --threads (\d+)$", (ROOT / "book" / "which.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert int(threads) == queueing.slots_needed(50, calculator.SHARE)
 
 
 def sayings(**given: float) -> Any:

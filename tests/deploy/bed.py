@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
+from gatewaylab.guard.tree import workers_of
 from gatewaylab.servers import installed
 from gatewaylab.servers.commands import find_program
 from tests.deploy.files import DEPLOY, PROJECT, Change, places, unchanged, write_web_server
@@ -69,6 +71,7 @@ def environment(one: SetUp, site: Path) -> dict[str, str]:
         "MYPROJECT_SITE": str(site),
         "MYPROJECT_PREFIX": one.prefix.lstrip("/"),
         "WEB_CONCURRENCY": "1",
+        **{name: os.environ[name] for name in ("REDIS_URL",) if name in os.environ},
         **({"MYPROJECT_NO_NGINX": "1"} if one.apache else {}),
         **({"FORWARDED_ALLOW_IPS": "*"} if "image" in one.servers else {}),
     }
@@ -99,7 +102,7 @@ class Up:
     Attributes:
         one: which. port: where the web server listens at `PROXY`. port_80: its port for HTTP.
         app: the port of an image's server. folder: for all files of the run.
-        env: the application's environment.
+        env: the application's environment. processes: the first process of each server, by name.
     """
 
     one: SetUp
@@ -108,6 +111,7 @@ class Up:
     app: int
     folder: Path
     env: Mapping[str, str]
+    processes: Mapping[str, subprocess.Popen[bytes]]
 
     @property
     def site(self) -> Path:
@@ -190,6 +194,18 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def reload(process: psutil.Process) -> None:
+    """What ExecReload sends, until other workers are in place of all."""
+    before = {one.pid for one in workers_of(process)}
+    process.send_signal(signal.SIGHUP)
+
+    def replaced() -> bool:
+        now = {one.pid for one in workers_of(process)}
+        return not before & now and len(now) == len(before)
+
+    wait_until(replaced, "new workers")
+
+
 def server_command(name: str, app: int) -> list[str]:
     """A server's command as its unit or image has it."""
     if name == "image":
@@ -206,16 +222,21 @@ def server_command(name: str, app: int) -> list[str]:
 
 @contextmanager
 def started(
-    argv: list[str], folder: Path, env: Mapping[str, str], log: str, keep: Sequence[int] = ()
-) -> Iterator[None]:
+    argv: list[str],
+    folder: Path,
+    env: Mapping[str, str],
+    log: str,
+    keep: Sequence[int] = (),
+    cwd: Path = PROJECT,
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program at work, with these descriptors; at the end it and its children are gone."""
     with (folder / "log" / f"{log}.txt").open("ab") as out:
         process = subprocess.Popen(
-            argv, cwd=PROJECT, env=env, stdout=out, stderr=out, start_new_session=True,
+            argv, cwd=cwd, env=env, stdout=out, stderr=out, start_new_session=True,
             pass_fds=keep,
         )  # fmt: skip
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -232,14 +253,15 @@ def servers_up(one: SetUp, folder: Path) -> Iterator[Up]:
     (folder / "log").mkdir()
     make_certificate(folder / "tls")
     site = make_site(one, folder)
-    up = Up(one, free_port(), free_port(), free_port(), folder, environment(one, site))
+    env, processes = environment(one, site), dict[str, subprocess.Popen[bytes]]()
+    up = Up(one, free_port(), free_port(), free_port(), folder, env, processes)
     with ExitStack() as stack:
         for name in one.servers:
             argv, keep = server_command(name, up.app), []
             if name != "image":  # systemd hands a service the socket of its socket unit
                 keep = [stack.enter_context(listening(folder / f"{name}.sock")).fileno()]
                 argv = with_socket(argv, *keep)
-            stack.enter_context(started(argv, folder, up.env, name, keep))
+            processes[name] = stack.enter_context(started(argv, folder, env, name, keep))
         yield up
 
 

@@ -78,6 +78,26 @@ def test_total_slots_are_those_of_all_workers() -> None:
     assert server("gunicorn-sync", workers=2).total_slots == 2
 
 
+@pytest.mark.parametrize(("name", "default"), [("granian-wsgi", 512), ("granian-asgi", 1024)])
+def test_granians_workers_share_its_default(name: str, default: int) -> None:
+    assert [server(name, workers=number).total_slots for number in (1, 4, 3)] == [
+        default, default, default // 3 * 3
+    ]  # fmt: skip
+
+
+def test_granian_divides_its_backlog_among_its_workers() -> None:
+    """Its own source, asked: half of a worker's part is the threads of WSGI."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    made = {
+        kind: Granian("m:a", interface=kind, workers=4)
+        for kind in (Interfaces.WSGI, Interfaces.ASGI)
+    }
+    assert made[Interfaces.WSGI].blocking_threads * 4 == SERVERS["granian-wsgi"].default_slots
+    assert made[Interfaces.ASGI].backpressure * 4 == SERVERS["granian-asgi"].default_slots
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -295,21 +315,30 @@ def test_only_three_lines_of_a_site_are_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "what"),
+    ("line", "other", "what"),
     [
-        ("include myproject/tls.conf;", "tls"),
-        ("server unix:/run/myproject/gunicorn.sock fail_timeout=0;", "upstream"),
-        ("root /srv/myproject/public;", "root"),
+        ("include myproject/tls.conf;", "listen 80;", "tls"),
+        (
+            "server unix:/run/myproject/gunicorn.sock fail_timeout=0;",
+            "server unix:/run/other.sock;", "upstream",
+        ),
+        ("root /srv/myproject/public;", "root /srv/other;", "root"),
     ],
-)
-@pytest.mark.parametrize("times", [0, 2])
-def test_a_place_that_is_missing_or_there_twice_is_refused(
-    line: str, what: str, times: int
+)  # fmt: skip
+def test_a_place_that_is_missing_or_says_two_things_is_refused(
+    line: str, other: str, what: str
 ) -> None:
     text = installed.read(ROOT, SITE)
     assert text.count(line) == 1
-    with pytest.raises(InputError, match=f"exactly one .*{what}.* has {times}"):
-        run_site(text.replace(line, "\n    ".join([line] * times)))
+    for times, lines in ((0, ""), (2, f"{line}\n    {other}")):
+        with pytest.raises(InputError, match=f"exactly one .*{what}.* has {times}"):
+            run_site(text.replace(line, lines))
+
+
+def test_an_upstream_may_name_the_same_socket_twice() -> None:
+    line = "server unix:/run/myproject/gunicorn.sock fail_timeout=0;"
+    text = installed.read(ROOT, SITE).replace(line, f"{line}\n    {line}")
+    assert "/run/myproject/" not in run_site(text)["site.conf"]
 
 
 def test_the_virtual_host_runs_this_project_with_this_interpreter() -> None:

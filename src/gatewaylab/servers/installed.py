@@ -2,7 +2,7 @@
 
 What is in ``deploy/`` names the places of a production machine: a certificate, a socket below
 ``/run``, files below ``/srv``. Each kind of file has a short list of such places here. Each of them
-must occur exactly once in a file and is replaced; every other character is run as it is written.
+must be one in a file, said once or more, and is replaced; all else is run as it is written.
 A load is plain HTTP, so the file that says how TLS ends (``tls.conf``) is one of these places.
 """
 
@@ -36,16 +36,18 @@ class Place:
         """The text with the place replaced.
 
         Raises:
-            InputError: it is not there, or there more than once.
+            InputError: it is not there, or says two things.
         """
-        found = list(re.finditer(self.pattern, text, re.MULTILINE))
+        matches = list(re.finditer(self.pattern, text, re.MULTILINE))
+        found = {text[one.end("before") : one.start("after")] for one in matches}
         if len(found) != 1:
             raise InputError(
                 f"{file} must have exactly one {self.what} for the harness to replace, "
                 f"and has {len(found)}"
             )
-        match = found[0]
-        return f"{text[: match.end('before')]}{by}{text[match.start('after') :]}"
+        for one in reversed(matches):
+            text = f"{text[: one.end('before')]}{by}{text[one.start('after') :]}"
+        return text
 
 
 NGINX_SITE = {

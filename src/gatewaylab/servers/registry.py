@@ -154,7 +154,9 @@ class Server:
     @property
     def total_slots(self) -> int | None:
         """Slots over all workers, defaults included; None when nothing bounds them."""
-        slots = self.slots if self.slots is not None else self.spec.default_slots
+        slots = self.slots
+        if slots is None and (slots := self.spec.default_slots) and self.spec.divides_default:
+            slots //= self.workers
         return None if slots is None else slots * self.workers
 
     @property

@@ -43,6 +43,7 @@ class ServerSpec:
     Attributes:
         slot_kind: what holds a request while it is under way.
         default_slots: slots of one worker when the bare command is run; None = no fixed bound.
+            divides_default: several workers share that number, and do not have it each.
         program: the executable's name. `distribution` is its name on PyPI, `plugin` a second
             one that it needs.
         call: its command line. binds: options that would move the listening socket; they are
@@ -80,6 +81,7 @@ class ServerSpec:
     files: Callable[[Launch], dict[str, str]] = lambda _launch: {}
     site_files: Callable[[Launch, str, str, Path], dict[str, str]] | None = None
     gives_up_root: bool = False
+    divides_default: bool = False
 
     def __post_init__(self) -> None:
         if not self.systems:
@@ -219,6 +221,7 @@ _SPECS = (
         loop="no loop", parser="hyper", log="off --access-log",
         keep_alive="30 s", color="#66CCEE", marker="X",
         call=_granian("wsgi", "--blocking-threads {slots}"), binds="--host --port --uds",
+        divides_default=True,
     ),
     ServerSpec(
         "uvicorn", "uvicorn", _A, "coroutine", None, "uvicorn", "uvicorn",
@@ -256,7 +259,7 @@ _SPECS = (
         loop="--loop uvloop", parser="hyper", log="off --access-log",
         keep_alive="30 s", color="#66CCEE", marker="h",
         call=_granian("asginl --loop asyncio"),  # `asginl` is ASGI without the lifespan protocol
-        binds="--host --port --uds",
+        binds="--host --port --uds", divides_default=True,
     ),
     ServerSpec(
         "gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",

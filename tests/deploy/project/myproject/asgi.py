@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
@@ -13,7 +14,9 @@ from django.urls import path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "myproject.settings")
 http = get_asgi_application()
 
+# After the line above, which sets Django up.
 from .door import noted_async  # noqa: E402
+from .notifications import Notifications  # noqa: E402
 
 
 class Echo(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
@@ -23,7 +26,15 @@ class Echo(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no typ
         await self.send(text_data=text_data, bytes_data=bytes_data)
 
 
-sockets = URLRouter([path("ws/echo", Echo.as_asgi())])
-application = noted_async(
-    ProtocolTypeRouter({"http": http, "websocket": AllowedHostsOriginValidator(sockets)})
+# Who comes from a page of another site is refused; scope["user"] is who the session's cookie says.
+sockets = AllowedHostsOriginValidator(
+    AuthMiddlewareStack(
+        URLRouter(
+            [
+                path("ws/echo", Echo.as_asgi()),
+                path("ws/notifications", Notifications.as_asgi()),
+            ]
+        )
+    )
 )
+application = noted_async(ProtocolTypeRouter({"http": http, "websocket": sockets}))

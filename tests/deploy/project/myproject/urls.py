@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.urls import include, path
 
-from . import views
+from . import notifications, views
 
 PATHS = [
     path("page", views.page),
@@ -17,5 +17,6 @@ PATHS = [
     path("cookies", views.cookies),
     path("letters/<name>", views.private),
     path("events/live", views.events),
+    path("paid", notifications.paid),
 ]
 urlpatterns = [path("healthz", views.healthz), path(settings.PREFIX, include(PATHS))]
