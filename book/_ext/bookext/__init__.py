@@ -18,6 +18,8 @@
     points     the slot model's prediction of everything that was measured
     slotmodel  {slot-model-figure} and {slot-model}
     calculator {slot-calculator}
+    answers    from answers to choices, by rules
+    chooser    {chooser} and {choice}
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -40,6 +42,7 @@ from bookext import (
     banner,
     calculator,
     cards,
+    chooser,
     claimed,
     comparison,
     domain,
@@ -65,7 +68,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, comparison, myths, slotmodel,
-        calculator, banner, mathml, site,
+        calculator, chooser, banner, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
