@@ -31,8 +31,14 @@ function sayings({ busy, slots, threads, workers }) {
     busy: shown(busy),
     processes: `${many(slots, "process", "processes")}, each with a copy of your project`,
     threads: `${many(threads, "thread", "threads")} ${within}`,
+    options: `--threads ${threads} --workers ${workers}`,
     loop: `${many(workers, "event loop", "event loops")}, if nothing blocks`,
   };
+}
+
+/** Whether a field says what the page came with; the chooser asks this, too. */
+function isUntouched(field) {
+  return field.options ? field.selectedOptions[0].defaultSelected : field.value === field.defaultValue;
 }
 
 function start(form) {
@@ -41,7 +47,9 @@ function start(form) {
     const given = Object.fromEntries(names.map((name) => [name, Number(form.elements[name].value)]));
     const busy = (given.rate * given.hold + given.slowrate * given.slowhold) / 1000;
     const found = form.checkValidity() && busy <= 1e6 ? sayings(plan(given)) : {};
-    for (const output of form.querySelectorAll("[data-slots-output]")) {
+    const own = [...form.elements].some((field) => !isUntouched(field));
+    for (const part of document.querySelectorAll("[data-slots-changed]")) part.hidden = !own;
+    for (const output of document.querySelectorAll("[data-slots-output]")) {
       output.textContent = found[output.dataset.slotsOutput] ?? "–";
     }
   };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import importlib.util
 import os
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests import ROOT
 
@@ -43,6 +44,20 @@ def toc_pages() -> list[str]:
             found = sorted(ROOT.glob(f"{chapter['glob']}.md"))
             names += [str(path.relative_to(ROOT).with_suffix("")) for path in found]
     return ["index.html", *(f"{name}.html" for name in names)]
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core finds on a page that lets a test bring its own script."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        pytest.skip("axe-core is missing: pip install axe-playwright-python")
+    page.evaluate(Path(found.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
+    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{v['id']}: {n['target']} {n['failureSummary']}"
+        for v in result["violations"]
+        for n in v["nodes"][:3]
+    ]
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
@@ -11,7 +10,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
-from .conftest import toc_pages
+from .conftest import barriers, toc_pages
 
 pytestmark = pytest.mark.browser
 
@@ -229,30 +228,13 @@ def test_reduced_motion_is_honoured(context: BrowserContext, address: str) -> No
     assert durations == ["0s"]
 
 
-def _axe() -> Path | None:
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None or found.origin is None:
-        return None
-    return Path(found.origin).with_name("axe.min.js")
-
-
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_no_barrier(
     browser_context_without_policy: BrowserContext, address: str, path: str, mode: str
 ) -> None:
-    script = _axe()
-    if script is None:
-        pytest.skip("axe-core is missing: pip install axe-playwright-python")
     browser_context_without_policy.add_init_script(
         f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')"
     )
     page = Visit(browser_context_without_policy, address + path, quick=True).page
-    page.evaluate(script.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    problems = [
-        f"{v['id']}: {n['target']} {n['failureSummary']}"
-        for v in found["violations"]
-        for n in v["nodes"][:3]
-    ]
-    assert problems == []
+    assert barriers(page) == []

@@ -25,6 +25,8 @@
     playground {playground}
     experiments what the playground can play, planned and recorded
     still      the playground without its script
+    answers    from answers to choices, by rules
+    chooser    {chooser} and {choice}
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -47,6 +49,7 @@ from bookext import (
     builds,
     calculator,
     cards,
+    chooser,
     claimed,
     comparison,
     domain,
@@ -77,7 +80,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, playground, whose, mathml, site,
+        myths, slotmodel, calculator, chooser, playground, whose, mathml, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

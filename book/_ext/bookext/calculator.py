@@ -25,8 +25,9 @@ SHARE = 0.05
 HOLDS = (0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 RATES = (1, 10, 100)
 
-#: Style sheet and script of the pages made here; only pages that have the parts load them.
+#: Style sheet and scripts of the pages made here; only pages that have the parts load them.
 SHEET, SCRIPT = "evidence-pages.css", "slots.js"
+SCRIPTS = {"slot-calculator": SCRIPT, "chooser": "chooser.js"}
 
 
 def duration(seconds: float) -> str:
@@ -80,8 +81,13 @@ def _field(name: str, label: str, value: str, unit: str, most: str, step: str = 
     )
 
 
-def _output(name: str, label: str) -> str:
-    return f'<dt>{label}</dt><dd><output data-slots-output="{name}">–</output></dd>'
+def output(name: str) -> str:
+    """Where the script writes one of its answers, anywhere on a page with the form."""
+    return f'<output data-slots-output="{name}">–</output>'
+
+
+def _answer(name: str, label: str) -> str:
+    return f"<dt>{label}</dt><dd>{output(name)}</dd>"
 
 
 _SHARES = "".join(
@@ -98,10 +104,10 @@ _FIELDS = (
     f'<select id="slots-share" name="share">{_SHARES}</select></span>',
 )
 _OUTPUTS = (
-    _output("busy", "Slots busy on average"),
-    _output("processes", "Slots needed, as processes with one slot"),
-    _output("threads", "as threads"),
-    _output("loop", "as coroutines"),
+    _answer("busy", "Slots busy on average"),
+    _answer("processes", "Slots needed, as processes with one slot"),
+    _answer("threads", "as threads"),
+    _answer("loop", "as coroutines"),
 )
 _FORM = (
     '<form class="slots-form" hidden aria-label="How many slots your load needs">'
@@ -117,12 +123,12 @@ def load_files(app: Sphinx, *event: Any) -> None:
         return
     classes = {name for node in doctree.findall(nodes.Element) for name in node["classes"]}
     if classes & {
-        "slot-calculator", "comparison-table", "myth-card", "slot-model", "replication-sets",
-        "fared",
+        *SCRIPTS, "comparison-table", "myth-card", "slot-model", "replication-sets", "fared",
     }:  # fmt: skip
         app.add_css_file(SHEET)
-    if "slot-calculator" in classes:
-        app.add_js_file(SCRIPT, loading_method="defer")
+    for name, script in SCRIPTS.items():
+        if name in classes:
+            app.add_js_file(script, loading_method="defer")
 
 
 def setup(app: Sphinx) -> None:

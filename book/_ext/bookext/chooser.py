@@ -1,0 +1,190 @@
+"""``{chooser}``: five questions as a form. ``{choice}``: what an answer leads to, in Markdown.
+
+All choices stand on the page, with what would change them; so do the rules, as tables. The script
+hides the choices that the answers given so far rule out. It knows no rule: the outcome of every
+set of answers is computed here and stands in the form as data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from html import escape
+from pathlib import Path
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from bookext.answers import Decision, Rules, read_rules
+from bookext.build import Cell, Piece, box, paragraph, span, table
+from bookext.calculator import output
+
+LOGGER = logging.getLogger(__name__)
+
+#: One character for each choice in the data of the form.
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class RulesDirective(SphinxDirective):
+    """What both directives know."""
+
+    def rules(self) -> Rules | None:
+        """The rules; a file that cannot be used is a warning."""
+        path = Path(self.env.srcdir, self.config.bookext_chooser)
+        self.env.note_dependency(str(path))
+        try:
+            return read_rules(path)
+        except ValueError as error:
+            LOGGER.warning("chooser: %s", error, location=self.get_location())
+            return None
+
+
+class Chooser(RulesDirective):
+    """The form, and a table for each decision."""
+
+    def run(self) -> list[nodes.Node]:
+        """Raw HTML for the form; tables of nodes, which every builder shows."""
+        rules = self.rules()
+        if rules is None:
+            return []
+        opened = '<details class="chooser-rules" open><summary>Where each answer leads</summary>'
+        return [
+            box(
+                nodes.raw("", "".join(_form(rules)), format="html"),
+                nodes.raw("", opened, format="html"),
+                *(_table(rules, decision) for decision in rules.decision),
+                nodes.raw("", "</details>", format="html"),
+                classes=["chooser"],
+            )
+        ]
+
+
+class ChoiceCard(RulesDirective):
+    """One choice: its title, the page's own words, and what would change it."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"slots": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        """The card; an unknown choice is a warning."""
+        rules, name = self.rules(), self.arguments[0]
+        if rules is None or name not in rules.choices:
+            LOGGER.warning("choice: there is no %r", name, location=self.get_location())
+            return []
+        title = paragraph(nodes.strong("", rules.choices[name].title), classes=["choice-title"])
+        card = box(title, classes=["choice"])
+        card["ids"].append(target(name))
+        self.state.nested_parse(self.content, self.content_offset, card)
+        if "slots" in self.options:
+            card += nodes.raw("", _SLOTS, format="html")
+        card += nodes.raw("", "".join(_flips(rules, name)), format="html")
+        return [card]
+
+
+_SLOTS = (
+    '<p class="choice-slots" data-slots-changed hidden>With your numbers in '
+    f'<a href="#slots-rate">the form for slots</a>: <code>{output("options")}</code></p>'
+)
+
+
+def target(choice: str) -> str:
+    """A choice's anchor."""
+    return f"choice-{choice}"
+
+
+def _form(rules: Rules) -> Iterator[str]:
+    data = escape(json.dumps(list(outcomes(rules)), separators=(",", ":")))
+    yield (
+        '<form class="chooser-form" hidden aria-label="Which should you use?" '
+        f'data-decisions="{data}">'
+    )
+    for number, question in enumerate(rules.question, 1):
+        yield f"<fieldset><legend>{number}. {escape(question.asks)}</legend>"
+        for answer in question.answer:
+            yield (
+                f'<label><input type="radio" name="{question.name}" value="{answer.name}"> '
+                f"<span>{escape(answer.says)}</span></label>"
+            )
+        yield "</fieldset>"
+    yield (
+        '<div class="chooser-result" role="status"></div><p class="chooser-actions">'
+        '<a class="chooser-link" href="#">Link to these answers</a>'
+        '<button type="button" data-action="print">Print</button>'
+        '<button type="reset">Start again</button></p></form>'
+    )
+
+
+def outcomes(rules: Rules) -> Iterator[dict[str, object]]:
+    """Each decision's choices, and for every set of answers, in order, which of them is taken.
+
+    It is one character each: the choice's place, to the base of 36, or ``-`` for none.
+    """
+    decided = [rules.decide(answers) for answers in rules.combinations()]
+    for decision in rules.decision:
+        names = [choice.name for choice in decision.choice]
+        places = {name: _DIGITS[place] for place, name in enumerate(names)} | {"": "-"}
+        taken = "".join(places[one[decision.name]] for one in decided)
+        yield {"short": decision.short, "choices": names, "outcomes": taken}
+
+
+def _table(rules: Rules, decision: Decision) -> nodes.table:
+    rows: Iterator[list[Cell]] = (
+        [_conditions(rules.phrases(rule)), _linked(rules, rule.take)] for rule in decision.rule
+    )
+    return table(("The first row that fits", decision.short), rows, "chooser-table")
+
+
+def _conditions(phrases: list[str]) -> list[Piece]:
+    """Conditions one behind the other; each stays whole where there is room."""
+    pieces: list[Piece] = []
+    for phrase in phrases:
+        pieces += [*(["; "] if pieces else []), span(phrase)]
+    return pieces or ["anything else"]
+
+
+def _linked(rules: Rules, choice: str) -> nodes.Node:
+    if not choice:
+        return nodes.Text("–")
+    title = rules.choices[choice].title
+    return nodes.reference("", "", nodes.Text(title), refid=target(choice), internal=True)
+
+
+def _flips(rules: Rules, choice: str) -> Iterator[str]:
+    flips = rules.flips(choice)
+    if not flips:
+        return
+    yield '<details class="choice-change"><summary>What would change it</summary><ul>'
+    for question, answer, to in flips:
+        yield (
+            f'<li data-question="{question.name}" data-answer="{answer.name}" '
+            f'data-to="{to.name}">{escape(question.short)}: {escape(answer.says)} → '
+            f'<a href="#{target(to.name)}">{escape(to.title)}</a></li>'
+        )
+    yield "</ul></details>"
+
+
+def compare(app: Sphinx, doctree: nodes.document) -> None:
+    """Warn if a page with a chooser has not exactly one card for each choice."""
+    if not any(_with(doctree, "chooser")):
+        return
+    found = sorted(name for node in _with(doctree, "choice") for name in node["ids"])
+    rules = read_rules(Path(app.srcdir, app.config.bookext_chooser))
+    wanted = sorted(map(target, rules.choices))
+    if found != wanted:
+        LOGGER.warning("chooser: the page has %s, the rules %s", found, wanted, location=doctree)
+
+
+def _with(doctree: nodes.document, name: str) -> Iterable[nodes.container]:
+    return (node for node in doctree.findall(nodes.container) if name in node["classes"])
+
+
+def setup(app: Sphinx) -> None:
+    app.add_config_value("bookext_chooser", "book/chooser.toml", "env", types=(str,))
+    app.add_directive("chooser", Chooser)
+    app.add_directive("choice", ChoiceCard)
+    app.connect("doctree-read", compare)

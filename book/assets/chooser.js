@@ -1,0 +1,139 @@
+// The five questions of "Which should you use?": hides the choices that the answers rule out.
+// It knows no rule. The form carries the outcome of every set of answers, made by bookext/chooser.py.
+
+/** Every set of answers, as places, in the order of the outcomes: the last question changes fastest. */
+function combinations(counts) {
+  return counts.reduce(
+    (sets, count) => sets.flatMap((set) => [...Array(count).keys()].map((place) => [...set, place])),
+    [[]],
+  );
+}
+
+/** Of each decision, the choices that are possible. `given` has a place for each question, or -1. */
+function possible(decisions, counts, given) {
+  const left = combinations(counts).map((set) => set.every((place, i) => given[i] < 0 || given[i] === place));
+  return decisions.map(({ choices, outcomes }) => {
+    const places = [...outcomes].filter((_, i) => left[i] && outcomes[i] !== "-");
+    return [...new Set(places)].map((place) => choices[parseInt(place, 36)]);
+  });
+}
+
+function startChooser(form) {
+  const decisions = JSON.parse(form.dataset.decisions);
+  const questions = [...form.querySelectorAll("fieldset")].map((one) => [...one.querySelectorAll("input")]);
+  const counts = questions.map((radios) => radios.length);
+  const names = questions.map((radios) => radios[0].name);
+  const cards = new Map(
+    decisions.flatMap(({ choices }) => choices).map((name) => [name, document.getElementById(`choice-${name}`)]),
+  );
+  const home = form.closest("section");
+  const paths = new Set([...cards.values()].map((card) => card.closest("section")));
+  const result = form.querySelector(".chooser-result");
+  const link = form.querySelector(".chooser-link");
+  const slots = document.querySelector("form.slots-form");
+  const said = (name) => cards.get(name).querySelector(".choice-title").textContent;
+  const answers = () => questions.map((radios) => radios.findIndex((radio) => radio.checked));
+
+  /** The answers, and the numbers of the other form that the reader has changed. */
+  function address() {
+    const found = new URLSearchParams(new FormData(form));
+    for (const field of slots?.elements ?? []) if (!isUntouched(field)) found.set(field.name, field.value);
+    return `#${found}`;
+  }
+
+  function show() {
+    const given = answers();
+    const left = possible(decisions, counts, given);
+    const open = new Set(left.flat());
+    const asked = given.filter((place) => place < 0).length;
+    const done = asked === 0;
+    for (const [name, card] of cards) {
+      card.hidden = !open.has(name);
+      const change = card.querySelector(".choice-change");
+      if (change) change.open = done;
+      for (const item of change?.querySelectorAll("li") ?? []) {
+        const question = names.indexOf(item.dataset.question);
+        const answer = questions[question].findIndex((radio) => radio.value === item.dataset.answer);
+        const flipped = given.map((place, i) => (i === question ? answer : place));
+        item.hidden = done && possible(decisions, counts, flipped)[0][0] !== item.dataset.to;
+      }
+    }
+    for (const path of paths) path.hidden = ![...cards.values()].some((card) => path.contains(card) && !card.hidden);
+    form.classList.toggle("chooser-done", done);
+    home.classList.toggle("path-chosen", done);
+    home.parentElement.classList.toggle("page-chosen", done);
+    link.parentElement.hidden = asked === counts.length;
+    link.href = address();
+    result.replaceChildren();
+    if (done) result.append(...left.flat().map(line));
+    else result.append(`${counts.length - asked} of ${counts.length} answered. Paths that are left: ${left[0].length}`);
+  }
+
+  function line(name) {
+    const row = document.createElement("p");
+    const to = document.createElement("a");
+    to.href = `#choice-${name}`;
+    to.textContent = said(name);
+    const decision = decisions.find(({ choices }) => choices.includes(name));
+    row.append(`${decision.short}: `, to);
+    return row;
+  }
+
+  /** Show a part of the page and go there; the address stays, because it holds the answers. */
+  function go(part) {
+    if (part.closest("[hidden]")) {
+      form.reset();
+      keep();
+    }
+    part.tabIndex = -1;
+    part.focus({ preventScroll: true });
+    part.scrollIntoView();
+  }
+
+  function keep() {
+    show();
+    history.replaceState(null, "", answers().some((place) => place >= 0) ? address() : location.pathname + location.search);
+  }
+
+  /** Take what the address says; false if it is about something else. */
+  function take() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    if (!names.some((name) => asked.has(name))) return false;
+    for (const radio of questions.flat()) radio.checked = asked.get(radio.name) === radio.value;
+    for (const field of slots?.elements ?? []) if (asked.has(field.name)) field.value = asked.get(field.name);
+    slots?.dispatchEvent(new Event("input"));
+    show();
+    return true;
+  }
+
+  form.addEventListener("change", keep);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(keep));
+  slots?.addEventListener("input", () => answers().some((place) => place >= 0) && keep());
+  home.addEventListener("click", (event) => {
+    const to = event.target.closest('a[href^="#choice-"]');
+    if (!to) return;
+    event.preventDefault();
+    const flip = to.closest("li[data-question]");
+    if (flip && form.classList.contains("chooser-done")) {
+      form.elements[flip.dataset.question].value = flip.dataset.answer;
+      keep();
+    }
+    go(document.getElementById(to.hash.slice(1)));
+  });
+  addEventListener("hashchange", () => {
+    const part = document.getElementById(location.hash.slice(1));
+    if (!take() && part?.closest("[hidden]")) go(part);
+  });
+  form.hidden = false;
+  home.querySelector(".chooser-rules").open = false;
+  if (take()) form.scrollIntoView();
+  else show();
+}
+
+if (typeof document !== "undefined") {
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const form of document.querySelectorAll("form.chooser-form")) startChooser(form);
+  });
+}
+if (typeof module !== "undefined") module.exports = { combinations, possible };

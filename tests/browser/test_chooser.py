@@ -1,0 +1,180 @@
+"""The questions of *Which should you use?*, answered by mouse, by keyboard and by address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from bookext.answers import read_rules
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests import ROOT
+
+from .conftest import barriers
+
+pytestmark = pytest.mark.browser
+
+RULES = read_rules(ROOT / "book" / "chooser.toml")
+WHICH = "book/which.html"
+FIRST = {question.name: question.answer[0].name for question in RULES.question}
+SHOWN = "[...document.querySelectorAll('.choice')].filter(e => e.checkVisibility()).map(e => e.id)"
+ALL = [f"choice-{name}" for name in RULES.choices]
+
+
+def expected(answers: Mapping[str, str]) -> set[str]:
+    return {f"choice-{name}" for name in RULES.decide(answers).values() if name}
+
+
+@pytest.fixture
+def page(context: BrowserContext, address: str) -> Page:
+    opened = context.new_page()
+    opened.goto(address + WHICH)
+    return opened
+
+
+def shown(page: Page) -> set[str]:
+    return set(page.evaluate(SHOWN))
+
+
+def answer(page: Page, answers: Mapping[str, str]) -> None:
+    for name, value in answers.items():
+        page.locator(f".chooser-form input[name={name}][value={value}]").check()
+
+
+def test_every_set_of_answers_shows_what_the_rules_decide_and_what_would_change_it(
+    page: Page,
+) -> None:
+    path = RULES.decision[0].name
+    for answers in RULES.combinations():
+        page.evaluate("hash => { location.hash = hash }", urlencode(answers))
+        page.wait_for_function("document.querySelector('.chooser-link').hash === location.hash")
+        assert shown(page) == expected(answers)
+        flips = page.evaluate(
+            "[...document.querySelectorAll('.choice-change li')].filter(e => e.checkVisibility())"
+            ".map(e => [e.dataset.question, e.dataset.answer, e.dataset.to])"
+        )
+        taken = RULES.decide(answers)[path]
+        others = [
+            [question.name, one.name, RULES.decide({**answers, question.name: one.name})[path]]
+            for question in RULES.question
+            for one in question.answer
+        ]
+        assert flips == [other for other in others if other[2] != taken]
+
+
+def test_the_mouse_narrows_the_paths_and_the_address_brings_them_back(
+    page: Page, context: BrowserContext, address: str
+) -> None:
+    assert shown(page) == set(ALL)
+    status = page.locator(".chooser-result")
+    for asked, (name, value) in enumerate(FIRST.items(), 1):
+        page.locator(f".chooser-form label:has([name={name}][value={value}])").click()
+        assert ("Paths that are left" in status.inner_text()) == (asked < len(FIRST))
+    assert shown(page) == expected(FIRST)
+    assert status.get_attribute("role") == "status"
+    assert RULES.choices[RULES.decide(FIRST)["path"]].title in status.inner_text()
+    other = context.new_page()
+    other.goto(page.url)
+    assert shown(other) == expected(FIRST)
+    page.locator(".chooser-form [type=reset]").click()
+    page.wait_for_url(address + WHICH)
+    assert shown(page) == set(ALL)
+
+
+def test_the_keyboard_answers_and_a_link_changes_the_answer(page: Page) -> None:
+    page.locator(".chooser-form input").first.focus()
+    for _ in RULES.question:
+        page.keyboard.press("Space")
+        page.keyboard.press("Tab")
+    assert shown(page) == expected(FIRST)
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("ArrowDown")
+    last = RULES.question[-1]
+    assert shown(page) == expected({**FIRST, last.name: last.answer[1].name})
+    changed = page.locator(".choice-change li:visible").first
+    name, value, to = changed.evaluate("e => [e.dataset.question, e.dataset.answer, e.dataset.to]")
+    changed.locator("a").focus()
+    page.keyboard.press("Enter")
+    assert f"choice-{to}" in shown(page)
+    assert page.evaluate("document.activeElement.id") == f"choice-{to}"
+    assert f"{name}={value}" in page.url
+
+
+def test_numbers_of_the_other_form_travel_with_the_address(
+    page: Page, context: BrowserContext
+) -> None:
+    told = ".choice-slots:visible"
+    answer(page, FIRST)
+    assert page.locator(told).count() == 0
+    page.locator("#slots-rate").fill("400")
+    said = page.locator(told).inner_text()
+    assert "--threads" in said
+    assert "rate=400" in page.url
+    other = context.new_page()
+    other.goto(page.url)
+    assert other.locator("#slots-rate").input_value() == "400"
+    assert other.locator(told).inner_text() == said
+
+
+def test_a_link_to_a_path_that_the_answers_hide_shows_it(page: Page) -> None:
+    answer(page, FIRST)
+    page.evaluate("location.hash = 'cpu-heavy'")
+    page.locator("#cpu-heavy").wait_for(state="visible")
+    assert shown(page) == set(ALL)
+
+
+def test_without_scripts_all_paths_and_all_rules_are_there(browser: Browser, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address + WHICH)
+    assert page.locator(".chooser-form").is_hidden()
+    for name in ALL:
+        assert page.locator(f"#{name}").is_visible()
+    rows = page.locator(".chooser-table tbody tr")
+    assert rows.count() == sum(len(decision.rule) for decision in RULES.decision)
+    assert rows.first.is_visible()
+    assert page.locator(".choice-change").count() == len(RULES.decision[0].choice)
+    context.close()
+
+
+def test_print_has_the_answers_and_the_chosen_path_only(page: Page) -> None:
+    answer(page, FIRST)
+    page.emulate_media(media="print")
+    assert shown(page) == expected(FIRST)
+    labels = page.locator(".chooser-form label:visible").all_inner_texts()
+    assert [text.strip() for text in labels] == [q.answer[0].says for q in RULES.question]
+    assert page.locator("#then-decide, .slots-form, .chooser-rules, .chooser-actions").evaluate_all(
+        "parts => parts.length >= 4 && parts.every(e => !e.checkVisibility())"
+    )
+    page.locator(".chooser-form [type=reset]").evaluate("e => e.click()")
+    page.locator("#then-decide").wait_for(state="visible")
+    assert shown(page) == set(ALL)
+
+
+def test_the_form_works_from_the_disk_and_fits_a_narrow_phone(browser: Browser, site: Path) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((site / WHICH).as_uri())
+    answer(page, FIRST)
+    assert shown(page) == expected(FIRST)
+    assert page.url.endswith(f"#{urlencode(FIRST)}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert complaints == []
+    context.close()
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_no_barrier_in_an_answer(
+    browser_context_without_policy: BrowserContext, address: str, mode: str
+) -> None:
+    browser_context_without_policy.add_init_script(
+        f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')"
+    )
+    page = browser_context_without_policy.new_page()
+    page.goto(f"{address}{WHICH}#{urlencode(FIRST)}")
+    assert shown(page) == expected(FIRST)
+    assert barriers(page) == []
