@@ -64,9 +64,10 @@ function startChooser(form) {
     home.parentElement.classList.toggle("page-chosen", done);
     link.parentElement.hidden = asked === counts.length;
     link.href = address();
-    result.replaceChildren();
-    if (done) result.append(...left.flat().map(line));
-    else result.append(`${counts.length - asked} of ${counts.length} answered. Paths that are left: ${left[0].length}`);
+    const told = new DocumentFragment();
+    if (done) told.append(...left.flat().map(line));
+    else told.append(`${counts.length - asked} of ${counts.length} answered. Paths that are left: ${left[0].length}`);
+    if (told.textContent !== result.textContent) result.replaceChildren(told); // it is read out
   }
 
   function line(name) {

@@ -178,3 +178,12 @@ def test_axe_finds_no_barrier_in_an_answer(
     page.goto(f"{address}{WHICH}#{urlencode(FIRST)}")
     assert shown(page) == expected(FIRST)
     assert barriers(page) == []
+
+
+def test_no_command_is_cut_off_on_paper(page: Page) -> None:
+    page.set_viewport_size({"width": 500, "height": 800})
+    page.emulate_media(media="print")
+    cut = "blocks => blocks.filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"
+    commands = page.locator(".choice pre")
+    assert commands.count() >= len(RULES.decision[0].choice)
+    assert commands.evaluate_all(cut) == []
