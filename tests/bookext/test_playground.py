@@ -52,7 +52,7 @@ def trial(one: Experiment, label: str, **changes: Any) -> Trial:
     }
     fields: dict[str, Any] = {
         "setup": setup, "arrivals": {"kind": "poisson", "rate": one.rate}, "seed": SEED,
-        "warmup": 0.2, "seconds": one.seconds - 0.2, "samples": samples,
+        "warmup": 0.2, "seconds": one.seconds - 0.2, "recorded": samples,
     }  # fmt: skip
     return builders.trial(label, 0, [0.1]).model_copy(update={**fields, **changes})
 
@@ -112,7 +112,7 @@ def test_a_recorded_trial_is_carried_request_by_request(book: Path) -> None:
         {"seed": SEED + 1},
         {"arrivals": {"kind": "poisson", "rate": 31.0}},
         {"setup": {"server": {"name": "uvicorn"}, "hold": 0.06, "slots": 8, "cpu_bound": False}},
-        {"samples": builders.samples([0.1, 0.1], started_at=[0.0, np.nan])},
+        {"recorded": builders.samples([0.1, 0.1], started_at=[0.0, np.nan])},
     ],
     ids=["another plan", "another rate", "another hold time", "no trace"],
 )

@@ -36,10 +36,10 @@ def filled(table: str, survived: Mapping[str, Mapping[str, bool]]) -> str:
     """The table with the figures of these cases, by test."""
 
     def row(found: re.Match[str]) -> str:
-        cases = [one for name in NAMED.findall(found[1]) for one in survived.get(name, {}).values()]
-        return f"{found[1]}| {len(cases)} | {sum(cases)} |"
+        cases = [one for name in NAMED.findall(found[2]) for one in survived.get(name, {}).values()]
+        return f"{found[1]} {len(cases)} | {sum(cases)} {found[2]}"
 
-    return re.sub(r"^(\|.*::.*)\| \d+ \| \d+ \|$", row, table, flags=re.MULTILINE)
+    return re.sub(r"^(\|.*\|) \d+ \| \d+ (\|.*::.*)$", row, table, flags=re.MULTILINE)
 
 
 def main(*options: str) -> int:
