@@ -114,6 +114,25 @@ def test_the_build_after_those_that_were_killed_goes_on(
     assert site.made_from(book) == site_key(book)
 
 
+def test_a_renderer_that_hangs_ends_with_its_killed_build(
+    program: Shell, tmp_path: Path, session_folder: str
+) -> None:
+    book = small(tmp_path / "book")
+    inside = tmp_path / "inside"
+    (book.root / "hang.py").write_text(
+        "import pathlib, time\n"
+        f"def setup(app): pathlib.Path({str(inside)!r}).touch(); time.sleep(3600)\n"
+    )
+    config = book.root / "_config.yml"
+    config.write_text(config.read_text().replace("{bookext", "{hang: ., bookext"))
+    before = survivors(session_folder)
+    pid = program.start(["build", "--render-only"], book.root, tmp_path / "said")
+    assert until(inside.exists, within=120), (tmp_path / "said").read_text()
+    os.kill(pid, signal.SIGKILL)
+    assert program.wait(pid) == -signal.SIGKILL
+    assert until(lambda: not survivors(session_folder) - before, within=60)
+
+
 def test_the_same_evidence_makes_the_same_bytes_elsewhere(program: Shell, tmp_path: Path) -> None:
     """One site came about chapter by chapter; the other is rendered at once, in another place."""
     book = small(tmp_path / "book")

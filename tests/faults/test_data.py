@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gatewaylab.records.evidence import accept, read
@@ -15,7 +16,7 @@ KILLS = 100
 
 
 def test_a_kill_at_any_of_a_hundred_points_leaves_the_old_evidence_or_the_new(
-    tmp_path: Path,
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Each child accepts one evidence after another until it is killed; the next one goes on."""
     trials = [builders.trial("a", 0, [0.1] * 2000), builders.trial("b", 0, [0.1] * 2000)]
@@ -38,6 +39,7 @@ def test_a_kill_at_any_of_a_hundred_points_leaves_the_old_evidence_or_the_new(
         found = read(path)
         assert found.model_dump_json() in known
         seen.add(found.key)
+    record_property("tries", KILLS)
     assert seen == {"one", "two"}
     accept(several[1], tmp_path)
     assert read(path).model_dump_json() == known[1]

@@ -36,4 +36,5 @@ def test_the_figures_of_a_row_are_those_of_all_its_tests() -> None:
     row = "| a fault | gone | 9 | 9 | `a.py::test_x`, `b/c.py::test_y` |"
     one = {"a.py::test_x": {"[1]": True, "[2]": False}, "b/c.py::test_y": {"": True}}
     assert filled(f"text\n{row}\n", one) == f"text\n{row.replace('9 | 9', '3 | 2')}\n"
+    assert filled(row, one, {"[2]": 100}) == row.replace("9 | 9", "102 | 2")
     assert filled(row, {}) == row.replace("9 | 9", "0 | 0")
