@@ -37,7 +37,7 @@ class Cases:
             cases = self.survived[name]
             cases[report.nodeid] = report.passed and cases.get(report.nodeid, True)
             if report.when == "call":
-                self.tries[report.nodeid] = int(dict(report.user_properties).get("tries", 1))
+                self.tries[report.nodeid] = int(str(dict(report.user_properties).get("tries", 1)))
 
 
 def filled(
