@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from gatewaylab.servers.commands import find_program
 from gatewaylab.servers.specs import SERVERS
-from tests.deploy import record
 from tests.deploy.bed import Up, servers_up, web_server
 from tests.deploy.setups import SetUp
 
@@ -31,9 +29,3 @@ def up(request: pytest.FixtureRequest, session_folder: str) -> Iterator[Up]:
     folder = Path(tempfile.mkdtemp(prefix=f"{one.name}-")) / "f"
     with servers_up(one, folder) as servers, web_server(servers) as all_up:
         yield all_up
-
-
-def pytest_sessionfinish(exitstatus: int) -> None:
-    """Write the record where that was asked for and every visit came out as it should."""
-    if exitstatus == 0 and os.environ.get(record.VARIABLE):
-        record.write()

@@ -328,7 +328,7 @@ def websocket(up: Up) -> None:
             f"{'wss' if secure else 'ws'}://{up.authority}/ws/echo",
             sock=socket.create_connection((PROXY, up.port), timeout=60),
             ssl=up.trust() if secure else None, origin=Origin(origin),
-            additional_headers=up.told, proxy=None,
+            additional_headers=up.told, proxy=None, open_timeout=60,
         ) as line:  # fmt: skip
             line.send("hello")
             return str(line.recv(60))

@@ -141,5 +141,5 @@ def waiting(signal: Path) -> Iterator[str]:
 async def together(signal: Path) -> AsyncIterator[str]:
     yield "data: 0\n\n"
     while not signal.exists():
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
     yield "data: 1\n\n"
