@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import re
@@ -112,6 +113,43 @@ def test_the_build_after_those_that_were_killed_goes_on(
     assert "open file:" in build(program, book)
     assert_whole(book)
     assert site.made_from(book) == site_key(book)
+
+
+def test_a_kill_at_any_of_a_hundred_points_of_an_exchange_leaves_one_site_or_the_other(
+    tmp_path: Path,
+) -> None:
+    """Each child exchanges one site after another until it is killed; the next one goes on."""
+    made = {}
+    for key in ("one", "two"):
+        made[key] = tmp_path / key
+        made[key].mkdir()
+        for page in ("index", *map(str, range(50))):
+            (made[key] / f"{page}.html").write_text(key)
+    known = [contents(folder) for folder in made.values()]
+    book = Book(tmp_path / "book")
+    book.sites.mkdir(parents=True)
+
+    def exchange(key: str) -> None:
+        site.exchange(book, site.assemble(book, made[key]), key)
+
+    exchange("one")
+    began = time.monotonic()
+    exchange("two")
+    took = time.monotonic() - began
+    chance, seen = random.Random(7), set()
+    for _ in range(100):
+        child = os.fork()
+        if child == 0:
+            for key in itertools.cycle(made):
+                exchange(key)
+        time.sleep(chance.uniform(0, 4 * took))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert contents(book.html) in known
+        seen.add(site.made_from(book))
+    assert seen == {"one", "two"}
+    exchange("one")
+    assert contents(book.html) == known[0]
 
 
 def test_a_renderer_that_hangs_ends_with_its_killed_build(

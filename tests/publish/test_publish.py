@@ -347,7 +347,8 @@ def test_whatever_a_page_is_made_from_renders_it_again(
     rendering.render(book, _console()[0])
     assert len(rendered) == 2
     assert (book.html / "index.html").read_text() == rendered[1]
-    assert [path.name for path in book.sites.iterdir()] == [site.made_from(book)]
+    assert list(book.sites.iterdir()) == [book.html.resolve()]
+    assert site.made_from(book) == key.site_key(book)
 
 
 def test_an_interrupted_rendering_leaves_the_last_site_and_nothing_to_the_next_one(
