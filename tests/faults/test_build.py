@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -116,7 +116,7 @@ def test_the_build_after_those_that_were_killed_goes_on(
 
 
 def test_a_kill_at_any_of_a_hundred_points_of_an_exchange_leaves_one_site_or_the_other(
-    tmp_path: Path,
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Each child exchanges one site after another until it is killed; the next one goes on."""
     made = {}
@@ -137,6 +137,7 @@ def test_a_kill_at_any_of_a_hundred_points_of_an_exchange_leaves_one_site_or_the
     exchange("two")
     took = time.monotonic() - began
     chance, seen = random.Random(7), set()
+    record_property("tries", 100)
     for _ in range(100):
         child = os.fork()
         if child == 0:
