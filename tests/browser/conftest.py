@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from tests import ROOT
 
@@ -35,15 +35,7 @@ _FLAGS = (
 
 def toc_pages() -> list[str]:
     """Addresses of all pages in the table of contents; its root is the site's index."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    names: list[str] = []
-    for chapter in (chapter for part in toc["parts"] for chapter in part["chapters"]):
-        if "file" in chapter:
-            names += [one["file"] for one in (chapter, *chapter.get("sections", ()))]
-        else:
-            found = sorted(ROOT.glob(f"{chapter['glob']}.md"))
-            names += [str(path.relative_to(ROOT).with_suffix("")) for path in found]
-    return ["index.html", *(f"{name}.html" for name in names)]
+    return [f"{name}.html" for name in parse_toc_yaml(ROOT / "_toc.yml")]
 
 
 def barriers(page: Page) -> list[str]:
