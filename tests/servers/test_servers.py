@@ -335,6 +335,13 @@ def test_a_place_that_is_missing_or_says_two_things_is_refused(
             run_site(text.replace(line, lines))
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "demo_apps" / "nginx").glob("*.conf")))
+def test_a_site_that_is_wrong_on_purpose_can_be_run(file: Path) -> None:
+    site = run_site(file.read_text(encoding="utf-8"))["site.conf"]
+    assert "listen 127.1.2.3:9999;" in site
+    assert "/srv/" not in site
+
+
 def test_an_upstream_may_name_the_same_socket_twice() -> None:
     line = "server unix:/run/myproject/gunicorn.sock fail_timeout=0;"
     text = installed.read(ROOT, SITE).replace(line, f"{line}\n    {line}")

@@ -56,8 +56,8 @@ class Place:
 
 NGINX_SITE = {
     "listen": Place(
-        "line `include myproject/tls.conf;`",
-        r"^(?P<before> *)include myproject/tls\.conf(?P<after>;)",
+        "line `listen 80;` or `include myproject/tls.conf;`",
+        r"^(?P<before> *)(?:listen 80|include myproject/tls\.conf)(?P<after>;)",
     ),
     "upstream": Place(
         "upstream (`server unix:/…`)", r"^(?P<before> *server )unix:/[^\s;]+(?P<after>[ ;])"
