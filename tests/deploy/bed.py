@@ -22,16 +22,16 @@ from gatewaylab.guard.tree import workers_of
 from tests.deploy import programs
 from tests.deploy.files import DEPLOY, PROJECT, Change, places, unchanged, write_web_server
 from tests.deploy.programs import limited
-from tests.deploy.setups import HOST, PROXY, VISITOR, SetUp
+from tests.deploy.setups import HOST, IMAGE, PROXY, VISITOR, SetUp
 from tests.deploy.sockets import listening, with_socket
 
 PATIENCE = 60.0  # a limit for what should come at once, on a machine of any speed
 
 
-def free_port() -> int:
+def free_port(address: str = PROXY) -> int:
     """A port on which nobody listens now."""
     with socket.socket() as one:
-        one.bind((PROXY, 0))
+        one.bind((address, 0))
         port: int = one.getsockname()[1]
         return port
 
@@ -239,7 +239,7 @@ def servers_up(one: SetUp, folder: Path, change: Change = unchanged) -> Iterator
     (folder / "log").mkdir()
     make_certificate(folder / "tls")
     site = make_site(one, folder)
-    ports = {service: free_port() for service in one.images}
+    ports = {service: free_port(IMAGE) for service in one.images}
     env, processes = environment(one, site), dict[str, subprocess.Popen[bytes]]()
     up = Up(one, free_port(), free_port(), ports, folder, env, processes)
     with ExitStack() as stack:

@@ -15,7 +15,7 @@ from pathlib import Path
 from gatewaylab.servers.commands import as_ordinary_user, find_program
 from gatewaylab.servers.fronts import APACHE_MODULES, nginx_command, nginx_main
 from tests import ROOT
-from tests.deploy.setups import OWN, PROXY, SetUp
+from tests.deploy.setups import IMAGE, OWN, PROXY, SetUp
 
 DEPLOY = ROOT / "deploy"
 PROJECT = Path(__file__).parent / "project"
@@ -31,7 +31,7 @@ def places(
         "listen 443 ": f"listen {entry} ",
         "listen 80;": f"listen {PROXY}:{port if one.behind else port_80};",
         "10.0.0.0/8": PROXY,
-        **{f"server {name}:8000": f"server {PROXY}:{at}" for name, at in ports.items()},
+        **{f"server {name}:8000": f"server {IMAGE}:{at}" for name, at in ports.items()},
         "unix:/run/myproject/": f"unix:{folder}/",
         "unix:/run/myproject-asgi/": f"unix:{folder}/",
         "/etc/letsencrypt/live/example.com/": f"{folder}/tls/",

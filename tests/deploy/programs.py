@@ -20,7 +20,7 @@ import yaml
 from gatewaylab.servers import installed
 from gatewaylab.servers.commands import find_program
 from tests.deploy.files import DEPLOY, Change
-from tests.deploy.setups import PROXY, SetUp
+from tests.deploy.setups import IMAGE, SetUp
 
 COMPOSE = "docker/compose.yaml"
 GUNICORN = "gunicorn/gunicorn.conf.py"
@@ -86,7 +86,7 @@ def image(service: str, kind: str, port: int, folder: Path, change: Change) -> P
     file = Path("docker", Path(said["build"]["dockerfile"]).name).as_posix()
     text = change(file, (DEPLOY / file).read_text())
     words = json.loads(re.findall(r"^CMD (.*)$", text, re.MULTILINE)[-1])
-    words = installed.command(words, host=PROXY, port=port, app=words[-1])
+    words = installed.command(words, host=IMAGE, port=port, app=words[-1])
     env = {name: said["environment"][name] for name in _READ if name in said["environment"]}
     return Program(_runnable(words, folder, change), open_files(said), env)
 

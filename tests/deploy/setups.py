@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 HOST = "example.com"
 PROXY = "127.0.0.1"  # whom behind.conf trusts, and from where a visitor comes by itself
 OWN = "127.0.0.9"  # from where a proxy in a container comes to the application
+IMAGE = "127.0.0.8"  # of an image: no connection of this machine takes its port
 STRANGER = "127.0.0.99"
 VISITOR = "203.0.113.7"  # as a proxy in front reports it
 

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import json
 import re
-import resource
 import socket
 import sys
 import time
@@ -22,6 +21,7 @@ from websockets.typing import Origin
 
 from tests.deploy.bed import Up, run, wait_until
 from tests.deploy.files import PROJECT
+from tests.deploy.lines import asking, more_files, read_until
 from tests.deploy.setups import HOST, PROXY, STRANGER
 
 Visit = Callable[[Up], None]
@@ -286,36 +286,6 @@ def listeners(up: Up) -> None:
         (up.site / signal).touch()
         for line in lines:
             read_until(line, b"data: 1\n\n")
-
-
-@contextmanager
-def asking(up: Up, path: str) -> Iterator[socket.socket]:
-    """A connection that has asked for a path."""
-    told = {"Host": up.authority, **up.told}
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
-    with up.connect() as line:
-        line.sendall(f"GET {up.path(path)} HTTP/1.1\r\n{head}\r\n".encode())
-        yield line
-
-
-def read_until(line: socket.socket, wanted: bytes) -> None:
-    """Read a stream up to an event."""
-    seen = b""
-    while wanted not in seen:
-        seen += (new := line.recv(65_536))
-        assert new, f"ended after {seen!r}"
-        assert seen.startswith((b"HTTP/1.1 200", b"\r\n", b"9\r\n")), seen[:100]
-
-
-@contextmanager
-def more_files() -> Iterator[None]:
-    """As many open files as this machine allows, for a while."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @visit
