@@ -285,6 +285,14 @@ def test_a_falsified_measurement_is_red(world: World, name: str, lie: Callable[.
     assert _only(name).verdict == "red"
 
 
+def test_a_request_that_was_held_up_past_its_deadline_is_explained_by_so_long_a_delay(
+    world: World,
+) -> None:
+    world.falsify(one_unsent)
+    check = CHECKS["mute"]()
+    assert (check.why, check.needs) == (("1 requests were not sent",), 0.5)
+
+
 def test_a_server_that_did_not_stall_makes_the_line_red(world: World) -> None:
     def forget(_: Samples) -> dict[str, float]:
         world.did["stalls"] = []
