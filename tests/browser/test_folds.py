@@ -87,9 +87,7 @@ def test_what_is_opened_has_no_barrier(browser: Browser, address: str, path: str
     context.close()
 
 
-def test_the_comparison_is_one_screen_and_each_fold_has_a_name(
-    desktop: Page, address: str
-) -> None:
+def test_the_comparison_is_one_screen_and_each_fold_has_a_name(desktop: Page, address: str) -> None:
     desktop.goto(address + COMPARISON)
     heights = desktop.evaluate(
         """() => ['table.comparison-table', '.bd-header'].map(

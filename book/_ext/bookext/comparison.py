@@ -102,7 +102,7 @@ class ComparisonTable(ClaimDirective):
         where = self.get_location()
         record = consult(self.env, row.claim, where)
         words = [nodes.entry("", paragraph(row.name))]
-        answers: list[nodes.Node] = []
+        answers = [paragraph(*nuance)] if (nuance := self._nuance(record)) else []
         for interface in INTERFACES:
             cell: Cell = getattr(row, interface)
             own = cell.claim is not None and cell.claim != row.claim
@@ -115,7 +115,7 @@ class ComparisonTable(ClaimDirective):
         return [
             nodes.row("", *words),
             nodes.raw("", opened, format="html"),  # docutils would make it a heading
-            *fold(self._people(row, record), *self._nuance(record), *answers),
+            *fold(self._people(row, record), *answers),
             nodes.raw("", closed, format="html"),
         ]
 
@@ -129,9 +129,8 @@ class ComparisonTable(ClaimDirective):
 
     def _nuance(self, record: ClaimRecord | None) -> list[nodes.Node]:
         """A claim's nuance, if the claim stands and has one."""
-        if record is None or doubt([record]) or not record.nuance:
-            return []
-        return [paragraph(*self.prose(record.nuance))]
+        stands = record is not None and not doubt([record])
+        return self.prose(record.nuance) if record is not None and stands else []
 
     def _answer(
         self, interface: str, cell: Cell, record: ClaimRecord | None, *, own: bool
@@ -142,8 +141,8 @@ class ComparisonTable(ClaimDirective):
             pieces += [*self.prose(cell.answer), " "]
         if record is not None:
             pieces += [link(badge(record), anchor(record.id)), *self.badges(record)[1:]]
-        if own:
-            pieces += [piece for one in self._nuance(record) for piece in (" ", *one.children)]
+        if own and self._nuance(record):
+            pieces += [" ", *self._nuance(record)]
         return paragraph(*pieces)
 
 
