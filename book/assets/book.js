@@ -15,3 +15,12 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 });
+
+// A link to a claim opens its card.
+const unfold = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  const card = target && target.querySelector(":scope > .claim-card > details");
+  if (card) card.open = true;
+};
+addEventListener("hashchange", unfold);
+document.addEventListener("DOMContentLoaded", unfold);

@@ -351,7 +351,7 @@ def test_pages_print_evidence_and_link_to_its_method(book: Path) -> None:
     assert 'href="book/claims.html#c05"' in front
     assert "C05 · supported" in front
     ledger = html(app, "book/claims")
-    assert '<section id="c05">' in ledger
+    assert '<section class="claim-entry" id="c05">' in ledger
     assert "3 claims: " in ledger
     assert "Of 1 sabotages, 1 were caught." in ledger
     assert "<code" in ledger
@@ -691,7 +691,7 @@ def test_a_claim_that_noise_leaves_inconclusive_says_why_and_needs_no_mark(book:
     assert "Inconclusive, because : what was lost to others can explain it" in page
     assert "C05 · inconclusive" in html(app, "index")
     ledger = html(app, "book/claims")
-    entry = plain(ledger[ledger.index('<section id="c05">') : ledger.index('<section id="c07">')])
+    entry = plain(ledger[ledger.index('id="c05">') : ledger.index('id="c07">')])
     assert "Numbers of : this machine, 22 November 2026" in entry
     published = data(app, "claims")["claims"]
     assert (published[0]["verdict"], published[0]["state"]) == ("inconclusive", "accepted")
@@ -820,8 +820,51 @@ def test_a_card_stands_under_each_cell_that_states_a_claim() -> None:
     cell = '```{code-cell} python\nx = 1\nclaim(\n    "C05", x,\n)\n```'
     text = f'{cell}\n\nNext `claim("C06")`.\n'
     with_card = claimed._CELL.sub(claimed._with_card, text)
-    card = "```{claim-card} C05\n:folded:\n```"
+    card = "```{claim-card} C05\n```"
     assert with_card == text.replace(cell, f"{cell}\n\n{card}")
+
+
+def card(app: SphinxTestApp, name: str) -> tuple[str, str]:
+    """The words of a page's only card: the line, and what it opens."""
+    (inside,) = re.findall(
+        r'<div class="claim-card[^"]*">\s*<details>(.*?)</details>', html(app, name), re.S
+    )
+    line, _, opened = inside.removeprefix("<summary>").partition("</summary>")
+    return plain(line), plain(opened)
+
+
+def test_a_card_is_one_line_with_its_number_and_says_nothing_twice(book: Path) -> None:
+    line, opened = card(build(book)[0], "notebooks/slots")
+    statement = WORDS["statement"].replace("`", "").removesuffix(".")
+    assert line == f"C05 supported {statement} . 6.1 × (5.8–6.4)"
+    assert opened.startswith(f"People say “{WORDS['title']}” false {WORDS['nuance']}")
+    assert "Measured : median latency, one slot to eight" in opened
+    assert opened.count("failed, as it should") == 1
+    for said in (statement, "6.1 ×", "supported"):
+        assert said not in opened
+
+
+def test_an_entry_of_the_ledger_has_what_people_say_as_its_heading_only(book: Path) -> None:
+    ledger = html(build(book)[0], "book/claims")
+    entry = plain(ledger.partition('id="c05">')[2].partition('id="c07">')[0])
+    assert entry.startswith(f"C05: {WORDS['title']}")
+    assert entry.count(WORDS["title"]) == 1
+    assert f"What people say false {WORDS['nuance']}" in entry
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        ("refuted", "and the claim failed, as it should."),
+        ("supported", "and the claim came out supported: it should have failed ."),
+    ],
+)
+def test_a_card_says_whether_its_control_failed(book: Path, verdict: str, says: str) -> None:
+    control = claim().sabotage
+    assert control is not None
+    put(book, evidence(claims=(claim(sabotage=control.model_copy(update={"verdict": verdict})),)))
+    opened = card(build(book)[0], "notebooks/slots")[1]
+    assert f"Control : b ÷ b: 1 × (0.9–1.1), {says}" in opened
 
 
 def test_what_a_cell_prints_about_a_claim_is_taken_off_the_page() -> None:

@@ -27,6 +27,15 @@ def box(*children: nodes.Node, classes: Sequence[str]) -> nodes.container:
     return nodes.container("", *children, classes=list(classes))
 
 
+def fold(line: Iterable[Piece], *body: nodes.Node) -> list[nodes.Node]:
+    """A line that is always there, and what a click on it opens."""
+    return [
+        nodes.raw("", "<details><summary>", format="html"), *inline(line),
+        nodes.raw("", "</summary>", format="html"), *body,
+        nodes.raw("", "</details>", format="html"),
+    ]  # fmt: skip
+
+
 def fields(rows: Iterable[tuple[str, Sequence[Piece]]], *classes: str) -> nodes.field_list:
     """A list of names and what belongs to them."""
     return nodes.field_list(

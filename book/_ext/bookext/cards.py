@@ -8,16 +8,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.build import Cell, Piece, box, external, fields, inline, paragraph, span, table
+from bookext.build import Cell, Piece, box, external, fields, fold, inline, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, link
 from bookext.roles import anchor, badge
 from bookext.shelf import shelf_of
@@ -49,55 +47,48 @@ class ClaimDirective(SphinxDirective):
         found, messages = self.state.inline_text(text, self.lineno)
         return [*found, *messages]
 
-    def body(self, record: ClaimRecord, *, folded: bool = False) -> list[nodes.Node]:
-        """Everything about a claim but its heading; what it rests on behind a fold, if wanted."""
-        parts: list[nodes.Node] = [
-            paragraph(*self.prose(record.statement), classes=["claim-statement"]),
-            self._measured(record),
-        ]
+    def card(self, record: ClaimRecord, *more: nodes.Node, entry: bool = False) -> nodes.container:
+        """A claim in one line, and behind it what it rests on.
+
+        Args:
+            more: what follows the claim's own parts. entry: it is the ledger's, below a heading
+                that says what people say.
+        """
+        number = "claim-number" if _has_number(record) else "measured-missing"
+        line: list[Piece] = [
+            span(record.id, "claim-id"), " ", *self.badges(record), " ",
+            nodes.inline("", "", *self.prose(record.statement), classes=["claim-statement"]), " ",
+            span(wording.result(record), number),
+        ]  # fmt: skip
+        parts: list[nodes.Node] = [self._common(record, entry=entry)]
         drawing = strip(record)
         if drawing is not None:
             parts.append(nodes.raw("", drawing, format="html"))
-        rest: list[nodes.Node] = [
-            self._common(record), fields(self._facts(record), "claim-facts")
-        ]  # fmt: skip
-        if folded:
-            opened = '<details class="claim-more"><summary>What people say, and what it rests on'
-            rest = [
-                nodes.raw("", f"{opened}</summary>", format="html"), *rest,
-                nodes.raw("", "</details>", format="html"),
-            ]  # fmt: skip
-        return [*parts, *rest]
+        parts.append(fields(self._facts(record, entry=entry), "claim-facts"))
+        classes = ["claim-card", wording.state(record)]
+        return box(*fold(line, *parts, *more), classes=classes)
 
     def badges(self, record: ClaimRecord) -> list[Piece]:
         """The verdict, with a mark where it is an exception on its page."""
         marks = [mark(record.notebook)] if wording.is_measured(record) else []
         return [badge(record, with_id=False), *marks]
 
-    def _measured(self, record: ClaimRecord) -> nodes.paragraph:
-        effect = record.effect
-        if effect is None or effect.refused:
-            pieces: list[Piece] = [span(wording.result(record), "measured-missing")]
-            reasons = record.missing
-            if effect is not None:
-                reasons = tuple(dict.fromkeys(map(str, effect.refused)))
-            if reasons:
-                pieces.append(f" ({'; '.join(reasons)})")
-            return paragraph(*pieces, classes=["claim-result"])
-        number = nodes.strong("", "", span(wording.effect(effect), "claim-number"))
-        what: list[Piece] = [] if effect.kind == "behaviour" else [" ", *self.prose(effect.what)]
-        return paragraph(number, *what, classes=["claim-result"])
+    def _common(self, record: ClaimRecord, *, entry: bool) -> nodes.paragraph:
+        said: list[Piece] = [] if entry else [" “", *self.prose(record.title), "”"]
+        judged: list[Piece] = [" ", common_badge(record.common_verdict), " "]
+        label = span("What people say" if entry else "People say", "claim-label")
+        return paragraph(
+            label, *said, *judged, *self.prose(record.nuance), classes=["claim-common"]
+        )
 
-    def _common(self, record: ClaimRecord) -> nodes.container:
-        people = paragraph(span("People say", "claim-label"), " “", *self.prose(record.title), "”")
-        judged: list[Piece] = [common_badge(record.common_verdict)]
-        if record.nuance:
-            judged += [" ", *self.prose(record.nuance)]
-        return box(people, paragraph(*judged), classes=["claim-common"])
-
-    def _facts(self, record: ClaimRecord) -> list[tuple[str, Sequence[Piece]]]:
+    def _facts(self, record: ClaimRecord, *, entry: bool) -> list[tuple[str, Sequence[Piece]]]:
         rows: list[tuple[str, Sequence[Piece]]] = []
         effect = record.effect
+        if effect is None or effect.refused:
+            reasons = dict.fromkeys(map(str, effect.refused if effect else record.missing))
+            rows.append(("No number, because of", ["; ".join(reasons)] if reasons else []))
+        elif effect.kind != "behaviour":
+            rows.append(("Measured", self.prose(effect.what)))
         if record.rule and record.threshold != math.inf:  # no trial gave it a threshold
             rows.append(("Rule", [record.rule]))
         if record.theory is not None and not math.isnan(record.theory):
@@ -113,25 +104,25 @@ class ClaimDirective(SphinxDirective):
         if record.versions:
             rows.append(("Versions", self.prose(record.versions)))
         if record.sabotage is not None:
-            rows.append(("Sabotage", self._sabotage(record.sabotage)))
+            rows.append(("Control", self._control(record.sabotage)))
         rows.append(("Sources", _joined([external(s.label, s.url) for s in record.sources])))
-        rows.append(("Measured in", self._origin(record)))
+        rows.append(("Measured in", self._origin(record, entry=entry)))
         if wording.is_measured(record):
             origin = shelf_of(self.env).origin(record.notebook)
             state: list[Piece] = [" ", state_badge(origin.state)] if origin.marked else []
             rows.append(("Numbers of", [whose(origin), *state]))
         return [(name, pieces) for name, pieces in rows if pieces]
 
-    def _sabotage(self, sabotage: SabotageRecord) -> list[Piece]:
-        caught = sabotage.verdict == "refuted"
-        outcome = "caught" if caught else "not caught"
-        return [
-            *self.prose(sabotage.what),
-            f": {wording.effect(sabotage.effect)}, so the claim came out {sabotage.verdict} — ",
-            span(outcome, "sabotage-caught" if caught else "sabotage-missed"),
-        ]
+    def _control(self, sabotage: SabotageRecord) -> list[Piece]:
+        """What was changed, what that gave, and whether the claim failed, as it has to."""
+        gave = f": {wording.effect(sabotage.effect)}, and the claim "
+        changed: list[Piece] = [*self.prose(sabotage.what), gave]
+        if sabotage.verdict == "refuted":
+            return [*changed, "failed, as it should."]
+        missed = span("it should have failed", "sabotage-missed")
+        return [*changed, f"came out {sabotage.verdict}: ", missed, "."]
 
-    def _origin(self, record: ClaimRecord) -> list[Piece]:
+    def _origin(self, record: ClaimRecord, *, entry: bool) -> list[Piece]:
         shelf = shelf_of(self.env)
         pieces: list[nodes.Node] = []
         if (shelf.notebooks / f"{record.notebook}.md").exists():
@@ -142,7 +133,13 @@ class ClaimDirective(SphinxDirective):
         if shelf.path(record.notebook) is not None:
             pieces.append(link(span("raw data"), f"{record.notebook}.json", "data"))
         pieces.append(link(span("method"), f"/{self.config.bookext_method}", "doc"))
+        if not entry:
+            pieces.append(link(span("its entry in the ledger"), anchor(record.id)))
         return _joined(pieces)
+
+
+def _has_number(record: ClaimRecord) -> bool:
+    return record.effect is not None and not record.effect.refused
 
 
 def _joined(pieces: Sequence[nodes.Node]) -> list[Piece]:
@@ -150,30 +147,22 @@ def _joined(pieces: Sequence[nodes.Node]) -> list[Piece]:
 
 
 class ClaimCard(ClaimDirective):
-    """A claim in a chapter: statement, verdicts, number, and all that it rests on.
+    """A claim in a chapter, in one line that opens.
 
     On a notebook's page it stands under each cell that states a claim, `claimed` sees to that.
     """
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"folded": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """The card; an unknown claim is a warning."""
         record = consult(self.env, self.arguments[0].strip(), self.get_location())
         if record is None:
             return []
-        head = paragraph(
-            link(span(record.id, "claim-id"), anchor(record.id)),
-            " ",
-            *self.badges(record),
-            classes=["claim-head"],
-        )
-        body = self.body(record, folded="folded" in self.options)
-        card = box(head, *body, classes=["claim-card", wording.state(record)])
-        self.state.nested_parse(self.content, self.content_offset, card)
-        return [card]
+        more = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, more)
+        return [self.card(record, *more.children)]
 
 
 class ClaimsLedger(ClaimDirective):
@@ -221,9 +210,10 @@ class ClaimEntries(ClaimDirective):
         identifier = anchor(record.id)
         book_of(self.env).anchors[identifier] = (self.env.docname, identifier)
         title = nodes.title("", "", *inline([f"{record.id}: ", *self.prose(record.title)]))
-        head = paragraph(*self.badges(record), classes=["claim-head"])
-        card = box(head, *self.body(record), classes=["claim-card", wording.state(record)])
-        section = nodes.section("", title, card, ids=[identifier], names=[identifier])
+        card = self.card(record, entry=True)
+        section = nodes.section(
+            "", title, card, ids=[identifier], names=[identifier], classes=["claim-entry"]
+        )
         self.state.document.note_explicit_target(section)
         return section
 

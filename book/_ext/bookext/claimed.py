@@ -25,7 +25,7 @@ def add_cards(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def _with_card(cell: re.Match[str]) -> str:
     stated = _STATED.findall(cell[0])
-    return cell[0] + "".join(f"\n\n```{{claim-card}} {one}\n:folded:\n```" for one in stated)
+    return cell[0] + "".join(f"\n\n```{{claim-card}} {one}\n```" for one in stated)
 
 
 def remove_lines(app: Sphinx, doctree: nodes.document) -> None:

@@ -1,7 +1,8 @@
 """``{comparison-table}``: the quick comparison of both interfaces, every cell from a claim.
 
 The rows stand in a TOML file. It says what people say, and what each cell may answer *if* its
-claim stands; where the claim does not, the cell says that instead of an answer.
+claim stands, in a word; where the claim does not, the cell says that instead. Below each row a
+line with what people say opens the whole answers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from bookext.build import Piece, inline, paragraph, span
+from bookext.build import Piece, fold, paragraph, span
 from bookext.cards import ClaimDirective, common_badge
 from bookext.domain import link
 from bookext.roles import anchor, badge
@@ -32,11 +33,13 @@ class Cell(Frozen):
 
     Attributes:
         people: what people put into this cell.
-        answer: what the book puts there if the claim stands.
+        word: what the book puts there if the claim stands.
+        answer: the same as a sentence, which a click opens.
         claim: the claim that the answer rests on; the row's own when None.
     """
 
     people: str
+    word: str
     answer: str
     claim: str | None = None
 
@@ -75,7 +78,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 
 class ComparisonTable(ClaimDirective):
-    """WSGI and ASGI side by side; on a narrow screen, one below the other."""
+    """WSGI and ASGI side by side, a word a cell."""
 
     def run(self) -> list[nodes.Node]:
         """The table; a file that cannot be used is a warning."""
@@ -89,54 +92,58 @@ class ComparisonTable(ClaimDirective):
         group = nodes.tgroup("", cols=3)
         group += nodes.colspec("", colwidth=3, stub=1)  # its cells head their rows
         group += [nodes.colspec("", colwidth=4) for _ in INTERFACES]
-        head = [nodes.entry("", paragraph(name)) for name in ("As people tell it", "WSGI", "ASGI")]
+        head = [nodes.entry("", paragraph(name)) for name in ("What", "WSGI", "ASGI")]
         group += nodes.thead("", nodes.row("", *head))
-        group += nodes.tbody("", *map(self._row, rows))
+        group += nodes.tbody("", *(node for row in rows for node in self._row(row)))
         return [nodes.table("", group, classes=["book-table", "comparison-table"])]
 
-    def _row(self, row: Row) -> nodes.row:
+    def _row(self, row: Row) -> list[nodes.Node]:
+        """The row of words, and below it the line that opens the rest."""
         where = self.get_location()
         record = consult(self.env, row.claim, where)
-        answers = []
+        words = [nodes.entry("", paragraph(row.name))]
+        answers = [paragraph(*nuance)] if (nuance := self._nuance(record)) else []
         for interface in INTERFACES:
             cell: Cell = getattr(row, interface)
             own = cell.claim is not None and cell.claim != row.claim
             found = consult(self.env, cell.claim or row.claim, where) if own else record
+            reason = doubt([found])
+            word: list[Piece] = [doubtful(reason)] if reason else [*self.prose(cell.word)]
+            words.append(nodes.entry("", paragraph(*word)))
             answers.append(self._answer(interface, cell, found, own=own))
-        return nodes.row("", self._head(row, record), *answers)
+        opened, closed = '<tr class="row-more"><td colspan="3">', "</td></tr>"
+        return [
+            nodes.row("", *words),
+            nodes.raw("", opened, format="html"),  # docutils would make it a heading
+            *fold(self._people(row, record), *answers),
+            nodes.raw("", closed, format="html"),
+        ]
 
-    def _head(self, row: Row, record: ClaimRecord | None) -> nodes.entry:
-        """The row's name, what people say of it, and what that comes to."""
-        entry = nodes.entry("", paragraph(nodes.strong("", row.name), classes=["row-name"]))
-        people = f" {row.wsgi.people} / {row.asgi.people}"
-        entry += paragraph(span("People say", "claim-label"), people, classes=["row-people"])
+    def _people(self, row: Row, record: ClaimRecord | None) -> list[Piece]:
+        """What people put into the row, and what that comes to."""
         reason = doubt([record])
-        if record is None or reason:
-            entry += paragraph(doubtful(reason), classes=["row-verdict"])
-            return entry
-        entry += paragraph(
-            common_badge(row.verdict or record.common_verdict), classes=["row-verdict"]
-        )
-        if record.nuance:
-            entry += paragraph(*self.prose(record.nuance), classes=["cell-nuance"])
-        return entry
+        judged = common_badge(row.verdict or record.common_verdict) if record else None
+        said = f"People say {row.wsgi.people} / {row.asgi.people} "
+        named = span(f"{row.name}: ", "visually-hidden")
+        return [named, said, judged if judged and not reason else doubtful(reason)]
+
+    def _nuance(self, record: ClaimRecord | None) -> list[nodes.Node]:
+        """A claim's nuance, if the claim stands and has one."""
+        stands = record is not None and not doubt([record])
+        return self.prose(record.nuance) if record is not None and stands else []
 
     def _answer(
         self, interface: str, cell: Cell, record: ClaimRecord | None, *, own: bool
-    ) -> nodes.entry:
-        """The interface's name for narrow screens, the answer or why there is none, the claim."""
-        reason = doubt([record])
-        said: list[Piece] = [doubtful(reason)] if reason else [*self.prose(cell.answer)]
-        entry = nodes.entry(
-            "", paragraph(span(interface.upper(), "cell-interface"), " ", *said, classes=["answer"])
-        )
-        if record is None:
-            return entry
-        marks = [link(badge(record), anchor(record.id)), *self.badges(record)[1:]]
-        entry += nodes.paragraph("", "", *inline(marks), classes=["cell-claim"])
-        if own and record.nuance and not reason:
-            entry += paragraph(*self.prose(record.nuance), classes=["cell-nuance"])
-        return entry
+    ) -> nodes.paragraph:
+        """An interface's whole answer with its claim, or the claim alone if it does not stand."""
+        pieces: list[Piece] = [span(interface.upper(), "claim-label"), " "]
+        if not doubt([record]):
+            pieces += [*self.prose(cell.answer), " "]
+        if record is not None:
+            pieces += [link(badge(record), anchor(record.id)), *self.badges(record)[1:]]
+        if own and self._nuance(record):
+            pieces += [" ", *self._nuance(record)]
+        return paragraph(*pieces)
 
 
 def setup(app: Sphinx) -> None:
