@@ -810,6 +810,29 @@ def test_addresses_come_from_the_environment(book: Path, monkeypatch: pytest.Mon
     assert sitemap.count("<loc>") == len(PAGES)
 
 
+@pytest.mark.parametrize("host", ["github.com", "gitlab.example"])
+def test_a_chapter_offers_its_executed_notebook_and_on_github_a_codespace(
+    book: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("BOOK_REPOSITORY_URL", f"https://{host}/some/book/")
+    with (book / "conf.py").open("a") as conf:
+        conf.write("html_theme = 'sphinx_book_theme'\n")
+    kernel = "---\nkernelspec:\n  name: python3\n---\n"
+    for stem in ("slots", "later"):
+        page = book / "notebooks" / f"{stem}.md"
+        page.write_text(kernel + page.read_text())
+    app, _ = build(book)
+    slots, later, method = (
+        html(app, name) for name in ("notebooks/slots", "notebooks/later", "book/method")
+    )
+    assert ('href="slots.ipynb"' in slots, "later.ipynb" in later) == (True, False)
+    assert ".ipynb" not in method
+    wanted = host == "github.com"
+    for page, offers in ((slots, wanted), (later, wanted), (method, False)):
+        assert ('href="https://codespaces.new/some/book"' in page) is offers
+        assert "mybinder" not in page
+
+
 def test_style_sheets_are_published_without_their_comments(book: Path) -> None:
     sheets = list(Path(build(book)[0].outdir, "_static").rglob("*.css"))
     assert any(sheet.name == "basic.css" for sheet in sheets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -295,6 +296,22 @@ def test_only_a_step_that_speaks_to_the_remote_is_given_the_token() -> None:
             for step in job["steps"]:
                 if "github.token" in str(step):
                     assert step["run"].split()[0] in {"scripts/builds", "scripts/propose"}
+
+
+def test_the_container_to_develop_in_is_the_workflows_ubuntu_and_renders_by_the_script() -> None:
+    settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    (machine,) = {job["runs-on"] for path in WORKFLOWS for job in workflow(path)["jobs"].values()}
+    image = rf"mcr\.microsoft\.com/devcontainers/base:\d+\.\d+\.\d+-{machine.replace('-', '')}"
+    assert re.fullmatch(image, settings["image"])
+    assert settings["postCreateCommand"] == "scripts/build --system --render-only"
+    (port,) = settings["forwardPorts"]
+    assert f"scripts/build --serve --port {port}" in settings["portsAttributes"][str(port)]["label"]
+    assert f"scripts/build --render-only --serve --port {port}" in (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    )
+    # A measured server's port is nobody's to look at, and no secret is asked for.
+    assert settings["otherPortsAttributes"] == {"onAutoForward": "ignore"}
+    assert not {"secrets", "containerEnv", "remoteEnv", "mounts", "runArgs"} & settings.keys()
 
 
 def test_the_page_of_builds_says_truly_when_the_next_comes() -> None:
