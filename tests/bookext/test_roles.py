@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, cast
+from xml.etree import ElementTree
 
 import pytest
 from bookext import claimed, icons, page, wording
@@ -831,6 +832,57 @@ def test_a_chapter_offers_its_executed_notebook_and_on_github_a_codespace(
     for page, offers in ((slots, wanted), (later, wanted), (method, False)):
         assert ('href="https://codespaces.new/some/book"' in page) is offers
         assert "mybinder" not in page
+
+
+CHANGES = (
+    "# Changelog\n\nNewest first.\n\n## 0.2.0, not released yet (2026-11-30)\n\n- A `<b>` & more.\n\n"
+    "## 0.1.0 (2026-10-01)\n\n- The first.\n- The second.\n"
+)
+ATOM = {"atom": "http://www.w3.org/2005/Atom"}
+
+
+def test_the_changelog_is_a_feed_dated_by_its_headings(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "CHANGELOG.md").write_text(CHANGES)
+    front = book / "index.md"
+    front.write_text(front.read_text().replace("notebooks/later\n", "notebooks/later\nCHANGELOG\n"))
+    monkeypatch.setenv("BOOK_SITE_URL", "https://example.org/measured")
+    app = clean(book)
+    path = Path(app.outdir, "changelog.xml")
+    first, feed = path.read_bytes(), ElementTree.parse(path).getroot()
+
+    def texts(where: str) -> list[str | None]:
+        return [one.text for one in feed.findall(where, ATOM)]
+
+    site = "https://example.org/measured/"
+    assert texts("atom:id") == [f"{site}changelog.xml"]
+    assert texts("atom:updated") == ["2026-11-30T00:00:00Z"]
+    assert texts("atom:entry/atom:updated") == ["2026-11-30T00:00:00Z", "2026-10-01T00:00:00Z"]
+    assert texts("atom:entry/atom:id") == [f"{site}CHANGELOG.html#{v}" for v in ("0.2.0", "0.1.0")]
+    assert texts("atom:entry/atom:content") == [
+        "<p>A &lt;b&gt; &amp; more.</p>", "<p>The first.</p><p>The second.</p>",
+    ]  # fmt: skip
+    assert len(texts("atom:author/atom:name")) == 1
+    for name, address in (("index", ""), ("book/method", "../")):
+        assert f'type="application/atom+xml" title="Changelog" href="{address}changelog.xml"' in (
+            html(app, name)
+        )
+    assert 'href="changelog.xml">Follow it as a feed</a>' in html(app, "CHANGELOG")
+    build(book)
+    assert path.read_bytes() == first
+    monkeypatch.delenv("BOOK_SITE_URL")
+    app = clean(book)
+    assert not path.exists()
+    assert "changelog.xml" not in html(app, "index") + html(app, "CHANGELOG")
+
+
+def test_a_heading_of_the_changelog_without_a_day_is_a_warning(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "CHANGELOG.md").write_text(CHANGES.replace(" (2026-10-01)", ""))
+    monkeypatch.setenv("BOOK_SITE_URL", "https://example.org/")
+    assert "the feed needs a heading like" in build(book)[0].warning.getvalue()
 
 
 def test_style_sheets_are_published_without_their_comments(book: Path) -> None:

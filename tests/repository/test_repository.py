@@ -81,6 +81,14 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_every_section_of_the_changelog_has_a_version_and_a_day() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    heads = [line for line in text.splitlines() if line.startswith("## ")]
+    dated = r"## \d+\.\d+\.\d+(, not released yet)? \(\d{4}-\d\d-\d\d\)"
+    assert heads
+    assert [head for head in heads if not re.fullmatch(dated, head)] == []
+
+
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
     home_or_workplace = re.compile(r"(?<![\w.~}-])/(?:work|root|Users|home/\w+)/\w")
     found = []

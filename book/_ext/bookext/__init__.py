@@ -56,6 +56,7 @@ from bookext import (
     claimed,
     comparison,
     domain,
+    feed,
     mathml,
     myths,
     playground,
@@ -83,7 +84,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, site,
+        myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
