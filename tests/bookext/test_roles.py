@@ -609,7 +609,7 @@ def test_the_reference_is_shown_where_this_machine_has_no_whole_evidence(
     assert data(app, "slots")["measured_at"].startswith("2026-11-20")
     assert data(app, "claims")["claims"][0]["machine"] == "reference machine"
     how = html(app, "book/how")
-    assert rows(how, "states")[1][2:4] == ["reference", "2026-11-20 08:00 UTC"]
+    assert rows(how, "states")[1][2].startswith("reference machine, 2026-11-20 08:00 UTC, ")
     assert "Reference machine Processor" in plain(how)
 
 
@@ -774,11 +774,21 @@ def test_the_table_of_states_says_when_and_why(book: Path) -> None:
     put_state(book, "rejected", at=ATTEMPT, reasons=("the data refute C05",), current=False)
     app, _ = build(book)
     assert [" ".join(row) for row in rows(html(app, "book/how"), "states")] == [
-        "Later not measured – – – – –",
-        "Slots rejected this machine 2026-11-22 08:00 UTC A Processor × 2 3:00 min "
-        "attempt of 2026-11-23 10:20 UTC: the data refute C05; "
-        "the code, a version or the machine has changed since",
+        "Later not measured – 1 not measured",
+        "Slots rejected attempt of 2026-11-23 10:20 UTC: the data refute C05; "
+        "the code, a version or the machine has changed since "
+        "this machine, 2026-11-22 08:00 UTC, A Processor × 2, took 3:00 min 1 supported",
     ]
+    assert 'href="../data/environment.json"' in html(app, "book/how")
+
+
+def test_the_table_of_states_counts_the_verdicts_of_each_chapter(book: Path) -> None:
+    found = zip(("C05", "C06", "C08"), ("inconclusive", "supported", "supported"), strict=True)
+    claims = (*(claim(id=one, verdict=said) for one, said in found), claim(id="C07", kind="cited"))
+    put(book, evidence(claims=claims))
+    app, _ = build(book)
+    counts = {row[0]: row[3] for row in rows(html(app, "book/how"), "states")}
+    assert counts == {"Later": "1 not measured", "Slots": "2 supported, 1 inconclusive"}
 
 
 def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(book: Path) -> None:
