@@ -652,13 +652,31 @@ def test_other_code_than_the_reference_s_is_said_and_has_no_outputs(book: Path) 
     assert "(1 chapter, the code of 1 has changed since)" in foot(app, "index")[0]
 
 
-def test_each_figure_of_a_chapter_is_signed() -> None:
+def test_each_figure_of_a_chapter_is_signed_and_leads_to_its_data() -> None:
     page = nodes.document(None, None)  # type: ignore[arg-type]
-    page += nodes.raw("", "<figure><figcaption>Waits.</figcaption></figure>", format="html")
-    sign_figures(page, "reference machine, 20 November 2026")
-    (figure,) = page.children
-    assert plain(figure.astext()) == "Waits. reference machine, 20 November 2026"
-    assert figure.astext().endswith("</figcaption></figure>")
+    first, second = nodes.section(), nodes.section()
+    page += [first]
+    first += nodes.paragraph("", "raw data", classes=["measured-stamp"])
+    for section in (first, second):
+        figure = nodes.raw("", "<figure><figcaption>Waits.</figcaption></figure>", format="html")
+        section += nodes.container("", figure)
+    first += second
+    sign_figures(page, "reference machine, 20 November 2026", "../data/slots.json")
+    near, far = page.findall(nodes.raw)
+    assert plain(near.astext()) == "Waits. reference machine, 20 November 2026"
+    assert plain(far.astext()) == "Waits. reference machine, 20 November 2026 · data"
+    assert '<a href="../data/slots.json">data</a></figcaption></figure>' in far.astext()
+    assert near.astext().endswith("</figcaption></figure>")
+
+
+def test_the_data_of_a_figure_lie_where_its_page_says(book: Path) -> None:
+    figure = "## See\n\n```{raw} html\n<figure><figcaption>Waits.</figcaption></figure>\n```\n"
+    with (book / "notebooks" / "slots.md").open("a") as chapter:
+        chapter.write(f"\n{figure}")
+    app = clean(book)
+    found = re.search(r'<a href="([^"]*)">data</a></figcaption>', html(app, "notebooks/slots"))
+    assert found is not None
+    assert Path(app.outdir, "notebooks", found[1]).samefile(Path(app.outdir, "data", "slots.json"))
 
 
 def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(book: Path) -> None:
