@@ -15,3 +15,11 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 });
+
+// Paper is white: what is read in the dark is printed in the light.
+let shown;
+addEventListener("beforeprint", () => {
+  shown = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => { document.documentElement.dataset.theme = shown; });

@@ -175,6 +175,33 @@ def test_dark_mode_switch_changes_the_page_and_is_remembered(
     assert page.get_attribute("html", "data-theme") == "dark"
 
 
+def test_a_page_prints_in_the_light_unfolded_and_without_navigation(
+    context: BrowserContext, address: str
+) -> None:
+    context.add_init_script("localStorage.setItem('mode', 'dark')")
+    page = Visit(context, address + "notebooks/slow-requests-and-slots.html").page
+
+    def seen(selector: str) -> list[bool]:
+        visible: list[bool] = page.evaluate(
+            "s => [...document.querySelectorAll(s)].map(e => e.checkVisibility())", selector
+        )
+        return visible
+
+    folded = "article details:not([open]) > :not(summary)"
+    around = "nav:not(#print-main-content nav), .bd-sidebar, .bd-header-article, article button"
+    assert page.get_attribute("html", "data-theme") == "dark"
+    assert seen(folded)
+    assert not any(seen(folded))
+    assert any(seen(around))
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert all(seen(folded))
+    assert not any(seen(around))
+    assert page.get_attribute("html", "data-theme") == "light"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.get_attribute("html", "data-theme") == "dark"
+
+
 def test_search_finds_the_front_page_and_a_chapter(context: BrowserContext, address: str) -> None:
     page = Visit(context, urljoin(address, "search.html?q=slot")).page
     results = page.locator("#search-results li a")
