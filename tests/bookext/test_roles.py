@@ -863,7 +863,8 @@ def test_a_chapter_offers_its_executed_notebook_and_on_github_a_codespace(
 
 
 CHANGES = (
-    "# Changelog\n\nNewest first.\n\n## 0.2.0, not released yet (2026-11-30)\n\n- A `<b>` & more.\n\n"
+    "# Changelog\n\nNewest first.\n\n"
+    "## 0.2.0, not released yet (2026-11-30)\n\n- A `<b>` & more.\n\n"
     "## 0.1.0 (2026-10-01)\n\n- The first.\n- The second.\n"
 )
 ATOM = {"atom": "http://www.w3.org/2005/Atom"}
@@ -910,7 +911,7 @@ def test_a_heading_of_the_changelog_without_a_day_is_a_warning(
 ) -> None:
     (book / "CHANGELOG.md").write_text(CHANGES.replace(" (2026-10-01)", ""))
     monkeypatch.setenv("BOOK_SITE_URL", "https://example.org/")
-    assert "the feed needs a heading like" in build(book)[0].warning.getvalue()
+    assert "a feed wants headings like" in build(book)[0].warning.getvalue()
 
 
 def test_style_sheets_are_published_without_their_comments(book: Path) -> None:

@@ -83,8 +83,8 @@ def write(app: Sphinx, failure: Exception | None) -> None:
 
 def _sections(doctree: nodes.document) -> list[nodes.section]:
     """The sections of versions: those below the page's title."""
-    whole = doctree.next_node(nodes.section)
-    return [] if whole is None else [one for one in whole.children if isinstance(one, nodes.section)]
+    whole = next(doctree.findall(nodes.section), doctree)
+    return [one for one in whole.children if isinstance(one, nodes.section)]
 
 
 def _entries(doctree: nodes.document, address: str) -> Iterator[ET.Element]:
@@ -93,7 +93,7 @@ def _entries(doctree: nodes.document, address: str) -> Iterator[ET.Element]:
         title = section[0].astext()
         heading = _HEADING.match(title)
         if heading is None:
-            LOGGER.warning("%s.md: the feed needs a heading like “0.1.0 (2026-11-30)”: %s", _PAGE, title)
+            LOGGER.warning("%s: a feed wants headings like “0.1.0 (2026-11-30)”: %s", _PAGE, title)
             continue
         version, day = heading.groups()
         lines = (html.escape(item.astext()) for item in section.findall(nodes.list_item))

@@ -1,4 +1,4 @@
-"""``{states-table}``: the state of each chapter's measurement and why, its numbers and its claims."""
+"""``{states-table}``: the state of each chapter's measurement, its numbers and its claims."""
 
 from __future__ import annotations
 
