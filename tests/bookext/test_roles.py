@@ -848,8 +848,8 @@ def test_a_chapter_offers_its_executed_notebook_and_on_github_a_codespace(
         conf.write("html_theme = 'sphinx_book_theme'\n")
     kernel = "---\nkernelspec:\n  name: python3\n---\n"
     for stem in ("slots", "later"):
-        page = book / "notebooks" / f"{stem}.md"
-        page.write_text(kernel + page.read_text())
+        file = book / "notebooks" / f"{stem}.md"
+        file.write_text(kernel + file.read_text())
     app, _ = build(book)
     slots, later, method = (
         html(app, name) for name in ("notebooks/slots", "notebooks/later", "book/method")
@@ -857,9 +857,9 @@ def test_a_chapter_offers_its_executed_notebook_and_on_github_a_codespace(
     assert ('href="slots.ipynb"' in slots, "later.ipynb" in later) == (True, False)
     assert ".ipynb" not in method
     wanted = host == "github.com"
-    for page, offers in ((slots, wanted), (later, wanted), (method, False)):
-        assert ('href="https://codespaces.new/some/book"' in page) is offers
-        assert "mybinder" not in page
+    for text, offers in ((slots, wanted), (later, wanted), (method, False)):
+        assert ('href="https://codespaces.new/some/book"' in text) is offers
+        assert "mybinder" not in text
 
 
 CHANGES = (
