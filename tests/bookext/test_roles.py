@@ -795,7 +795,7 @@ def test_the_table_of_states_says_when_and_why(book: Path) -> None:
         "Later not measured – 1 not measured",
         "Slots rejected attempt of 2026-11-23 10:20 UTC: the data refute C05; "
         "the code, a version or the machine has changed since "
-        "this machine, 2026-11-22 08:00 UTC, A Processor × 2, took 3:00 min 1 supported",
+        "this machine, 2026-11-22 08:00 UTC, took 3:00 min 1 supported",
     ]
     assert 'href="../data/environment.json"' in html(app, "book/how")
 

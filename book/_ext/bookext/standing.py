@@ -43,8 +43,7 @@ class StatesTable(SphinxDirective):
         stored, shown = origin.evidence, "–"
         if stored is not None:
             took = wording.duration(stored.measured_at, stored.finished_at)
-            when, kind = wording.clock(stored.measured_at), stored.environment.kind
-            shown = f"{machine_of(origin)}, {when}, {kind}, took {took}"
+            shown = f"{machine_of(origin)}, {wording.clock(stored.measured_at)}, took {took}"
         counts = [f"{verdicts[word]} {word}" for word in _VERDICTS if verdicts[word]]
         return [
             chapter(self.env, origin.notebook),
