@@ -24,3 +24,10 @@ const unfold = () => {
 };
 addEventListener("hashchange", unfold);
 document.addEventListener("DOMContentLoaded", unfold);
+// Paper is white: what is read in the dark is printed in the light.
+let shown;
+addEventListener("beforeprint", () => {
+  shown = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => { document.documentElement.dataset.theme = shown; });

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, cast
+from xml.etree import ElementTree
 
 import pytest
 from bookext import claimed, icons, page, wording
@@ -608,7 +609,7 @@ def test_the_reference_is_shown_where_this_machine_has_no_whole_evidence(
     assert data(app, "slots")["measured_at"].startswith("2026-11-20")
     assert data(app, "claims")["claims"][0]["machine"] == "reference machine"
     how = html(app, "book/how")
-    assert rows(how, "states")[1][2:4] == ["reference", "2026-11-20 08:00 UTC"]
+    assert rows(how, "states")[1][2].startswith("reference machine, 2026-11-20 08:00 UTC, ")
     assert "Reference machine Processor" in plain(how)
 
 
@@ -651,13 +652,31 @@ def test_other_code_than_the_reference_s_is_said_and_has_no_outputs(book: Path) 
     assert "(1 chapter, the code of 1 has changed since)" in foot(app, "index")[0]
 
 
-def test_each_figure_of_a_chapter_is_signed() -> None:
+def test_each_figure_of_a_chapter_is_signed_and_leads_to_its_data() -> None:
     page = nodes.document(None, None)  # type: ignore[arg-type]
-    page += nodes.raw("", "<figure><figcaption>Waits.</figcaption></figure>", format="html")
-    sign_figures(page, "reference machine, 20 November 2026")
-    (figure,) = page.children
-    assert plain(figure.astext()) == "Waits. reference machine, 20 November 2026"
-    assert figure.astext().endswith("</figcaption></figure>")
+    first, second = nodes.section(), nodes.section()
+    page += [first]
+    first += nodes.paragraph("", "raw data", classes=["measured-stamp"])
+    for section in (first, second):
+        figure = nodes.raw("", "<figure><figcaption>Waits.</figcaption></figure>", format="html")
+        section += nodes.container("", figure)
+    first += second
+    sign_figures(page, "reference machine, 20 November 2026", "../data/slots.json")
+    near, far = page.findall(nodes.raw)
+    assert plain(near.astext()) == "Waits. reference machine, 20 November 2026"
+    assert plain(far.astext()) == "Waits. reference machine, 20 November 2026 · data"
+    assert '<a href="../data/slots.json">data</a></figcaption></figure>' in far.astext()
+    assert near.astext().endswith("</figcaption></figure>")
+
+
+def test_the_data_of_a_figure_lie_where_its_page_says(book: Path) -> None:
+    figure = "## See\n\n```{raw} html\n<figure><figcaption>Waits.</figcaption></figure>\n```\n"
+    with (book / "notebooks" / "slots.md").open("a") as chapter:
+        chapter.write(f"\n{figure}")
+    app = clean(book)
+    found = re.search(r'<a href="([^"]*)">data</a></figcaption>', html(app, "notebooks/slots"))
+    assert found is not None
+    assert Path(app.outdir, "notebooks", found[1]).samefile(Path(app.outdir, "data", "slots.json"))
 
 
 def test_refused_numbers_of_incomplete_evidence_are_printed_nowhere(book: Path) -> None:
@@ -773,11 +792,21 @@ def test_the_table_of_states_says_when_and_why(book: Path) -> None:
     put_state(book, "rejected", at=ATTEMPT, reasons=("the data refute C05",), current=False)
     app, _ = build(book)
     assert [" ".join(row) for row in rows(html(app, "book/how"), "states")] == [
-        "Later not measured – – – – –",
-        "Slots rejected this machine 2026-11-22 08:00 UTC A Processor × 2 3:00 min "
-        "attempt of 2026-11-23 10:20 UTC: the data refute C05; "
-        "the code, a version or the machine has changed since",
+        "Later not measured – 1 not measured",
+        "Slots rejected attempt of 2026-11-23 10:20 UTC: the data refute C05; "
+        "the code, a version or the machine has changed since "
+        "this machine, 2026-11-22 08:00 UTC, took 3:00 min 1 supported",
     ]
+    assert 'href="../data/environment.json"' in html(app, "book/how")
+
+
+def test_the_table_of_states_counts_the_verdicts_of_each_chapter(book: Path) -> None:
+    found = zip(("C05", "C06", "C08"), ("inconclusive", "supported", "supported"), strict=True)
+    claims = (*(claim(id=one, verdict=said) for one, said in found), claim(id="C07", kind="cited"))
+    put(book, evidence(claims=claims))
+    app, _ = build(book)
+    counts = {row[0]: row[3] for row in rows(html(app, "book/how"), "states")}
+    assert counts == {"Later": "1 not measured", "Slots": "2 supported, 1 inconclusive"}
 
 
 def test_a_changed_state_rebuilds_exactly_the_pages_that_quote_the_notebook(book: Path) -> None:
@@ -808,6 +837,81 @@ def test_addresses_come_from_the_environment(book: Path, monkeypatch: pytest.Mon
     sitemap = Path(app.outdir, "sitemap.xml").read_text(encoding="utf-8")
     assert "<loc>https://example.org/measured/index.html</loc>" in sitemap
     assert sitemap.count("<loc>") == len(PAGES)
+
+
+@pytest.mark.parametrize("host", ["github.com", "gitlab.example"])
+def test_a_chapter_offers_its_executed_notebook_and_on_github_a_codespace(
+    book: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("BOOK_REPOSITORY_URL", f"https://{host}/some/book/")
+    with (book / "conf.py").open("a") as conf:
+        conf.write("html_theme = 'sphinx_book_theme'\n")
+    kernel = "---\nkernelspec:\n  name: python3\n---\n"
+    for stem in ("slots", "later"):
+        file = book / "notebooks" / f"{stem}.md"
+        file.write_text(kernel + file.read_text())
+    app, _ = build(book)
+    slots, later, method = (
+        html(app, name) for name in ("notebooks/slots", "notebooks/later", "book/method")
+    )
+    assert ('href="slots.ipynb"' in slots, "later.ipynb" in later) == (True, False)
+    assert ".ipynb" not in method
+    wanted = host == "github.com"
+    for text, offers in ((slots, wanted), (later, wanted), (method, False)):
+        assert ('href="https://codespaces.new/some/book"' in text) is offers
+        assert "mybinder" not in text
+
+
+CHANGES = (
+    "# Changelog\n\nNewest first.\n\n"
+    "## 0.2.0, not released yet (2026-11-30)\n\n- A `<b>` & more.\n\n"
+    "## 0.1.0 (2026-10-01)\n\n- The first.\n- The second.\n"
+)
+ATOM = {"atom": "http://www.w3.org/2005/Atom"}
+
+
+def test_the_changelog_is_a_feed_dated_by_its_headings(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "CHANGELOG.md").write_text(CHANGES)
+    front = book / "index.md"
+    front.write_text(front.read_text().replace("notebooks/later\n", "notebooks/later\nCHANGELOG\n"))
+    monkeypatch.setenv("BOOK_SITE_URL", "https://example.org/measured")
+    app = clean(book)
+    path = Path(app.outdir, "changelog.xml")
+    first, feed = path.read_bytes(), ElementTree.parse(path).getroot()
+
+    def texts(where: str) -> list[str | None]:
+        return [one.text for one in feed.findall(where, ATOM)]
+
+    site = "https://example.org/measured/"
+    assert texts("atom:id") == [f"{site}changelog.xml"]
+    assert texts("atom:updated") == ["2026-11-30T00:00:00Z"]
+    assert texts("atom:entry/atom:updated") == ["2026-11-30T00:00:00Z", "2026-10-01T00:00:00Z"]
+    assert texts("atom:entry/atom:id") == [f"{site}CHANGELOG.html#{v}" for v in ("0.2.0", "0.1.0")]
+    assert texts("atom:entry/atom:content") == [
+        "<p>A &lt;b&gt; &amp; more.</p>", "<p>The first.</p><p>The second.</p>",
+    ]  # fmt: skip
+    assert len(texts("atom:author/atom:name")) == 1
+    for name, address in (("index", ""), ("book/method", "../")):
+        assert f'type="application/atom+xml" title="Changelog" href="{address}changelog.xml"' in (
+            html(app, name)
+        )
+    assert 'href="changelog.xml">Follow it as a feed</a>' in html(app, "CHANGELOG")
+    build(book)
+    assert path.read_bytes() == first
+    monkeypatch.delenv("BOOK_SITE_URL")
+    app = clean(book)
+    assert not path.exists()
+    assert "changelog.xml" not in html(app, "index") + html(app, "CHANGELOG")
+
+
+def test_a_heading_of_the_changelog_without_a_day_is_a_warning(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (book / "CHANGELOG.md").write_text(CHANGES.replace(" (2026-10-01)", ""))
+    monkeypatch.setenv("BOOK_SITE_URL", "https://example.org/")
+    assert "a feed wants headings like" in build(book)[0].warning.getvalue()
 
 
 def test_style_sheets_are_published_without_their_comments(book: Path) -> None:

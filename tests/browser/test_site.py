@@ -111,6 +111,13 @@ def test_page_does_not_scroll_sideways_on_a_phone(
     assert outside == []
 
 
+def test_the_table_of_states_fits_on_a_phone(phone: BrowserContext, address: str) -> None:
+    page = Visit(phone, address + "book/how-measured.html", quick=True).page
+    table = page.locator("table.states")
+    assert table.locator("tbody tr").count() > 1
+    assert table.evaluate("e => e.offsetWidth <= e.parentElement.clientWidth")
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_page_weight_stays_under_the_bar(
     visited: Callable[[str], Visit], address: str, path: str
@@ -165,6 +172,33 @@ def test_dark_mode_switch_changes_the_page_and_is_remembered(
     while page.get_attribute("html", "data-mode") != "dark":
         switch.click()
     page.goto(urljoin(address, PAGES[1]))
+    assert page.get_attribute("html", "data-theme") == "dark"
+
+
+def test_a_page_prints_in_the_light_unfolded_and_without_navigation(
+    context: BrowserContext, address: str
+) -> None:
+    context.add_init_script("localStorage.setItem('mode', 'dark')")
+    page = Visit(context, address + "notebooks/slow-requests-and-slots.html").page
+
+    def seen(selector: str) -> list[bool]:
+        visible: list[bool] = page.evaluate(
+            "s => [...document.querySelectorAll(s)].map(e => e.checkVisibility())", selector
+        )
+        return visible
+
+    folded = "article details:not([open]) > :not(summary)"
+    around = "nav:not(#print-main-content nav), .bd-sidebar, .bd-header-article, article button"
+    assert page.get_attribute("html", "data-theme") == "dark"
+    assert seen(folded)
+    assert not any(seen(folded))
+    assert any(seen(around))
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert all(seen(folded))
+    assert not any(seen(around))
+    assert page.get_attribute("html", "data-theme") == "light"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.get_attribute("html", "data-theme") == "dark"
 
 

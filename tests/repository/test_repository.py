@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -78,6 +79,14 @@ def test_the_version_is_the_same_everywhere() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_section_of_the_changelog_has_a_version_and_a_day() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    heads = [line for line in text.splitlines() if line.startswith("## ")]
+    dated = r"## \d+\.\d+\.\d+(, not released yet)? \(\d{4}-\d\d-\d\d\)"
+    assert heads
+    assert [head for head in heads if not re.fullmatch(dated, head)] == []
 
 
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
@@ -295,6 +304,22 @@ def test_only_a_step_that_speaks_to_the_remote_is_given_the_token() -> None:
             for step in job["steps"]:
                 if "github.token" in str(step):
                     assert step["run"].split()[0] in {"scripts/builds", "scripts/propose"}
+
+
+def test_the_container_to_develop_in_is_the_workflows_ubuntu_and_renders_by_the_script() -> None:
+    settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    (machine,) = {job["runs-on"] for path in WORKFLOWS for job in workflow(path)["jobs"].values()}
+    image = rf"mcr\.microsoft\.com/devcontainers/base:\d+\.\d+\.\d+-{machine.replace('-', '')}"
+    assert re.fullmatch(image, settings["image"])
+    assert settings["postCreateCommand"] == "scripts/build --system --render-only"
+    (port,) = settings["forwardPorts"]
+    assert f"scripts/build --serve --port {port}" in settings["portsAttributes"][str(port)]["label"]
+    assert f"scripts/build --render-only --serve --port {port}" in (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    )
+    # A measured server's port is nobody's to look at, and no secret is asked for.
+    assert settings["otherPortsAttributes"] == {"onAutoForward": "ignore"}
+    assert not {"secrets", "containerEnv", "remoteEnv", "mounts", "runArgs"} & settings.keys()
 
 
 def test_the_page_of_builds_says_truly_when_the_next_comes() -> None:

@@ -32,6 +32,8 @@
     page       the last touch to each page's HTML, with its content policy
     mathml     equations without a script
     icons      the icon fonts and their style sheet, cut to what the site shows
+    buttons    the executed notebook and Codespaces, above a chapter
+    feed       the changelog, for feed readers
     site       addresses from the environment, published data, clean-up
 """
 
@@ -47,12 +49,14 @@ from sphinx.config import Config
 
 from bookext import (
     builds,
+    buttons,
     calculator,
     cards,
     chooser,
     claimed,
     comparison,
     domain,
+    feed,
     mathml,
     myths,
     playground,
@@ -80,7 +84,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, playground, whose, mathml, site,
+        myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

@@ -49,11 +49,6 @@ def addresses(app: Sphinx, config: Config) -> None:
         options[button] = bool(repository)
     options["repository_url"] = repository
     options["repository_branch"] = "main"
-    options["launch_buttons"] = (
-        {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
-        if repository.startswith("https://github.com/")
-        else {}
-    )
 
 
 def date(app: Sphinx, config: Config) -> None:

@@ -15,6 +15,7 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.osutil import relative_uri
 
 from bookext import wording
 from bookext.build import Piece, box, paragraph, span
@@ -83,7 +84,8 @@ def announce(app: Sphinx, doctree: nodes.document) -> None:
     own = own_notebook(env)
     if own is not None:
         depends_on(env, own)  # its outputs are evidence, too
-        sign_figures(doctree, whose(shelf.origin(own)))
+        data = relative_uri(app.builder.get_target_uri(env.docname), f"data/{own}.json")
+        sign_figures(doctree, whose(shelf.origin(own)), data)
     if not any("measured-stamp" in one["classes"] for one in doctree.findall(nodes.paragraph)):
         own = None  # no line under the title speaks of the chapter itself, so the foot does
     places = list(doctree.findall(Mark))
@@ -96,12 +98,27 @@ def announce(app: Sphinx, doctree: nodes.document) -> None:
         page.append(box(*_foot(env, origins.values(), others), classes=["numbers-foot"]))
 
 
-def sign_figures(doctree: nodes.document, by: str) -> None:
-    """Put the machine and the day under each figure of the chapter's outputs."""
-    signed = f' <span class="whose">{html.escape(by)}</span></figcaption>'
+def sign_figures(doctree: nodes.document, by: str, data: str) -> None:
+    """Put the machine, the day and a link to the data under each figure of the chapter's outputs.
+
+    In the section of the line that links to the data already, the link is left out.
+    """
+    stamps = (one for one in doctree.findall(nodes.paragraph) if "measured-stamp" in one["classes"])
+    linked = {id(_section(one)) for one in stamps}
     for node in doctree.findall(nodes.raw):
         if "</figcaption>" in node.astext():
-            node.children = [nodes.Text(node.astext().replace("</figcaption>", signed))]
+            end = f' <span class="whose">{html.escape(by)}</span>'
+            if id(_section(node)) not in linked:
+                end += f' · <a href="{html.escape(data)}">data</a>'
+            signed = node.astext().replace("</figcaption>", f"{end}</figcaption>")
+            node.children = [nodes.Text(signed)]
+
+
+def _section(node: nodes.Node) -> nodes.Node:
+    """The innermost section around a node; the page itself where there is none."""
+    while not isinstance(node, nodes.section | nodes.document):
+        node = node.parent
+    return node
 
 
 def _fill_marks(places: Sequence[Mark], origins: Mapping[str, Origin], own: str | None) -> None:
