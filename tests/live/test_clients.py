@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from gatewaylab.guard.procfs import asleep
 from gatewaylab.guard.serve import Running, serve
 from gatewaylab.load.clients import Reply, ask, inside, most_at_once, settled, span, together
 from gatewaylab.load.crowds import echoes, slow_bodies, slow_heads, streams, websockets
-from gatewaylab.load.request import get, post
+from gatewaylab.load.request import Endpoint, get, post
 from gatewaylab.measure.delay import until
 from gatewaylab.servers.registry import server
 
@@ -109,6 +110,22 @@ def test_streams_of_one_http2_connection_come_back_side_by_side() -> None:
             return replies
 
         assert at_once(asked, 4)
+
+
+@pytest.mark.parametrize(("shared", "connections"), [(True, 1), (False, 3)])
+def test_streams_of_http2_share_a_connection_or_have_their_own(
+    shared: bool, connections: int
+) -> None:
+    with serve(server("hypercorn", app="raw")) as running, ThreadPoolExecutor(1) as pool:
+        port, seen = Endpoint.parse(running.target).port, set()
+        heard = pool.submit(
+            together, running, ["/sse?n=4&ms=200"] * 3, http2=True, shared=shared, timeout=60
+        )
+        while not heard.done():
+            open_now = psutil.Process().net_connections("tcp")
+            seen.add(sum(bool(one.raddr) and one.raddr.port == port for one in open_now))
+        assert [reply.body.count(b"data:") for reply in heard.result()] == [4, 4, 4]
+    assert max(seen) == connections
 
 
 def test_slow_heads_take_the_only_slot(one_slot: Running) -> None:

@@ -8,6 +8,7 @@ Everything here connects to loopback only, and a ``with`` block ends what it beg
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import socket
@@ -123,6 +124,7 @@ def together(
     *,
     timeout: float = 30.0,
     http2: bool = False,
+    shared: bool = True,
     apart: float = 0.0,
 ) -> list[Reply]:
     """Send all requests at once and wait for every answer, in the order of the requests.
@@ -131,6 +133,8 @@ def together(
         timeout: seconds without a byte after which a client gives up.
         http2: send them as the streams of one HTTP/2 connection, without TLS in prior knowledge
             (RFC 9113, section 3.3); otherwise each has an HTTP/1.1 connection of its own.
+        shared: over HTTP/2, all on one connection. There httpx's streams read by turns, and the one
+            whose turn it is keeps others from what has come for them: not for moments of pieces.
         apart: seconds between one request and the next.
 
     A server that is `Secured` is spoken to over TLS, and must have its own certificate.
@@ -147,7 +151,7 @@ def together(
         trusted.load_verify_locations(server.certificate)
         scheme = "https"
 
-    async def run() -> list[Reply]:
+    def client() -> httpx.AsyncClient:
         transport = unix.transport(
             endpoint.path,
             verify=trusted,
@@ -159,13 +163,19 @@ def together(
             ),
         )
         base = f"{scheme}://{endpoint.authority}"
-        async with httpx.AsyncClient(
+        return httpx.AsyncClient(
             transport=transport, base_url=base, timeout=timeout, trust_env=False
-        ) as client:
+        )
+
+    async def run() -> list[Reply]:
+        async with contextlib.AsyncExitStack() as stack:
+            own = [
+                await stack.enter_async_context(client()) for _ in whole[: 1 if shared else None]
+            ]
 
             async def later(place: int, request: Request) -> Reply:
                 await asyncio.sleep(place * apart)
-                return await _exchange(client, request)
+                return await _exchange(own[place % len(own)], request)
 
             return await asyncio.gather(*(later(*each) for each in enumerate(whole)))
 

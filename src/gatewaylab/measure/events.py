@@ -64,8 +64,8 @@ def listen(
 
     Args:
         timeout: seconds without a byte after which a client gives up.
-        http2: as for :func:`together`.
+        http2: over HTTP/2, each on a connection of its own.
     """
     with Delay() as delay:
-        replies = together(server, paths, timeout=timeout, http2=http2)
+        replies = together(server, paths, timeout=timeout, http2=http2, shared=False)
     return [Stream(reply, delay, expected) for reply in replies]
