@@ -205,6 +205,29 @@ def test_claims_of_another_edition_and_other_words_are_told() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("versions", "told"),
+    [
+        ("it waits on Python 3.12 and later", True),
+        ("it waits since hypercorn 0.18", True),
+        ("it waits since django 6", False),  # not a system of the claim
+        ("", False),
+    ],
+)
+def test_a_claim_that_holds_in_both_by_another_version_is_told(versions: str, told: bool) -> None:
+    claim = behaves(versions=versions, systems=("hypercorn",))
+    old = builders.machine(python="CPython 3.11.7", packages={"hypercorn": "0.17", "django": "5"})
+    found = contrast(
+        builders.replication(claim, environment=old), builders.replication(claim, environment=NEW)
+    )
+    assert found.absent == (
+        ("A12 (Some) holds on Python 3.11 and on Python 3.13, and can say another thing of each: "
+         f"{versions}.",) if told else ()
+    )  # fmt: skip
+    same = builders.replication(claim, environment=NEW)
+    assert contrast(same, same).absent == ()
+
+
 def test_a_rejected_chapter_is_told_with_its_reasons() -> None:
     whole = builders.replication()
     turned: ReplicatedChapter = whole.chapters["some"].model_copy(

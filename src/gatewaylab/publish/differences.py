@@ -24,7 +24,14 @@ from typing import Any, get_args
 
 from gatewaylab.claims.rule import EQUIVALENT
 from gatewaylab.publish.history import agree
-from gatewaylab.publish.sentences import Judgement, Places, sentence, tell_apart, title
+from gatewaylab.publish.sentences import (
+    Judgement,
+    Places,
+    by_version,
+    sentence,
+    tell_apart,
+    title,
+)
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.replication import ReplicatedChapter, ReplicatedClaim, Replication
 
@@ -68,8 +75,9 @@ class Contrast:
     Attributes:
         summary: one sentence. surroundings: what differs between the machines.
         claims: every measured claim, those that disagree first.
-        absent: a sentence for each chapter that one of them has not got, or has rejected, and one
-            for the claims that only one has, or that they word otherwise.
+        absent: a sentence for each chapter that one of them has not got, or has rejected, one for
+            the claims that only one has, or that they word otherwise, and one for each claim that
+            holds in both and by its text says another thing of their versions.
     """
 
     summary: str
@@ -122,6 +130,7 @@ def contrast(one: Replication, other: Replication, places: Places = ("in A", "in
             *_absent(one, other, places),
             *_alone(pairs, one, other, places),
             *_reworded(pairs),
+            *_by_version(pairs, one, other, places),
         ),
     )
 
@@ -232,6 +241,16 @@ def _reworded(pairs: Sequence[ClaimPair]) -> Iterable[str]:
     if ids:
         names = ", ".join(sorted(ids))
         yield f"Worded otherwise in the two editions, and compared all the same: {names}."
+
+
+def _by_version(
+    pairs: Sequence[ClaimPair], one: Replication, other: Replication, places: Places
+) -> Iterable[str]:
+    for p in pairs:
+        chapters = one.chapters.get(p.notebook), other.chapters.get(p.notebook)
+        head = f"{p.id} ({title(p.notebook)})"
+        if told := by_version(head, (p.one, p.other), chapters, places):
+            yield told
 
 
 def _surroundings(one: Replication, other: Replication) -> tuple[Surrounding, ...]:

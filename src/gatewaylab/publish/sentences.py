@@ -66,6 +66,36 @@ def python(machine: Environment) -> str:
     return f"{name.replace('CPython', 'Python')} {minor}" + ("" if machine.gil else " without GIL")
 
 
+def by_version(head: str, pair: Two, chapters: Chapters, places: Places) -> str:
+    """That a claim which holds in both says another thing of each; empty where it does not.
+
+    It does where its ``versions`` name Python, or a system of its own, and the two have others.
+    """
+    one, other = chapters
+    claim = pair[1]
+    if claim is None or one is None or other is None or not all(map(_supported, pair)):
+        return ""
+    named = [name for name in claim.systems if name in claim.versions]
+    differ = [name for name in named if _version(name, one) != _version(name, other)]
+    if "Python" in claim.versions and python(one.machine) != python(other.machine):
+        differ.append("Python")
+    if not differ:
+        return ""
+    first, second = tell_apart(one, other, places)
+    return (
+        f"{head} holds {first} and {second}, and can say another thing of each: "
+        f"{_ended(claim.versions)}"
+    )
+
+
+def _supported(claim: ReplicatedClaim | None) -> bool:
+    return claim is not None and claim.verdict == "supported"
+
+
+def _version(system: str, chapter: ReplicatedChapter) -> str | None:
+    return chapter.machine.packages.get(_DISTRIBUTIONS.get(system, system))
+
+
 def _disagrees(head: str, pair: Two, places: Places) -> str:
     a, b = pair
     assert a is not None
@@ -173,8 +203,7 @@ def _versions(claim: ReplicatedClaim | None, chapters: Chapters, places: Places)
         return ""
     parts = []
     for system in claim.systems:
-        name = _DISTRIBUTIONS.get(system, system)
-        a, b = (chapter.machine.packages.get(name) for chapter in (one, other))
+        a, b = (_version(system, chapter) for chapter in (one, other))
         if a != b:
             parts.append(f"{system} is {a or 'absent'} {places[0]}, {b or 'absent'} {places[1]}")
     return f" {'; '.join(parts)}." if parts else ""

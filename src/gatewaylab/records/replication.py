@@ -43,8 +43,8 @@ class ReplicatedClaim(Frozen):
     """One claim as one machine found it.
 
     Attributes:
-        statement, kind, rule, threshold, systems: as in :class:`ClaimRecord`, so that a claim that
-            was changed since is told from one that came out otherwise.
+        statement, kind, rule, threshold, systems, versions: as in :class:`ClaimRecord`, so that a
+            claim that was changed since is told from one that came out otherwise.
         effect: without what it was computed from; of what was refused, the names of the rules.
             None for a claim that was refuted, whose numbers no build accepts.
         sabotage: its verdict. missing: the systems that this machine lacks.
@@ -59,6 +59,7 @@ class ReplicatedClaim(Frozen):
     effect: Effect | None
     sabotage: Verdict | None
     systems: tuple[str, ...]
+    versions: str = ""
     missing: tuple[str, ...] = ()
     why: str = ""
     disturbed: Count = 0
@@ -138,6 +139,7 @@ def claim_of(record: ClaimRecord) -> ReplicatedClaim:
         effect=None if kept is None else _bare(kept),
         sabotage=None if record.sabotage is None else record.sabotage.verdict,
         systems=record.systems,
+        versions=record.versions,
         # A line of `missing` names the system and how to install it: "redis: apt-get install …".
         missing=tuple(one.partition(":")[0] for one in record.missing),
         why=without_names(record.why),
