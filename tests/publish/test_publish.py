@@ -323,6 +323,19 @@ def rendered(book: Book, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
+def test_pages_are_made_anew_when_the_table_of_contents_changes(
+    book: Book, rendered: list[str]
+) -> None:
+    left = book.rendering / "left"
+    left.touch()
+    for name, kept in (("index.md", True), ("_toc.yml", False)):
+        with (book.root / name).open("a") as file:
+            file.write("\n")
+        rendering.render(book, _console()[0])
+        assert left.exists() == kept
+    assert len(rendered) == 3
+
+
 def test_a_site_that_is_up_to_date_is_not_rendered_again(book: Book, rendered: list[str]) -> None:
     console, out = _console()
     rendering.render(book, console)

@@ -96,10 +96,12 @@ def _pages(book: Book) -> Path:
     """The folder of all pages, after those were rendered that need it.
 
     What an interrupted or failed rendering has left is removed first: the next one would not
-    repeat its warnings, since those pages have not changed.
+    repeat its warnings, since those pages have not changed. So are the pages of another table of
+    contents, which Sphinx does not place anew.
     """
     whole, pages = book.rendering / "whole", book.rendering / "_build" / "html"
-    if not whole.exists():
+    contents = (book.root / "_toc.yml").read_text(encoding="utf-8")
+    if not whole.exists() or whole.read_text(encoding="utf-8") != contents:
         shutil.rmtree(book.rendering, ignore_errors=True)
     whole.unlink(missing_ok=True)
     fill_cache(book)
@@ -126,7 +128,7 @@ def _pages(book: Book) -> Path:
         lines = log.read_text(encoding="utf-8").splitlines()
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines
         raise BuildError(f"jupyter-book failed (whole log: {log}):\n" + "\n".join(told[-40:]))
-    whole.touch()
+    whole.write_text(contents, encoding="utf-8")
     return pages
 
 
