@@ -37,7 +37,7 @@ SITE, PREFIX, BY_NGINX = BASE_DIR, "", True
 """,
     "urls.py": """
 from myproject.urls import urlpatterns as visited
-urlpatterns += visited
+urlpatterns = visited + urlpatterns
 """,
     "wsgi.py": """
 from myproject.door import noted
