@@ -145,11 +145,11 @@ def test_print_has_the_answers_and_the_chosen_path_only(page: Page) -> None:
     assert shown(page) == expected(FIRST)
     labels = page.locator(".chooser-form label:visible").all_inner_texts()
     assert [text.strip() for text in labels] == [q.answer[0].says for q in RULES.question]
-    assert page.locator("#then-decide, .slots-form, .chooser-rules, .chooser-actions").evaluate_all(
-        "parts => parts.length >= 4 && parts.every(e => !e.checkVisibility())"
-    )
+    assert page.locator(
+        "#how-many-slots-do-you-need, .slots-form, .chooser-rules, .chooser-actions"
+    ).evaluate_all("parts => parts.length >= 4 && parts.every(e => !e.checkVisibility())")
     page.locator(".chooser-form [type=reset]").evaluate("e => e.click()")
-    page.locator("#then-decide").wait_for(state="visible")
+    page.locator("#how-many-slots-do-you-need").wait_for(state="visible")
     assert shown(page) == set(ALL)
 
 
