@@ -67,7 +67,7 @@ def export(
         bool, typer.Option("--reference", help="Renew book/records/reference instead.")
     ] = False,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="The reference also of what is not whole or accepted.")
+        bool, typer.Option("--anyway", help="Also of chapters that are not whole or not accepted.")
     ] = False,
 ) -> None:
     """Write what this machine found as a small file to send in: no samples, and no names."""
