@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as open_websocket
-from websockets.typing import Origin
 
 from gatewaylab.guard.services import missing_services, redis
 from tests.deploy.bed import PATIENCE, Up, run, servers_up, web_server
 from tests.deploy.conftest import needed
 from tests.deploy.files import PROJECT
-from tests.deploy.setups import PROXY, SET_UPS
+from tests.deploy.lines import websocket
+from tests.deploy.setups import SET_UPS
 
 LOG_IN = """
 from django.contrib.auth.models import User
@@ -52,16 +51,6 @@ def sessions(up: Up) -> list[str]:
     return [f"sessionid={key}" for key in re.findall(r"^session (\w+)$", said, re.MULTILINE)]
 
 
-def opened(up: Up, cookie: str, origin: str = "") -> ClientConnection:
-    """A page's WebSocket for notifications."""
-    return open_websocket(
-        f"wss://{up.authority}/ws/notifications", ssl=up.trust(), proxy=None,
-        sock=socket.create_connection((PROXY, up.port), timeout=PATIENCE),
-        origin=Origin(origin or f"https://{up.authority}"),
-        additional_headers={"Cookie": cookie} if cookie else {},
-    )  # fmt: skip
-
-
 def paid(client: httpx.Client, up: Up, cookie: str, order: str) -> int:
     """The status of the request, to gunicorn, after which its user is told."""
     token = client.get(up.path("token")).text
@@ -77,21 +66,30 @@ def test_a_view_on_gunicorn_reaches_its_users_sockets_on_every_uvicorn(
     if missing := missing_services("redis"):
         pytest.skip(f"{missing}: not on this machine")
     folder = Path(session_folder) / "notifications"
-    with (
-        redis() as service,
-        split(folder, dict(service.env), monkeypatch) as up,
-        ExitStack() as stack,
-    ):
+    with redis() as service, split(folder, dict(service.env), monkeypatch) as up:
         reader, other = sessions(up)
-        own = [stack.enter_context(opened(up, reader)) for _ in range(SOCKETS)]
-        strange = stack.enter_context(opened(up, other))
+        asyncio.run(told(up, reader, other))
+        assert up.calls("begin", "paid") == 2
+
+
+async def told(up: Up, reader: str, other: str) -> None:
+    """Both users' sockets are open; each payment reaches its own user's, and strangers get none."""
+
+    def opened(cookie: str, origin: str = "") -> connect:
+        return websocket(up, "/ws/notifications", origin, cookie)
+
+    async def heard(line: ClientConnection) -> object:
+        return json.loads(await asyncio.wait_for(line.recv(), PATIENCE))
+
+    async with AsyncExitStack() as stack:
+        own = [await stack.enter_async_context(opened(reader)) for _ in range(SOCKETS)]
+        strange = await stack.enter_async_context(opened(other))
         with up.client() as client:
             assert paid(client, up, reader, "1") == 204
-            assert [json.loads(one.recv(PATIENCE)) for one in own] == [{"paid": "1"}] * SOCKETS
+            assert [await heard(one) for one in own] == [{"paid": "1"}] * SOCKETS
             assert paid(client, up, other, "2") == 204  # what came to the other, and nothing before
-        assert json.loads(strange.recv(PATIENCE)) == {"paid": "2"}
-        assert up.calls("begin", "paid") == 2
+        assert await heard(strange) == {"paid": "2"}
         for cookie, origin in (("", ""), (reader, "https://evil.example")):
             with pytest.raises(InvalidStatus) as refused:
-                opened(up, cookie, origin)
+                await opened(cookie, origin)
             assert refused.value.response.status_code == 403

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.client
 import json
@@ -16,12 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as open_websocket
-from websockets.typing import Origin
 
-from tests.deploy.bed import Up, run, wait_until
+from tests.deploy.bed import PATIENCE, Up, run, wait_until
 from tests.deploy.files import PROJECT
 from tests.deploy.lines import asking, more_files, read_until
+from tests.deploy.lines import websocket as open_websocket
 from tests.deploy.setups import HOST, PROXY, STRANGER
 
 Visit = Callable[[Up], None]
@@ -291,21 +291,15 @@ def listeners(up: Up) -> None:
 @visit
 def websocket(up: Up) -> None:
     """A WebSocket opens for a page of this site and for no other."""
-    secure = not up.one.behind
 
-    def opened(origin: str) -> str:
-        with open_websocket(
-            f"{'wss' if secure else 'ws'}://{up.authority}/ws/echo",
-            sock=socket.create_connection((PROXY, up.port), timeout=60),
-            ssl=up.trust() if secure else None, origin=Origin(origin),
-            additional_headers=up.told, proxy=None, open_timeout=60,
-        ) as line:  # fmt: skip
-            line.send("hello")
-            return str(line.recv(60))
+    async def echoed(origin: str = "") -> str:
+        async with open_websocket(up, "/ws/echo", origin) as line:
+            await line.send("hello")
+            return str(await asyncio.wait_for(line.recv(), PATIENCE))
 
-    assert opened(f"https://{up.authority}") == "hello"
+    assert asyncio.run(echoed()) == "hello"
     with pytest.raises(InvalidStatus) as refused:
-        opened("https://evil.example")
+        asyncio.run(echoed("https://evil.example"))
     assert refused.value.response.status_code == 403
 
 
