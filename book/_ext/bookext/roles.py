@@ -34,10 +34,13 @@ def anchor(identifier: str) -> str:
 
 def badge(record: ClaimRecord, *, with_id: bool = True) -> nodes.inline:
     """A claim's verdict as text that style sheets turn into a badge."""
-    text = wording.verdict(record)
-    if with_id:
-        text = f"{record.id} · {text}"
-    return span(text, "claim-badge", wording.state(record))
+    state, verdict = wording.state(record), wording.verdict(record)
+    if not with_id:
+        return span(verdict, "claim-badge", state)
+    return nodes.inline(
+        "", "", nodes.Text(record.id), span(f" · {verdict}", "verdict-word"),
+        classes=["claim-badge", state],
+    )  # fmt: skip
 
 
 def describe(reference: str, shelf: Shelf) -> tuple[str, str, str]:
