@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
@@ -421,6 +422,8 @@ def test_measured_medians_lie_as_far_from_the_model_as_the_book_says(
     playground = Playground(context, address + "book/mental-model.html")
     page = playground.page
     playground.unfold()
+    said = re.search(r"largest deviation is ([0-9.]+)\s*%", page.locator("article").inner_text())
+    assert said is not None
     rows = page.locator("table.model-points tbody tr").all_text_contents()
     for one in playground.data()["experiments"]:
         page.get_by_role("button", name=one["title"]).click()
@@ -428,6 +431,7 @@ def test_measured_medians_lie_as_far_from_the_model_as_the_book_says(
             if lane["measured"] is None:
                 continue
             far = lane["measured"]["median"] / lane["measured"]["model"] - 1
+            assert abs(100 * far) <= float(said[1]) + 0.05  # which is rounded
             assert f"({100 * far:+.1f} %)".replace("-", "−") in playground.said(f"measured-{key}")
             assert [row for row in rows if row.strip().endswith(percent(far, sign=True))]
 

@@ -60,12 +60,16 @@ def drawing(one: Experiment, seed: int) -> str:
 def _told(one: Experiment, lanes: Sequence[dict[str, Any]]) -> str:
     """Its story, and what its medians were."""
     medians = [
-        f"{name_of(lane)} {found['measured']['median']:.3g} ms"
+        f"{name_of(lane)} {_in_ms(found['measured']['median'])}"
         for lane, found in zip(one.lanes, lanes, strict=True)
         if found["measured"] is not None
     ]
     seen = f" Measured, half answered within: {', '.join(medians)}." if medians else ""
     return f"<li><b>{one.title}.</b> {one.story}{seen}</li>"
+
+
+def _in_ms(time: float) -> str:
+    return f"{time:.{0 if time >= 100 else 1}f} ms"
 
 
 def _panel(one: Experiment, lane: Lane, plan: Floats) -> str:

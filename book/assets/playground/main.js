@@ -231,8 +231,9 @@ class Playground {
     for (const fact of ["waited", "p50", "p99"]) this.parts[`${fact}-${key}`].classList.toggle("pg-over", !found);
     const { median, model } = known?.measured ?? {};
     const off = `${median < model ? "−" : "+"}${Math.abs((100 * (median - model)) / model).toFixed(1)} %`;
-    const half = median ? `${milliseconds(median / 1000)}, measured` : found ? `${milliseconds(found.p50)} by the model` : "ever longer";
-    this.say(`key-${key}`, `half answered within ${half}`);
+    const by = median ? ", measured" : " by the model";
+    const half = median ? median / 1000 : found?.p50;
+    this.say(`key-${key}`, half === undefined ? "answers take ever longer" : `half answered within ${milliseconds(half)}${by}`);
     this.say(`measured-${key}`, median ? `${milliseconds(median / 1000)} (${off})` : "–");
     this.say(`model-${key}`, median ? milliseconds(model / 1000) : "–");
   }
