@@ -43,7 +43,7 @@ export function countsAt({ requests }, time) {
 
 /** The widest distance at which so many dots fit a room. */
 function spacing(count, wide, high) {
-  let gap = 22;
+  let gap = 28;
   while (Math.floor(wide / gap) * Math.floor(high / gap) < count && gap > 2) gap -= 0.5;
   return gap;
 }
@@ -53,7 +53,7 @@ function places(scene, slots, width, height) {
   const room = { left: 0.44 * width, right: 0.66 * width, top: 4, bottom: height - 4 };
   const seats = slots <= LARGEST ? slots : Math.max(12, scene.busy);
   const [wide, high] = [room.right - room.left, room.bottom - room.top];
-  let cell = Math.min(40, high, wide);
+  let cell = Math.min(46, high, wide);
   while (Math.floor(high / cell) * Math.floor(wide / cell) < seats && cell > 2) cell -= 0.5;
   const columns = Math.min(seats, Math.max(1, Math.floor(wide / cell)));
   const y0 = (height - Math.ceil(seats / columns) * cell) / 2;
@@ -69,7 +69,7 @@ function places(scene, slots, width, height) {
   const shelf = 0.7 * width;
   const near = spacing(scene.requests.length, width - shelf, high);
   const column = Math.max(1, Math.floor(high / near));
-  const radius = Math.max(1.2, Math.min(9, 0.28 * cell, 0.42 * gap));
+  const radius = Math.max(1.2, Math.min(11, 0.28 * cell, 0.42 * gap));
   return {
     cell, seats, room, radius,
     small: Math.min(radius, 0.42 * near),
