@@ -21,7 +21,8 @@ from tests import ROOT
 SITE = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html"))
 CHROMIUM = Path("/usr/bin/chromium")
 
-_FLAGS = (
+#: How it is started: without a network service, an update or a graphics card.
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -94,7 +95,7 @@ def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_FLAGS))
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield chromium
         chromium.close()
 

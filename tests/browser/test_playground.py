@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
@@ -121,6 +122,11 @@ class Playground:
     def part(self, name: str) -> Any:
         return self.page.locator(f"[data-pg={name}]")
 
+    def unfold(self) -> None:
+        """Show what changes the set-ups, and their numbers."""
+        if self.part("more").get_attribute("open") is None:
+            self.page.locator(".playground-app summary").click()
+
     def said(self, name: str) -> str:
         return str(self.part(name).inner_text())
 
@@ -178,6 +184,7 @@ def test_the_first_lane_counts_what_the_model_says(playground: Playground) -> No
 
 def test_a_mouse_plays_pauses_steps_and_takes_an_experiment(playground: Playground) -> None:
     page = playground.page
+    playground.unfold()
     playground.part("restart").click()
     assert playground.moment == 0
     playground.part("play").click()
@@ -198,6 +205,7 @@ def test_a_mouse_plays_pauses_steps_and_takes_an_experiment(playground: Playgrou
 
 
 def test_a_run_ends_by_itself_and_begins_again(playground: Playground) -> None:
+    playground.unfold()
     playground.part("speed").select_option("3")
     playground.part("play").click()
     playground.wait(lambda: playground.said("play") == "Play again")
@@ -208,23 +216,31 @@ def test_a_run_ends_by_itself_and_begins_again(playground: Playground) -> None:
 
 def test_the_keyboard_reaches_and_moves_everything(playground: Playground) -> None:
     page = playground.page
-    page.locator(".pg-presets button").first.focus()
-    reached = []
+    playground.part("play").focus()
+    reached, seen = [], []
     for _ in range(40):
         reached.append(
             page.evaluate("document.activeElement.dataset.pg || document.activeElement.textContent")
         )
+        seen.append(page.evaluate("getComputedStyle(document.activeElement).outlineStyle"))
+        if reached[-1] == "Change it":
+            page.keyboard.press("Enter")
         page.keyboard.press("Tab")
-    controls = ["play", "step", "restart", "speed", "recorded", "kind-a", "cores-a", "kind-b",
-                "slots-b", "cores-b", "time", "rate", "hold", "compute"]  # fmt: skip
+    controls = ["play", "step", "time", *(one.title for one in EXPERIMENTS), "Change it",
+                "kind-a", "cores-a", "kind-b", "slots-b", "cores-b", "rate", "hold", "compute",
+                "restart", "speed", "recorded"]  # fmt: skip
     if playground.part("recorded").is_disabled():
         controls.remove("recorded")
-    assert [name for name in reached if name in controls] == controls
+    assert reached[: len(controls)] == controls
+    assert "none" not in seen[: len(controls)]
     playground.part("rate").focus()
     page.keyboard.press("ArrowRight")
     assert playground.said("rate-said") == "40 a second"
     assert playground.part("rate").get_attribute("aria-valuetext") == "40 a second"
     playground.part("time").focus()
+    before = playground.moment
+    page.keyboard.press("ArrowLeft")
+    assert playground.moment < before
     page.keyboard.press("Home")
     assert playground.moment == 0
     playground.part("step").focus()
@@ -235,29 +251,68 @@ def test_the_keyboard_reaches_and_moves_everything(playground: Playground) -> No
     assert playground.said("play") == "Pause"
 
 
-def test_touch_drives_it_on_a_small_phone(browser: Browser, address: str) -> None:
+@pytest.mark.parametrize("width", [360, 390])
+def test_touch_drives_it_on_a_phone(browser: Browser, address: str, width: int) -> None:
     phone = browser.new_context(
-        viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True
+        viewport={"width": width, "height": 740}, is_mobile=True, has_touch=True
     )
     playground = Playground(phone, address)
     page = playground.page
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
-    playground.part("restart").tap()
     page.locator("canvas").last.tap()
-    playground.wait(lambda: playground.moment > 5)
+    before = playground.moment
+    playground.wait(lambda: playground.moment > before)
     playground.part("play").tap()
+    page.locator(".playground-app summary").tap()
+    playground.part("restart").tap()
+    assert playground.moment == 0
     playground.part("hold").scroll_into_view_if_needed()
     box = playground.part("hold").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)
     assert playground.said("hold-said") == "5000 ms"
     page.get_by_role("button", name="A blocking call").tap()
     assert playground.part("kind-a").input_value() == "blocking"
-    heights = page.evaluate(
-        "[...document.querySelectorAll('.playground-app button')].map((b) => b.offsetHeight)"
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    sizes = page.evaluate(
+        """[...document.querySelectorAll('.playground-app :is(button, input, select, summary)')]
+        .filter((one) => one.checkVisibility()).map((one) => [one.offsetWidth, one.offsetHeight])"""
     )
-    assert min(heights) >= 24
+    assert len(sizes) > 20
+    assert min(min(size) for size in sizes) >= 24
+    outside = page.evaluate(
+        """[...document.querySelectorAll('.playground-app *')]
+        .filter((one) => !one.closest('.pg-presets, .pg-hidden'))
+        .filter((one) => one.getBoundingClientRect().right > innerWidth
+          || (one.clientWidth && one.tagName != 'SELECT' && one.scrollWidth > one.clientWidth))
+        .map((one) => one.outerHTML.slice(0, 80))"""
+    )
+    assert outside == []
     assert playground.visit.complaints == []
     phone.close()
+
+
+def test_the_picture_is_seen_before_anything_is_scrolled(browser: Browser, address: str) -> None:
+    """Both lanes and Play on a desktop; on a phone both names and the first lane's picture."""
+    for width, height, parts in (
+        (1280, 900, ["canvas-b", "play"]),
+        (390, 844, ["canvas-a", "lane-b"]),
+    ):
+        context = browser.new_context(viewport={"width": width, "height": height})
+        playground = Playground(context, address)
+        for name in parts:
+            box = playground.part(name).bounding_box()
+            assert box["y"] + box["height"] <= height
+        context.close()
+
+
+def test_paper_has_the_drawing_and_the_words_and_no_controls(
+    context: BrowserContext, address: str
+) -> None:
+    playground = Playground(context, address)
+    playground.page.emulate_media(media="print")
+    assert not playground.page.locator(".playground-app").is_visible()
+    assert playground.page.locator(".playground-still svg").first.is_visible()
+    told = playground.page.locator(".playground-still").inner_text()
+    assert [one.story for one in EXPERIMENTS if one.story not in told] == []
 
 
 def test_reduced_motion_steps_and_never_plays(context: BrowserContext, address: str) -> None:
@@ -287,6 +342,8 @@ def test_without_scripts_a_drawing_stands_there(browser: Browser, address: str) 
     page.goto(address)
     assert page.locator(".playground-still").is_visible()
     assert page.locator(".playground-still svg").count() == 2
+    told = page.locator(".playground-still").inner_text()
+    assert [one.story for one in EXPERIMENTS if one.story not in told] == []
     assert not page.locator(".playground-app").is_visible()
     context.close()
 
@@ -297,6 +354,7 @@ def test_it_runs_from_the_disk_and_keeps_its_state_in_the_address(
     playground = Playground(context, (site / "index.html").as_uri())
     page = playground.page
     page.get_by_role("button", name="Greenlets or loop").click()
+    playground.unfold()
     playground.part("cores-b").fill("3")
     playground.part("cores-b").press("Enter")
     playground.part("rate").fill("15")
@@ -335,6 +393,7 @@ def test_numbers_out_of_range_in_an_address_are_held_within_it(
 
 def test_a_recorded_trial_plays_request_by_request(context: BrowserContext, address: str) -> None:
     playground = Playground(context, address)
+    playground.unfold()
     for one in playground.data()["experiments"]:
         playground.page.get_by_role("button", name=one["title"]).click()
         switch = playground.part("recorded")
@@ -362,6 +421,9 @@ def test_measured_medians_lie_as_far_from_the_model_as_the_book_says(
     """The figure of all points states the same errors, and the largest of them."""
     playground = Playground(context, address + "book/mental-model.html")
     page = playground.page
+    playground.unfold()
+    said = re.search(r"largest deviation is ([0-9.]+)\s*%", page.locator("article").inner_text())
+    assert said is not None
     rows = page.locator("table.model-points tbody tr").all_text_contents()
     for one in playground.data()["experiments"]:
         page.get_by_role("button", name=one["title"]).click()
@@ -369,6 +431,7 @@ def test_measured_medians_lie_as_far_from_the_model_as_the_book_says(
             if lane["measured"] is None:
                 continue
             far = lane["measured"]["median"] / lane["measured"]["model"] - 1
+            assert abs(100 * far) <= float(said[1]) + 0.05  # which is rounded
             assert f"({100 * far:+.1f} %)".replace("-", "−") in playground.said(f"measured-{key}")
             assert [row for row in rows if row.strip().endswith(percent(far, sign=True))]
 

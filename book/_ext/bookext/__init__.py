@@ -30,6 +30,7 @@
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
+    unscripted the style sheet of readers without scripts
     mathml     equations without a script
     icons      the icon fonts and their style sheet, cut to what the site shows
     buttons    the executed notebook and Codespaces, above a chapter

@@ -16,6 +16,8 @@ from typing import Any
 from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.util import logging
 
+from bookext.unscripted import linked
+
 LOGGER = logging.getLogger(__name__)
 
 _SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL | re.IGNORECASE)
@@ -51,7 +53,7 @@ def finish(page: str) -> str:
     page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
     page = page.replace(_SIDEBAR, f'{_SIDEBAR} role="navigation" aria-label="Book"', 1)
     page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
-    page = _TWICE_SUMMED.sub(r"\1", page)
+    page = linked(_TWICE_SUMMED.sub(r"\1", page))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
     return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)
 

@@ -16,12 +16,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from bookext import still
 from bookext.build import Piece, box, paragraph
 from bookext.domain import depends_on
 from bookext.experiments import EXPERIMENTS, KINDS, described
 from bookext.points import collect
 from bookext.shelf import shelf_of
-from bookext.still import drawing
 from bookext.whose import chapter
 
 #: Style sheet and script; only pages that have a playground load them.
@@ -52,7 +52,7 @@ class Playground(SphinxDirective):
         }  # fmt: skip
         packed = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
         text = (
-            f'<div class="playground-stage">{drawing(EXPERIMENTS[0], found[0]["seed"])}'
+            f'<div class="playground-stage">{still.shown(EXPERIMENTS, found)}'
             f'{_APP}<script type="application/json">{packed}</script></div>'
         )
         sources: list[Piece] = ["The experiments and their recordings: "]
@@ -85,16 +85,22 @@ def _number(name: str, key: str, most: int, title: str) -> str:
 
 def _lane(key: str, place: str) -> str:
     counts = "".join(
-        f'<span class="pg-{name}"><b data-pg="{name}-{key}">0</b> {label}</span>'
+        f'<span><b data-pg="{name}-{key}">0</b> {label}</span>'
         for name, label in (("waiting", "in line"), ("busy", "in slots"), ("done", "answered"))
     )
     return (
-        f'<section class="pg-lane" aria-label="{place} set-up"><div class="pg-setup">'
-        f'<label>{place} server<select data-pg="kind-{key}">{_kinds()}</select></label>'
-        f"{_number('slots', key, 64, 'of each process')}"
-        f"{_number('cores', key, 16, 'processes, each with a core of its own')}</div>"
+        f'<section class="pg-lane" aria-label="{place} set-up">'
+        f'<p class="pg-head"><b data-pg="lane-{key}"></b> <span data-pg="key-{key}"></span></p>'
         f'<p class="pg-counts">{counts}</p><canvas role="img" data-pg="canvas-{key}"></canvas>'
         "</section>"
+    )
+
+
+def _setup(key: str, place: str) -> str:
+    return (
+        f'<div class="pg-setup"><label>{place} server<select data-pg="kind-{key}">{_kinds()}'
+        f"</select></label>{_number('slots', key, 64, 'of each process')}"
+        f"{_number('cores', key, 16, 'processes, each with a core of its own')}</div>"
     )
 
 
@@ -122,30 +128,33 @@ _MEASURED = "".join(
 )
 _APP = (
     '<div class="playground-app" hidden role="group" aria-label="Playground">'
-    '<p class="pg-title">The same requests, two servers</p>'
-    '<div class="pg-presets" role="group" aria-label="Experiments of this book"></div>'
-    '<p class="pg-story" data-pg="story"></p>'
+    '<p class="pg-title">The same requests, two servers <span data-pg="load"></span></p>'
+    f'<div class="pg-lanes">{"".join(_lane(*each) for each in LANES.items())}</div>'
     '<div class="pg-transport"><button type="button" data-pg="play"></button>'
     '<button type="button" data-pg="step">Step</button>'
-    '<button type="button" data-pg="restart">Restart</button>'
-    '<label>Speed <select data-pg="speed"><option value="0.4">slow</option>'
-    '<option value="1" selected>normal</option><option value="3">fast</option></select></label>'
-    '<label class="pg-switch"><input type="checkbox" data-pg="recorded" aria-describedby="pg-why">'
-    " Recorded</label></div>"
-    f'<div class="pg-lanes">{"".join(_lane(*each) for each in LANES.items())}</div>'
     '<input type="range" data-pg="time" min="0" max="1000" aria-label="Moment">'
-    '<p class="pg-small" data-pg="clock"></p>'
-    '<p class="pg-small">Grey waits, for a slot or in its slot for a core; coloured is served. '
-    'Below each lane: its whole run. <span id="pg-why" data-pg="why"></span></p>'
+    '<span class="pg-small" data-pg="clock"></span></div>'
+    '<div class="pg-presets" role="group" aria-label="Experiments of this book"></div>'
+    '<p class="pg-story" data-pg="story"></p>'
+    '<p class="pg-small">Grey waits, for a slot or in its slot for a core; coloured is served, or '
+    "was. The band below each lane is its whole run.</p>"
+    '<details data-pg="more"><summary>Change it</summary><div class="pg-setups">'
+    f"{''.join(_setup(*each) for each in LANES.items())}</div>"
     '<div class="pg-sliders">'
     f"{_slider('rate', 'How often requests come')}"
     f"{_slider('hold', 'How long each waits for the database')}"
     f"{_slider('compute', 'How long each computes')}</div>"
+    '<div class="pg-options"><button type="button" data-pg="restart">Restart</button>'
+    '<label>Speed <select data-pg="speed"><option value="0.4">slow</option>'
+    '<option value="1" selected>normal</option><option value="3">fast</option></select></label>'
+    '<label><input type="checkbox" data-pg="recorded" aria-describedby="pg-why">'
+    " Recorded</label></div>"
+    '<p class="pg-small" id="pg-why" data-pg="why"></p>'
     '<table class="pg-facts"><thead><tr><th scope="col">The model, over '
     '<span data-pg="long"></span> requests</th><th scope="col" data-pg="name-a"></th>'
     f'<th scope="col" data-pg="name-b"></th></tr></thead><tbody>{_FACTS}</tbody>'
     '<tbody data-pg="seen"><tr><th scope="rowgroup" colspan="3" data-pg="trials"></th></tr>'
-    f"{_MEASURED}</tbody></table>"
+    f"{_MEASURED}</tbody></table></details>"
     '<p class="pg-hidden" role="status" data-pg="status"></p></div>'
 )
 

@@ -17,7 +17,7 @@ from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
-from bookext import icons, replicated, wording
+from bookext import icons, replicated, unscripted, wording
 from bookext.shelf import Shelf, shelf_of
 from bookext.whose import machine_of
 from gatewaylab.records.evidence import ClaimRecord, Evidence, schema
@@ -85,6 +85,10 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
     publish_data(app, out / "data")
     static = out / "_static"
     cut_icons(out, Path(app.doctreedir) / "bookext")
+    for folder in app.config.html_static_path:
+        own = Path(app.confdir, folder, unscripted.SHEET)
+        if own.exists():
+            unscripted.publish(out, own.read_text(encoding="utf-8"))
     for sheet in static.rglob("*.css"):
         sheet.write_text(cssmin(sheet.read_text(encoding="utf-8")), encoding="utf-8")
     for name in _UNUSED:

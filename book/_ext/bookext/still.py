@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +33,43 @@ def name_of(lane: Lane) -> str:
     return name if lane.cores == 1 else f"{name} × {lane.cores}"
 
 
+def shown(every: Sequence[Experiment], found: Sequence[dict[str, Any]]) -> str:
+    """The first experiment drawn, and all in words.
+
+    Args:
+        found: each as :func:`bookext.experiments.described` has it.
+    """
+    told = "".join(_told(one, each["lanes"]) for one, each in zip(every, found, strict=True))
+    return (
+        f'<div class="playground-still">{drawing(every[0], found[0]["seed"])}<ul>{told}</ul></div>'
+    )
+
+
 def drawing(one: Experiment, seed: int) -> str:
     """Both set-ups: a bar while a request holds a slot, above it a line while it waits."""
     plan = Poisson(one.rate).plan(one.seconds, seed)
     panels = [_panel(one, lane, plan) for lane in one.lanes]
     alt = html.escape(f"{one.story} Drawn by the model: bars are requests that hold a slot.")
     return (
-        f'<div class="playground-still" role="img" aria-label="{alt}">{"".join(panels)}'
+        f'<div role="img" aria-label="{alt}">{"".join(panels)}</div>'
         "<p>Coloured: a request holds a slot. Grey: it waits for one. "
-        "Time runs to the right.</p></div>"
+        "Time runs to the right. Drawn by the model.</p>"
     )
+
+
+def _told(one: Experiment, lanes: Sequence[dict[str, Any]]) -> str:
+    """Its story, and what its medians were."""
+    medians = [
+        f"{name_of(lane)} {_in_ms(found['measured']['median'])}"
+        for lane, found in zip(one.lanes, lanes, strict=True)
+        if found["measured"] is not None
+    ]
+    seen = f" Measured, half answered within: {', '.join(medians)}." if medians else ""
+    return f"<li><b>{one.title}.</b> {one.story}{seen}</li>"
+
+
+def _in_ms(time: float) -> str:
+    return f"{time:.{0 if time >= 100 else 1}f} ms"
 
 
 def _panel(one: Experiment, lane: Lane, plan: Floats) -> str:

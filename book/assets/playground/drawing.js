@@ -1,8 +1,8 @@
-// One lane on a canvas: requests come from the left, stand in line, take a slot, and leave to the
-// right; below, how many wait and how many are served over the whole run. Everything follows from
+// One lane on a canvas: requests come from the left, stand in line, take a slot, and gather on the
+// right when they are answered; below, how many wait and how many are served over the whole run. Everything follows from
 // the moment alone, so that one can go back as well as forth.
 
-const HILL = 62; // height of the lower drawing, in pixels
+const HILL = 44; // height of the lower drawing, in pixels
 const FINE = 3; // smaller dots than this have no edge and show no progress
 const LARGEST = 64; // more slots than this are drawn as a room without seats
 
@@ -26,9 +26,11 @@ export function sceneOf(requests, seconds) {
     for (let j = 0; j < i; j += 1) if (requests[j].taken > one.arrival) line += 1;
     return line;
   });
+  const rank = [];
+  requests.map(({ end }, i) => [end, i]).sort((one, other) => one[0] - other[0]).forEach(([, i], place) => (rank[i] = place));
   const most = (column) => Math.max(...counts.map((row) => row[column]));
   const stacked = Math.max(...counts.map((row) => row[1] + row[2]));
-  return { requests, seconds, counts, before, line: most(1), busy: most(2), stacked };
+  return { requests, seconds, counts, before, rank, line: most(1), busy: most(2), stacked };
 }
 
 /** How many wait, are served and have left at a moment. */
@@ -39,19 +41,24 @@ export function countsAt({ requests }, time) {
   return { waiting, done, busy: come.length - done - waiting };
 }
 
-/** Where things stand: a line that winds like one at an airport, and slots in columns. */
+/** The widest distance at which so many dots fit a room. */
+function spacing(count, wide, high) {
+  let gap = 28;
+  while (Math.floor(wide / gap) * Math.floor(high / gap) < count && gap > 2) gap -= 0.5;
+  return gap;
+}
+
+/** Where things stand: a line that winds like one at an airport, slots in columns, and the answered. */
 function places(scene, slots, width, height) {
-  const room = { left: 0.62 * width, right: 0.9 * width, top: 8, bottom: height - 8 };
+  const room = { left: 0.44 * width, right: 0.66 * width, top: 4, bottom: height - 4 };
   const seats = slots <= LARGEST ? slots : Math.max(12, scene.busy);
   const [wide, high] = [room.right - room.left, room.bottom - room.top];
-  let cell = Math.min(30, high, wide);
+  let cell = Math.min(46, high, wide);
   while (Math.floor(high / cell) * Math.floor(wide / cell) < seats && cell > 2) cell -= 0.5;
-  const rows = Math.min(seats, Math.max(1, Math.floor(high / cell)));
-  const columns = Math.ceil(seats / rows);
-  const [x0, y0] = [(room.left + room.right - columns * cell) / 2, (height - rows * cell) / 2];
-  const door = 0.56 * width;
-  let gap = 14;
-  while (Math.floor(door / gap) * Math.floor(high / gap) < scene.line && gap > 2) gap -= 0.5;
+  const columns = Math.min(seats, Math.max(1, Math.floor(wide / cell)));
+  const y0 = (height - Math.ceil(seats / columns) * cell) / 2;
+  const door = 0.4 * width;
+  const gap = spacing(scene.line, door, high);
   const row = Math.max(1, Math.floor((door - gap / 2) / gap));
   const needed = Math.ceil(Math.max(1, scene.line) / row);
   const spot = (i) => {
@@ -59,11 +66,16 @@ function places(scene, slots, width, height) {
     const x = turn % 2 === 0 ? door - step * gap : door - (row - 1 - step) * gap;
     return [x, height / 2 + ((needed - 1) / 2 - turn) * gap];
   };
+  const shelf = 0.7 * width;
+  const near = spacing(scene.requests.length, width - shelf, high);
+  const column = Math.max(1, Math.floor(high / near));
+  const radius = Math.max(1.2, Math.min(11, 0.28 * cell, 0.42 * gap));
   return {
-    cell, seats, room,
-    radius: Math.max(1.2, Math.min(6, 0.28 * cell, 0.42 * gap)),
-    seat: (i) => [x0 + (Math.floor(i / rows) + 0.5) * cell, y0 + ((i % rows) + 0.5) * cell],
+    cell, seats, room, radius,
+    small: Math.min(radius, 0.42 * near),
+    seat: (i) => [room.left + ((i % columns) + 0.5) * cell, y0 + (Math.floor(i / columns) + 0.5) * cell],
     inLine: (i) => between(i - Math.floor(i), spot(Math.floor(i)), spot(Math.ceil(i))),
+    answered: (i) => [shelf + (Math.floor(i / column) + 0.5) * near, height - 4 - ((i % column) + 0.5) * near],
   };
 }
 
@@ -100,15 +112,31 @@ function disc(pen, [x, y], radius, fill, line) {
   pen.stroke();
 }
 
+/** All that are answered and at rest, as one shape. */
+function answered(pen, scene, time, at, lane) {
+  pen.beginPath();
+  scene.requests.forEach((one, i) => {
+    if (time < one.end) return;
+    const [x, y] = at.answered(scene.rank[i]);
+    pen.moveTo(x + at.small, y);
+    pen.arc(x, y, at.small, 0, 2 * Math.PI);
+  });
+  pen.fillStyle = lane.color;
+  pen.globalAlpha = 0.6;
+  pen.fill();
+  pen.globalAlpha = 1;
+}
+
 function dots(pen, scene, time, at, look, lane) {
-  const { requests, before, seconds } = scene;
+  const { requests, before, rank, seconds } = scene;
   const served = requests.length ? requests[0].end - requests[0].begun : seconds;
   const travel = look.moving ? Math.min(0.02 * seconds, served / 5) : 0;
-  const [coming, leaving] = [3 * travel, 1.5 * travel];
+  const coming = 3 * travel;
   let ahead = 0;
+  answered(pen, scene, time - travel, at, lane);
   pen.lineWidth = 1.25;
   requests.forEach((one, i) => {
-    if (time < one.arrival - coming || time >= one.end + leaving) return;
+    if (time < one.arrival - coming || time >= one.end + travel) return;
     if (time < one.arrival) {
       const tail = at.inLine(before[i]);
       const p = (time - one.arrival + coming) / coming;
@@ -124,11 +152,8 @@ function dots(pen, scene, time, at, look, lane) {
       if (p < 1 || time < one.begun || at.radius < FINE) return;
       progress(pen, place, at.radius, one, time, look);
     } else {
-      const p = (time - one.end) / leaving;
-      const from = at.seat(one.slot);
-      pen.globalAlpha = 1 - p;
-      disc(pen, between(p, from, [from[0] + 0.3 * look.width, from[1]]), at.radius, lane.color, look.edge);
-      pen.globalAlpha = 1;
+      const p = ease((time - one.end) / travel);
+      disc(pen, between(p, at.seat(one.slot), at.answered(rank[i])), at.small, lane.color, look.edge);
     }
   });
 }
@@ -180,7 +205,7 @@ export function draw(canvas, lane, time, most, look) {
   }
   const key = [most, density, ...Object.values(look)].join();
   if (lane.scene.key !== key) {
-    const at = places(lane.scene, lane.slots, width, height - HILL - 14);
+    const at = places(lane.scene, lane.slots, width, height - HILL - 8);
     Object.assign(lane.scene, { key, at, hill: hill(lane.scene, most, look, lane.color, density) });
   }
   const pen = canvas.getContext("2d");
@@ -199,6 +224,6 @@ export function draw(canvas, lane, time, most, look) {
   pen.drawImage(lane.scene.hill, 0, top, width, HILL);
   pen.restore();
   pen.fillStyle = look.text;
-  pen.fillRect(Math.min(now, width - 1.5), top - 6, 1.5, HILL + 6);
+  pen.fillRect(Math.min(now, width - 1.5), top - 4, 1.5, HILL + 4);
   pen.fillRect(0, height - 1, width, 1);
 }

@@ -58,6 +58,7 @@ class Playground {
     const state = read(fragment);
     if (!state) return this.take(this.data.experiments[0], false);
     this.set(state, false);
+    this.parts.more.open ||= !this.experiment();
     this.app.scrollIntoView({ block: "nearest" });
   }
 
@@ -192,6 +193,8 @@ class Playground {
     });
     const whose = traced ? "recorded" : known?.notebook ? "unrecorded" : known ? "modelled" : "own";
     this.say("story", known?.story ?? "Your own set-ups. The buttons above bring back the book's.");
+    const each = [hold && `waits ${hold} ms`, compute && `computes ${compute} ms`].filter(Boolean);
+    this.say("load", [`${rate} a second`, each.length && `each ${each.join(" and ")}`].filter(Boolean).join(", "));
     this.say("why", WHY[whose]);
     this.say("long", LONG_RUN.toLocaleString("en"));
     this.parts.recorded.disabled = !traced;
@@ -218,7 +221,9 @@ class Playground {
     slots.placeholder = "∞"; // a field for numbers shows no other word for no bound
     const name = this.parts[`kind-${key}`].selectedOptions[0].textContent;
     const many = setup.kind === "threads" ? `${setup.slots} ${name}` : name;
-    this.say(`name-${key}`, setup.cores > 1 ? `${many} × ${setup.cores}` : many);
+    const whole = setup.cores > 1 ? `${many} × ${setup.cores}` : many;
+    this.say(`name-${key}`, whole);
+    this.say(`lane-${key}`, whole);
     this.say(`waited-${key}`, found ? percent(found.waited) : "nearly all");
     this.say(`p50-${key}`, found ? milliseconds(found.p50) : "ever longer");
     this.say(`p99-${key}`, found ? milliseconds(found.p99) : "ever longer");
@@ -226,6 +231,9 @@ class Playground {
     for (const fact of ["waited", "p50", "p99"]) this.parts[`${fact}-${key}`].classList.toggle("pg-over", !found);
     const { median, model } = known?.measured ?? {};
     const off = `${median < model ? "−" : "+"}${Math.abs((100 * (median - model)) / model).toFixed(1)} %`;
+    const by = median ? ", measured" : " by the model";
+    const half = median ? median / 1000 : found?.p50;
+    this.say(`key-${key}`, half === undefined ? "answers take ever longer" : `half answered within ${milliseconds(half)}${by}`);
     this.say(`measured-${key}`, median ? `${milliseconds(median / 1000)} (${off})` : "–");
     this.say(`model-${key}`, median ? milliseconds(model / 1000) : "–");
   }
