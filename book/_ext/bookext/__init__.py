@@ -26,7 +26,10 @@
     experiments what the playground can play, planned and recorded
     still      the playground without its script
     answers    from answers to choices, by rules
+    tree       from rules to the shortest tree of questions
     chooser    {chooser} and {choice}
+    flowchart  {flow-chart}
+    drawing    drawings made of HTML, and their style sheet
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -56,7 +59,9 @@ from bookext import (
     claimed,
     comparison,
     domain,
+    drawing,
     feed,
+    flowchart,
     mathml,
     myths,
     playground,
@@ -84,7 +89,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, feed, site,
+        myths, slotmodel, calculator, chooser, flowchart, drawing, playground, whose, mathml,
+        buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
