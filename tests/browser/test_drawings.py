@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 pytestmark = pytest.mark.browser
 
 #: How many drawings a page has.
-DRAWN = {"book/which.html": 3}
+DRAWN = {"book/which.html": 3, "book/django.html": 1}
 
 #: Of each drawing, the pieces of text with their lines as boxes; and what is wrong with them.
 _FAULTS = """figure => {
@@ -20,7 +20,7 @@ _FAULTS = """figure => {
     if (!node.data.trim() || !node.parentElement.checkVisibility()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    const home = node.parentElement.closest("p, a, li, figcaption").getBoundingClientRect();
+    const home = node.parentElement.closest("p, a, li, svg, figcaption").getBoundingClientRect();
     for (const box of range.getClientRects()) {
       if (outside(box, whole)) faults.push(`leaves the drawing: ${node.data}`);
       if (beside(box, home)) faults.push(`leaves its box: ${node.data}`);

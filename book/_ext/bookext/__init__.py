@@ -29,6 +29,7 @@
     tree       from rules to the shortest tree of questions
     chooser    {chooser} and {choice}
     flowchart  {flow-chart}
+    lanes      {where-it-runs}: Django's parts on threads and loops
     drawing    drawings made of HTML, and their style sheet
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
@@ -62,6 +63,7 @@ from bookext import (
     drawing,
     feed,
     flowchart,
+    lanes,
     mathml,
     myths,
     playground,
@@ -89,7 +91,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, flowchart, drawing, playground, whose, mathml,
+        myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground, whose, mathml,
         buttons, feed, site,
     )  # fmt: skip
     for part in parts:

@@ -1,8 +1,8 @@
 """``{chooser}``: five questions as a form. ``{choice}``: what an answer leads to, in Markdown.
 
-All choices stand on the page, with what would change them; ``flowchart`` draws the rules. The script
-hides the choices that the answers given so far rule out. It knows no rule: the outcome of every
-set of answers is computed here and stands in the form as data.
+All choices stand on the page, with what would change them; ``flowchart`` draws the rules. The
+script hides the choices that the answers given so far rule out. It knows no rule: the outcome of
+every set of answers is computed here and stands in the form as data.
 """
 
 from __future__ import annotations
