@@ -25,6 +25,7 @@
     playground {playground}
     experiments what the playground can play, planned and recorded
     still      the playground without its script
+    waterfall  {recorded-waterfall}: an experiment of the playground as it was recorded
     answers    from answers to choices, by rules
     tree       from rules to the shortest tree of questions
     chooser    {chooser} and {choice}
@@ -74,6 +75,7 @@ from bookext import (
     site,
     slotmodel,
     standing,
+    waterfall,
     whose,
 )
 
@@ -91,8 +93,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground, whose, mathml,
-        buttons, feed, site,
+        myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground, waterfall,
+        whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
