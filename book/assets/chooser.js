@@ -127,7 +127,6 @@ function startChooser(form) {
     if (!take() && part?.closest("[hidden]")) go(part);
   });
   form.hidden = false;
-  home.querySelector(".chooser-rules").open = false;
   if (take()) form.scrollIntoView();
   else show();
 }

@@ -25,8 +25,13 @@
     playground {playground}
     experiments what the playground can play, planned and recorded
     still      the playground without its script
+    waterfall  {recorded-waterfall}: an experiment of the playground as it was recorded
     answers    from answers to choices, by rules
+    tree       from rules to the shortest tree of questions
     chooser    {chooser} and {choice}
+    flowchart  {flow-chart}
+    lanes      {where-it-runs}: Django's parts on threads and loops
+    drawing    drawings made of HTML, and their style sheet
     strip      the small drawing of an interval
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
@@ -57,7 +62,10 @@ from bookext import (
     claimed,
     comparison,
     domain,
+    drawing,
     feed,
+    flowchart,
+    lanes,
     mathml,
     myths,
     playground,
@@ -68,6 +76,7 @@ from bookext import (
     site,
     slotmodel,
     standing,
+    waterfall,
     whose,
 )
 
@@ -85,7 +94,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, feed, site,
+        myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground, waterfall,
+        whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -15,10 +15,11 @@ from gatewaylab.load.samples import Frozen
 
 
 class Answer(Frozen):
-    """One of the answers to a question."""
+    """One of the answers to a question; ``brief`` is what a flow chart has room for."""
 
     name: str
     says: str
+    brief: str = ""
 
 
 class Question(Frozen):
@@ -31,10 +32,17 @@ class Question(Frozen):
 
 
 class Choice(Frozen):
-    """What can be recommended; the recommendation itself stands on the page."""
+    """What can be recommended; the recommendation itself stands on the page.
+
+    Attributes:
+        brief: what a flow chart has room for; without it, the title.
+        runs: the interfaces that a path's commands serve; none for what is no path.
+    """
 
     name: str
     title: str
+    brief: str = ""
+    runs: tuple[Literal["wsgi", "asgi"], ...] = ()
 
 
 class Rule(Frozen):
@@ -120,17 +128,6 @@ class Rules(Frozen):
                     if to != choice:
                         found[Flip(question, answer, self.choices[to])] = None
         return list(found)
-
-    def phrases(self, rule: Rule) -> list[str]:
-        """A rule's conditions as a reader reads them; none for the rule that always fits."""
-        heads = {question.name: question.short for question in self.question}
-        heads |= {decision.name: decision.short for decision in self.decision}
-        words = {(q.name, a.name): a.says for q in self.question for a in q.answer}
-        words |= {(d.name, c.name): f"“{c.title}”" for d in self.decision for c in d.choice}
-        return [
-            f"{heads[name]}: {' / '.join(words[name, one] for one in wanted)}"
-            for name, wanted in rule.when.items()
-        ]
 
     def _check(self) -> None:
         """Raise ValueError for a rule that names what does not exist."""

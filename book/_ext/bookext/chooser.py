@@ -1,8 +1,8 @@
 """``{chooser}``: five questions as a form. ``{choice}``: what an answer leads to, in Markdown.
 
-All choices stand on the page, with what would change them; so do the rules, as tables. The script
-hides the choices that the answers given so far rule out. It knows no rule: the outcome of every
-set of answers is computed here and stands in the form as data.
+All choices stand on the page, with what would change them; ``flowchart`` draws the rules. The
+script hides the choices that the answers given so far rule out. It knows no rule: the outcome of
+every set of answers is computed here and stands in the form as data.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from bookext.answers import Decision, Rules, read_rules
-from bookext.build import Cell, Piece, box, paragraph, span, table
+from bookext.answers import Rules, read_rules
+from bookext.build import box, paragraph
 from bookext.calculator import output
 
 LOGGER = logging.getLogger(__name__)
@@ -44,23 +44,14 @@ class RulesDirective(SphinxDirective):
 
 
 class Chooser(RulesDirective):
-    """The form, and a table for each decision."""
+    """The form."""
 
     def run(self) -> list[nodes.Node]:
-        """Raw HTML for the form; tables of nodes, which every builder shows."""
+        """Raw HTML: form fields have no docutils node."""
         rules = self.rules()
         if rules is None:
             return []
-        opened = '<details class="chooser-rules" open><summary>Where each answer leads</summary>'
-        return [
-            box(
-                nodes.raw("", "".join(_form(rules)), format="html"),
-                nodes.raw("", opened, format="html"),
-                *(_table(rules, decision) for decision in rules.decision),
-                nodes.raw("", "</details>", format="html"),
-                classes=["chooser"],
-            )
-        ]
+        return [box(nodes.raw("", "".join(_form(rules)), format="html"), classes=["chooser"])]
 
 
 class ChoiceCard(RulesDirective):
@@ -130,28 +121,6 @@ def outcomes(rules: Rules) -> Iterator[dict[str, object]]:
         places = {name: _DIGITS[place] for place, name in enumerate(names)} | {"": "-"}
         taken = "".join(places[one[decision.name]] for one in decided)
         yield {"short": decision.short, "choices": names, "outcomes": taken}
-
-
-def _table(rules: Rules, decision: Decision) -> nodes.table:
-    rows: Iterator[list[Cell]] = (
-        [_conditions(rules.phrases(rule)), _linked(rules, rule.take)] for rule in decision.rule
-    )
-    return table(("The first row that fits", decision.short), rows, "chooser-table")
-
-
-def _conditions(phrases: list[str]) -> list[Piece]:
-    """Conditions one behind the other; each stays whole where there is room."""
-    pieces: list[Piece] = []
-    for phrase in phrases:
-        pieces += [*(["; "] if pieces else []), span(phrase)]
-    return pieces or ["anything else"]
-
-
-def _linked(rules: Rules, choice: str) -> nodes.Node:
-    if not choice:
-        return nodes.Text("–")
-    title = rules.choices[choice].title
-    return nodes.reference("", "", nodes.Text(title), refid=target(choice), internal=True)
 
 
 def _flips(rules: Rules, choice: str) -> Iterator[str]:

@@ -122,7 +122,7 @@ EXPERIMENTS = (
 
 def described(one: Experiment, shelf: Shelf, points: Collection) -> dict[str, Any]:
     """An experiment as the script reads it: planned, and recorded if it was."""
-    trials = _recorded(one, shelf)
+    trials = recorded(one, shelf)
     first = trials[0] if trials else None
     return {
         "name": one.name,
@@ -147,7 +147,7 @@ def described(one: Experiment, shelf: Shelf, points: Collection) -> dict[str, An
     }
 
 
-def _recorded(one: Experiment, shelf: Shelf) -> Sequence[Trial]:
+def recorded(one: Experiment, shelf: Shelf) -> Sequence[Trial]:
     """A trial for each lane, of one plan, that is the experiment's; none if there are no such."""
     evidence = shelf.stored(one.notebook) if one.notebook else None
     for comparison in () if evidence is None else evidence.comparisons:

@@ -76,17 +76,35 @@ def _panel(one: Experiment, lane: Lane, plan: Floats) -> str:
     slots, hold, compute = slots_of(lane), one.hold / 1000, one.compute / 1000
     ends = plan + slots_and_cores(plan, hold, compute, slots, lane.cores)
     begun = ends - hold - compute
-    waits = begun - plan > 1e-9
-    queue, rows = _rows(plan[waits], begun[waits]), _rows(begun, ends)
-    deep, high = WAIT * (1 + max(queue, default=-1)), SLOT * (1 + max(rows, default=0))
-    scale = WIDTH / one.seconds
+    svg = panel(plan, begun, ends, seconds=one.seconds, color=KINDS[lane.kind][1])
+    return f"<figure><figcaption>{name_of(lane)}</figcaption>{svg}</figure>"
+
+
+def panel(
+    plan: Floats,
+    begun: Floats,
+    ends: Floats,
+    *,
+    seconds: float,
+    color: str,
+    shortest_wait: float = 1e-9,
+) -> str:
+    """Requests as SVG: those that wait above, those that hold a slot below; no text.
+
+    Args:
+        plan, begun, ends: of each request, when it came, got its slot and gave it back.
+        seconds: what is drawn. shortest_wait: seconds below which a wait is not drawn.
+    """
+    waits = begun - plan > shortest_wait
+    queue, slots = rows(plan[waits], begun[waits]), rows(begun, ends)
+    deep, high = WAIT * (1 + max(queue, default=-1)), SLOT * (1 + max(slots, default=0))
+    scale = WIDTH / seconds
     lines = _marks(plan[waits] * scale, begun[waits] * scale, deep - WAIT * np.array(queue))
-    bars = _marks(begun * scale, ends * scale, deep + SLOT * (np.array(rows) + 0.7))
-    name, color = name_of(lane), KINDS[lane.kind][1]
+    bars = _marks(begun * scale, ends * scale, deep + SLOT * (np.array(slots) + 0.7))
     return (
-        f'<figure><figcaption>{name}</figcaption><svg viewBox="0 0 {WIDTH:g} {deep + high:g}" '
-        f'aria-hidden="true"><path class="still-waits" d="{lines}"/>'
-        f'<path class="still-holds" d="{bars}" style="stroke:{color}"/></svg></figure>'
+        f'<svg viewBox="0 0 {WIDTH:g} {deep + high:g}" aria-hidden="true">'
+        f'<path class="still-waits" d="{lines}"/>'
+        f'<path class="still-holds" d="{bars}" style="stroke:{color}"/></svg>'
     )
 
 
@@ -96,7 +114,7 @@ def _marks(left: Floats, right: Floats, heights: Floats) -> str:
     return "".join(f"M{a:.1f} {y:.0f}H{max(a, b - 1):.1f}" for a, b, y in pairs)
 
 
-def _rows(begin: Floats, end: Floats) -> list[int]:
+def rows(begin: Floats, end: Floats) -> list[int]:
     """For each span, in their order, the first row that no earlier one still occupies."""
     return list(_placed(begin, end))
 
