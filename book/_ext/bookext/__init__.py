@@ -28,6 +28,7 @@
     answers    from answers to choices, by rules
     chooser    {chooser} and {choice}
     strip      the small drawing of an interval
+    ways       {request-way}: the drawings of Production
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
     mathml     equations without a script
@@ -67,6 +68,7 @@ from bookext import (
     site,
     slotmodel,
     standing,
+    ways,
     whose,
 )
 
@@ -84,7 +86,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, feed, site,
+        myths, slotmodel, calculator, chooser, playground, ways, whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
