@@ -28,7 +28,7 @@
     answers    from answers to choices, by rules
     chooser    {chooser} and {choice}
     strip      the small drawing of an interval
-    ways       {request-way}: the drawings of Production
+    ways       {request-way}, {deployment-lanes} and {upload-lanes}
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
     mathml     equations without a script

@@ -1,4 +1,7 @@
-"""The drawings of *Production*: ``{request-way}``, from ``book/production.toml``.
+"""The drawings of *Production*, from ``book/production.toml``.
+
+``{request-way}``: the limits on the way of a request. ``{deployment-lanes}``, ``{upload-lanes}``:
+what happens over time to requests beside a restart, and to an upload.
 
 They are made of HTML, so that a phone shows the same drawing in another arrangement. What a
 setting is set to is read from the files of ``deploy/`` when the page is rendered.
@@ -11,12 +14,16 @@ import tomllib
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from bookext.build import Piece, paragraph
+from bookext.domain import link
+from bookext.roles import anchor, badge
+from bookext.standings import consult
 from gatewaylab.errors import InputError
 from gatewaylab.load.samples import Frozen
 from gatewaylab.servers.specs import SERVERS
@@ -47,7 +54,7 @@ class Limit(Setting):
         stops: what is over the limit. by: who answers then. answer: the status, or "closed".
     """
 
-    stops: str
+    stops: str = ""
     by: str
     answer: str
 
@@ -60,10 +67,32 @@ class Stop(Frozen):
     limit: tuple[Limit, ...] = ()
 
 
+Kind = Literal["run", "hold", "wait", "fail", "say", "grow", "file"]
+
+
+class Lane(Frozen):
+    """What happens to one thing over time.
+
+    Attributes:
+        claims: what it rests on. command: the signal in a quarter of the time.
+        rows: marks of a kind, with their begin and end in hundredths of the time, and words.
+    """
+
+    name: str
+    says: str
+    server: str | None = None
+    claims: tuple[str, ...] = ()
+    command: str = ""
+    limit: tuple[Limit, ...] = ()
+    rows: tuple[tuple[tuple[Kind, float, float] | tuple[Kind, float, float, str], ...], ...]
+
+
 class Drawings(Frozen):
     """All of the file."""
 
     stop: tuple[Stop, ...]
+    deployment: tuple[Lane, ...]
+    upload: tuple[Lane, ...]
 
 
 def read(path: Path) -> Drawings:
@@ -110,20 +139,46 @@ def request_way(stops: tuple[Stop, ...], deploy: Path) -> str:
 
 
 def _stop(stop: Stop, deploy: Path) -> Iterator[str]:
-    color = f' style="--by:{SERVERS[stop.server].color}"' if stop.server else ""
-    yield f'<li class="way-stop"{color}><b>{escape(stop.name)}</b></li>'
+    yield f'<li class="way-stop"{_color(stop.server)}><b>{escape(stop.name)}</b></li>'
     for one in stop.limit:
-        kind = "closed" if one.answer == "closed" else one.answer[0]
         yield (
             f'<li class="way-limit"><p class="way-name">{valued(deploy, one)}</p>'
             f'<p class="way-stops">{escape(one.stops)}</p>'
             f'<p class="way-back"><small>{escape(one.by)}</small>'
-            f'<span class="way-answer way-{kind}">{escape(one.answer)}</span></p></li>'
+            f"{_answer(one)}</p></li>"
         )
 
 
+def _answer(one: Limit) -> str:
+    kind = one.answer[0] if one.answer.isdecimal() else "closed"
+    return f'<span class="way-answer way-{kind}">{escape(one.answer)}</span>'
+
+
+def _color(server: str | None) -> str:
+    return f' style="--by:{SERVERS[server].color}"' if server else ""
+
+
+def track(lane: Lane) -> str:
+    """A lane's marks, row by row; hidden from those who hear the lane's words instead."""
+    rows = []
+    for row in lane.rows:
+        marks = []
+        for kind, begin, end, *words in row:
+            place = f"left:{begin:g}%" + (f";width:{end - begin:g}%" if end > begin else "")
+            marks.append(f'<i class="mark-{kind}" style="{place}">{escape("".join(words))}</i>')
+        rows.append(f'<div class="track-row">{"".join(marks)}</div>')
+    command = f'<div class="track-command">{escape(lane.command)}</div>' if lane.command else ""
+    return f'<div class="track" aria-hidden="true">{command}{"".join(rows)}</div>'
+
+
+def code(text: str) -> list[Piece]:
+    """Text with code between backticks."""
+    parts = text.split("`")
+    return [nodes.literal(p, p) if k % 2 else p for k, p in enumerate(parts) if p]
+
+
 class _Drawing(SphinxDirective):
-    """One of the drawings, as raw HTML."""
+    """One of the drawings."""
 
     def run(self) -> list[nodes.Node]:
         """The drawing; the page is rendered again when its data or a file of deploy/ changes."""
@@ -131,28 +186,92 @@ class _Drawing(SphinxDirective):
         deploy = Path(self.env.srcdir, "deploy")
         for file in (path, *(file for file in deploy.rglob("*") if file.is_file())):
             self.env.note_dependency(str(file))
-        return [nodes.raw("", self.draw(read(path), deploy), format="html", classes=["way"])]
+        return self.draw(read(path), deploy)
 
-    def draw(self, data: Drawings, deploy: Path) -> str:
+    def draw(self, data: Drawings, deploy: Path) -> list[nodes.Node]:
         raise NotImplementedError
 
 
 class RequestWay(_Drawing):
     """Every limit that a request meets, and who answers when it is over."""
 
-    def draw(self, data: Drawings, deploy: Path) -> str:
+    def draw(self, data: Drawings, deploy: Path) -> list[nodes.Node]:
         """See :func:`request_way`."""
-        return request_way(data.stop, deploy)
+        return [nodes.raw("", request_way(data.stop, deploy), format="html", classes=["drawing"])]
+
+
+class _Lanes(_Drawing):
+    """Lanes over time, each beside its words, the claims it rests on and its limits."""
+
+    told: ClassVar[str]
+
+    def lanes(self, data: Drawings) -> tuple[Lane, ...]:
+        raise NotImplementedError
+
+    def draw(self, data: Drawings, deploy: Path) -> list[nodes.Node]:
+        """A figure with a lane for each."""
+        lanes = self.lanes(data)
+        names = "; ".join(f"{lane.name}: {lane.says}" for lane in lanes).replace("`", "")
+        told = escape(f"{self.told} {names}")
+        drawn: list[nodes.Node] = [
+            _raw(f'<figure class="tracks" role="group" aria-label="{told}">')
+        ]
+        for lane in lanes:
+            drawn.append(_raw(f'<div class="lane"{_color(lane.server)}><div class="lane-head">'))
+            drawn.append(paragraph(*code(lane.name), classes=["lane-name"]))
+            drawn.append(paragraph(*code(lane.says), *self._claims(lane)))
+            drawn.append(_raw(f"{_limits(lane, deploy)}</div>{track(lane)}</div>"))
+        return [*drawn, _raw("</figure>")]
+
+    def _claims(self, lane: Lane) -> Iterator[Piece]:
+        for name in lane.claims:
+            record = consult(self.env, name, self.get_location())
+            if record is not None:
+                yield " "
+                yield link(badge(record), anchor(record.id))
+
+
+def _limits(lane: Lane, deploy: Path) -> str:
+    return "".join(
+        f'<p class="lane-limit">{valued(deploy, one)} {_answer(one)}</p>' for one in lane.limit
+    )
+
+
+class DeploymentLanes(_Lanes):
+    """What becomes of requests beside a reload or a restart."""
+
+    told = "Time runs to the right, and a signal comes after a quarter of it."
+
+    def lanes(self, data: Drawings) -> tuple[Lane, ...]:
+        """The deployments."""
+        return data.deployment
+
+
+class UploadLanes(_Lanes):
+    """Where an upload is at which time, and who is held meanwhile."""
+
+    told = "Time runs to the right; a wedge is a file that is being written."
+
+    def lanes(self, data: Drawings) -> tuple[Lane, ...]:
+        """The stations of the upload."""
+        return data.upload
+
+
+def _raw(text: str) -> nodes.raw:
+    return nodes.raw("", text, format="html")
 
 
 def load_sheet(app: Sphinx, *event: Any) -> None:
     """Give a page with a drawing its style sheet, and other pages nothing."""
     doctree: nodes.document | None = event[-1]
-    if doctree and any("way" in node["classes"] for node in doctree.findall(nodes.raw)):
+    drawn = {"drawing", "lane-name"}
+    if doctree and any(drawn & {*node["classes"]} for node in doctree.findall(nodes.Element)):
         app.add_css_file(SHEET)
 
 
 def setup(app: Sphinx) -> None:
     app.add_config_value("bookext_drawings", "book/production.toml", "env", types=(str,))
     app.add_directive("request-way", RequestWay)
+    app.add_directive("deployment-lanes", DeploymentLanes)
+    app.add_directive("upload-lanes", UploadLanes)
     app.connect("html-page-context", load_sheet)
