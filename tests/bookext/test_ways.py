@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from bookext import ways
+from bookext import calculator, ways
 
 from gatewaylab.errors import InputError
 from tests import ROOT, builders
@@ -18,15 +18,20 @@ from tests.deploy.programs import of_unit
 
 DEPLOY = ROOT / "deploy"
 DATA = ways.read(ROOT / "book" / "production.toml")
+LIMITS = [
+    *(one for stop in DATA.stop for one in stop.limit),
+    *(one for lane in DATA.upload for one in lane.limit),
+]
 SETTINGS = {one.setting: one for stop in DATA.stop for one in stop.limit}
 DRAWN = ways.request_way(DATA.stop, DEPLOY)
 
 
-def value(deploy: Path, setting: str) -> str:
-    """What the drawing says of a setting."""
-    words = site.plain(ways.valued(deploy, SETTINGS[setting]).replace("<wbr>", ""))
+def value(deploy: Path, one: ways.Setting | str) -> str:
+    """What the drawings say of a setting."""
+    one = SETTINGS[one] if isinstance(one, str) else one
+    words = site.plain(ways.valued(deploy, one).replace("<wbr>", ""))
     name, _, said = words.partition(" ")
-    assert name == setting
+    assert name == one.setting
     return said.replace("\u00a0", " ")
 
 
@@ -48,20 +53,36 @@ def test_the_drawing_says_what_the_units_say() -> None:
     }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_the_drawing_follows_the_files(setting: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("one", LIMITS, ids=lambda one: f"{one.setting}, {one.files}")
+def test_the_drawing_follows_the_files(one: ways.Limit, tmp_path: Path) -> None:
     """Each value changes with its file; what no file sets is a default until one does."""
-    deploy, one = tmp_path / "deploy", SETTINGS[setting]
+    deploy = tmp_path / "deploy"
     shutil.copytree(DEPLOY, deploy)
     files = sorted(deploy.glob(one.files))
     if one.default is not None:
-        assert value(DEPLOY, setting) == f"{one.default} by default"
+        assert value(DEPLOY, one) == f"{one.default} by default"
         file = files[0] if files else deploy / "settings.py"
-        file.write_text(f"{file.read_text() if files else ''}\n{setting} 77;\n")
+        file.write_text(f"{file.read_text() if files else ''}\n{one.setting} 77;\n")
+    name = one.setting.lstrip("-")
     for file in files:
-        own = re.compile(rf"^([^#\n]*)\b{setting.lstrip('-')}([ =]+)\d+", re.MULTILINE)
-        file.write_text(own.sub(rf"\g<1>{setting.lstrip('-')}\g<2>77", file.read_text()))
-    assert value(deploy, setting).startswith("77")
+        own = re.compile(rf"^([^#\n]*)\b{name}([ =]+)\d+", re.MULTILINE)
+        file.write_text(own.sub(rf"\g<1>{name}\g<2>77", file.read_text()))
+    assert value(deploy, one).startswith("77")
+
+
+def test_uploads_are_drawn_with_the_limit_of_their_path() -> None:
+    (limit,) = (one for one in LIMITS if one.setting == "client_max_body_size" and "*" in one.files)
+    for name in ("both", "container", "gunicorn", "uvicorn", "react"):
+        text = (DEPLOY / "nginx" / f"{name}.conf").read_text()
+        place = text.partition("upload/ {")[2].partition("}")[0]
+        assert f"client_max_body_size {value(DEPLOY, limit)};" in place
+
+
+def test_marks_stand_inside_their_lane_and_one_after_the_other() -> None:
+    for lane in (*DATA.deployment, *DATA.upload):
+        for row in lane.rows:
+            assert all(0 <= begin <= end <= 100 for _, begin, end, *_ in row), lane.name
+            assert [mark[1] for mark in row] == sorted(mark[1] for mark in row), lane.name
 
 
 def test_files_that_disagree_are_an_error(tmp_path: Path) -> None:
@@ -79,7 +100,7 @@ def test_a_setting_in_a_comment_or_with_a_longer_name_is_not_one(tmp_path: Path)
 
 
 def test_a_default_has_the_manual_that_says_so() -> None:
-    for one in SETTINGS.values():
+    for one in LIMITS:
         assert (one.default is None) == (not one.manual), one.setting
 
 
@@ -90,24 +111,35 @@ def test_the_drawing_is_told_to_who_does_not_see_it() -> None:
     assert DRAWN.count("way-limit") == len(SETTINGS)
 
 
-def test_a_page_with_a_drawing_brings_its_style_and_follows_deploy(tmp_path: Path) -> None:
-    site.write(
-        tmp_path,
-        {
-            "index": "# Front\n\n```{toctree}\nother\n```\n\n```{request-way}\n```\n",
-            "other": "# O\n",
-        },
-        "bookext_drawings = 'production.toml'\nhtml_static_path = ['static']\n",
-    )
+def test_a_page_with_drawings_brings_their_style_and_follows_deploy(tmp_path: Path) -> None:
+    drawn = ("request-way", "deployment-lanes", "upload-lanes")
+    pages = {
+        "index": "# Front\n\n```{toctree}\nother\nledger\nbook/method\n```\n",
+        "other": "# O\n",
+    }
+    pages["book/method"] = "# Method\n"
+    pages["ledger"] = "# Ledger\n\n```{claims-ledger}\n```\n\n```{claim-entries}\n```\n"
+    pages["index"] += "".join(f"\n```{{{name}}}\n```\n" for name in drawn)
+    conf = "bookext_drawings = 'production.toml'\nhtml_static_path = ['static']\n"
     for folder in ("book/claims", "static"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "book" / "claims" / "some.toml").write_text(builders.entry("C16"))
-    shutil.copy(ROOT / "book" / "assets" / ways.SHEET, tmp_path / "static")
+    site.write(tmp_path, pages, conf)
+    claims = {name for lane in (*DATA.deployment, *DATA.upload) for name in lane.claims}
+    (tmp_path / "book" / "claims" / "some.toml").write_text(
+        "".join(builders.entry(name) for name in sorted(claims))
+    )
+    for name in (ways.SHEET, calculator.SHEET):
+        shutil.copy(ROOT / "book" / "assets" / name, tmp_path / "static")
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     shutil.copy(ROOT / "book" / "production.toml", tmp_path)
     app = site.clean(tmp_path)
-    assert ways.SHEET in site.html(app, "index")
+    page = site.html(app, "index")
+    assert ways.SHEET in page
     assert ways.SHEET not in site.html(app, "other")
+    for told in re.findall(r'<figure class="tracks" role="group" aria-label="([^"]+)">', page):
+        assert any(lane.says.replace("`", "") in told for lane in (*DATA.deployment, *DATA.upload))
+    for name in claims:
+        assert f"ledger.html#{name.lower()}" in page
     file = tmp_path / "deploy" / "gunicorn" / "gunicorn.conf.py"
     file.write_text(file.read_text().replace("\ntimeout = 30", "\ntimeout = 77"))
     app, read = site.build(tmp_path)

@@ -55,8 +55,8 @@ class Limit(Setting):
     """
 
     stops: str = ""
-    by: str
-    answer: str
+    by: str = ""
+    answer: str = ""
 
 
 class Stop(Frozen):
@@ -67,14 +67,14 @@ class Stop(Frozen):
     limit: tuple[Limit, ...] = ()
 
 
-Kind = Literal["run", "hold", "wait", "fail", "say", "grow", "file"]
+Kind = Literal["run", "hold", "wait", "fail", "grow", "file"]
 
 
 class Lane(Frozen):
     """What happens to one thing over time.
 
     Attributes:
-        claims: what it rests on. command: the signal in a quarter of the time.
+        claims: what it rests on. at: where a line stands, and `event`: its words.
         rows: marks of a kind, with their begin and end in hundredths of the time, and words.
     """
 
@@ -82,7 +82,8 @@ class Lane(Frozen):
     says: str
     server: str | None = None
     claims: tuple[str, ...] = ()
-    command: str = ""
+    at: float
+    event: str = ""
     limit: tuple[Limit, ...] = ()
     rows: tuple[tuple[tuple[Kind, float, float] | tuple[Kind, float, float, str], ...], ...]
 
@@ -150,6 +151,8 @@ def _stop(stop: Stop, deploy: Path) -> Iterator[str]:
 
 
 def _answer(one: Limit) -> str:
+    if not one.answer:
+        return ""
     kind = one.answer[0] if one.answer.isdecimal() else "closed"
     return f'<span class="way-answer way-{kind}">{escape(one.answer)}</span>'
 
@@ -165,10 +168,14 @@ def track(lane: Lane) -> str:
         marks = []
         for kind, begin, end, *words in row:
             place = f"left:{begin:g}%" + (f";width:{end - begin:g}%" if end > begin else "")
-            marks.append(f'<i class="mark-{kind}" style="{place}">{escape("".join(words))}</i>')
+            said = f"<b>{escape(words[0])}</b>" if words else ""
+            marks.append(f'<i class="mark-{kind}" style="{place}">{said}</i>')
         rows.append(f'<div class="track-row">{"".join(marks)}</div>')
-    command = f'<div class="track-command">{escape(lane.command)}</div>' if lane.command else ""
-    return f'<div class="track" aria-hidden="true">{command}{"".join(rows)}</div>'
+    event = f'<div class="track-event">{escape(lane.event)}</div>' if lane.event else ""
+    return (
+        f'<div class="track" style="--at:{lane.at:g}%" aria-hidden="true">'
+        f"{event}{''.join(rows)}</div>"
+    )
 
 
 def code(text: str) -> list[Piece]:
