@@ -8,7 +8,12 @@ from playwright.sync_api import Browser
 pytestmark = pytest.mark.browser
 
 #: How many drawings a page has.
-DRAWN = {"book/which.html": 3, "book/django.html": 1, "book/wsgi.html": 1}
+DRAWN = {
+    "book/which.html": 3,
+    "book/django.html": 1,
+    "book/wsgi.html": 1,
+    "book/production.html": 3,
+}
 
 #: Of each drawing, the pieces of text with their lines as boxes; and what is wrong with them.
 _FAULTS = """figure => {

@@ -33,6 +33,7 @@
     lanes      {where-it-runs}: Django's parts on threads and loops
     drawing    drawings made of HTML, and their style sheet
     strip      the small drawing of an interval
+    ways       {request-way}, {deployment-lanes} and {upload-lanes}
     build      docutils nodes, made in one line
     page       the last touch to each page's HTML, with its content policy
     unscripted the style sheet of readers without scripts
@@ -77,6 +78,7 @@ from bookext import (
     slotmodel,
     standing,
     waterfall,
+    ways,
     whose,
 )
 
@@ -95,7 +97,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     parts = (
         domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
         myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground, waterfall,
-        whose, mathml, buttons, feed, site,
+        ways, whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)
