@@ -1,0 +1,43 @@
+"""The conditions of a chapter's servers: said once, at the foot, to which every output links.
+
+Each figure and table that a cell prints opens to the conditions of all servers so far, which is
+right for those who run the cells. On the page the last of them has them all.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from bookext.build import box, paragraph, span
+#: What :func:`gatewaylab.servers.conditions.conditions_so_far` prints.
+_FOLD = re.compile(r"<details><summary>Conditions of [^<]*</summary>(.*?)</details>", re.DOTALL)
+_LINK = '<a class="to-conditions" href="#conditions">Conditions of the servers</a>'
+
+
+def gather(app: Sphinx, doctree: nodes.document) -> None:
+    """Put a link in the place of each output's conditions, and the last of them at the foot."""
+    told: list[str] = []
+    for node in doctree.findall(nodes.raw):
+        text = node.astext()
+        if found := _FOLD.findall(text):
+            told += found
+            node.children = [nodes.Text(_FOLD.sub(_LINK, text))]
+    if not told:
+        return
+    label = span("Conditions of the servers on this page:", "claim-label")
+    said = paragraph(label, " ", html.unescape(told[-1]), classes=["conditions"])
+    said["ids"].append("conditions")
+    page: nodes.Element = next(iter(doctree.findall(nodes.section)), doctree)
+    foot = next((one for one in page.children if "numbers-foot" in one.get("classes", ())), None)
+    if foot is None:
+        page.append(box(said, classes=["numbers-foot"]))
+    else:
+        foot.append(said)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", gather, priority=600)  # whose makes the foot
