@@ -943,7 +943,7 @@ def test_a_card_is_one_line_with_its_number_and_says_nothing_twice(book: Path) -
     assert line == f"C05 supported {statement} . 6.1 × (5.8–6.4)"
     assert opened.startswith(f"People say “{WORDS['title']}” false {WORDS['nuance']}")
     assert "Measured : median latency, one slot to eight" in opened
-    assert opened.count("failed, as it should") == 1
+    assert opened.count("failed") == 1
     for said in (statement, "6.1 ×", "supported"):
         assert said not in opened
 
@@ -959,8 +959,8 @@ def test_an_entry_of_the_ledger_has_what_people_say_as_its_heading_only(book: Pa
 @pytest.mark.parametrize(
     ("verdict", "says"),
     [
-        ("refuted", "and the claim failed, as it should."),
-        ("supported", "and the claim came out supported: it should have failed ."),
+        ("refuted", "failed"),
+        ("supported", "came out supported: it should have failed"),
     ],
 )
 def test_a_card_says_whether_its_control_failed(book: Path, verdict: str, says: str) -> None:
@@ -968,7 +968,7 @@ def test_a_card_says_whether_its_control_failed(book: Path, verdict: str, says: 
     assert control is not None
     put(book, evidence(claims=(claim(sabotage=control.model_copy(update={"verdict": verdict})),)))
     opened = card(build(book)[0], "notebooks/slots")[1]
-    assert f"Control : b ÷ b: 1 × (0.9–1.1), {says}" in opened
+    assert f"Control, must fail : b ÷ b: 1 × (0.9–1.1), {says} " in opened
 
 
 def test_what_a_cell_prints_about_a_claim_is_taken_off_the_page() -> None:

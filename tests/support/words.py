@@ -3,7 +3,7 @@
 Words are counted in the sources, so that code, tables of evidence and cards that the build writes
 don't count; badges and repeats are counted in the rendered pages, if there are any.
 
-A *sentence* is what stands between two ends (``. ! ? : ;``) in one block of text: a paragraph, an
+A *sentence* is what stands between two ends (``. ! ? :``) in one block of text: a paragraph, an
 item of a list, a cell, a fact, a caption, a line that opens, also where it is hidden or folded at
 first. It counts from eight words on. These are no sentences of the page:
 
@@ -32,7 +32,7 @@ _BLOCKS = ["p", "li", "td", "th", "dd", "dt", "summary", "figcaption", "caption"
 _HEADINGS = [f"h{level}" for level in range(1, 7)]
 _BADGES = ".claim-badge, .common-verdict, .state-badge"
 _NO_PROSE = f"pre, script, style, svg, math, nav, .cell_output tbody td, {_BADGES}"
-_END = re.compile(r"(?<=[.!?:;])[”’)]*\s+(?=[\w“‘(])")
+_END = re.compile(r"(?<=[.!?:])[”’)]*\s+(?=[\w“‘(])")
 
 #: A fenced block that holds no prose.
 _BLOCK = re.compile(

@@ -162,7 +162,7 @@ def once(app: Sphinx, doctree: nodes.document) -> None:
     for one in badges:
         if isinstance(one.parent, pending_xref):
             if one["claim"] in seen:
-                one.replace_self(span(one["claim"], "claim-id"))
+                one.parent.replace(one, span(one["claim"], "claim-id"))
             seen.add(one["claim"])
 
 
