@@ -66,6 +66,18 @@ def badges(page: str) -> list[str]:
     return [one.get_text() for one in _article(page).select(_BADGES)]
 
 
+def badged_twice(page: str) -> list[str]:
+    """The claims whose badge a rendered page shows more than once."""
+    seen: Counter[str] = Counter()
+    for one in _article(page).select(".claim-badge"):
+        number = re.match(r"[A-Z]\d+ · ", one.get_text())
+        line = one.find_parent(["summary", "tr"])  # of a card, of the ledger
+        named = line.select_one(".claim-id") if line is not None else None
+        if number or named:
+            seen[number[0].split()[0] if number else named.get_text()] += 1
+    return [claim for claim, times in seen.items() if times > 1]
+
+
 def _sentences(page: str) -> Iterator[str]:
     article = _article(page)
     for one in article.select(_NO_PROSE):
@@ -77,7 +89,7 @@ def _sentences(page: str) -> Iterator[str]:
     for texts in blocks.values():
         if any(re.search(r"\w", text) and not text.find_parent("a") for text in texts):
             sentences = _END.split(" ".join("".join(texts).split()))
-            yield from (one for one in sentences if len(one.split()) >= SHORTEST)
+            yield from (one.strip("“‘(") for one in sentences if len(one.split()) >= SHORTEST)
 
 
 def _article(page: str) -> Tag:
