@@ -103,7 +103,9 @@ def test_the_reference_stands_beside_this_machine_and_what_was_sent_in(book: Pat
     assert 'title="set 3: refuted"' in page
     assert "C06 (Some) holds on Python 3.11 and was refuted on Python 3.13." in words
     assert "another size: 6 × (5–7) in set 1, 20 × (15–25) in set 2; the rule" in words
-    assert ["Python", "CPython 3.11.7", "CPython 3.11.7", "CPython 3.13.1"] in site.rows(page, "surroundings")
+    assert ["Python", "CPython 3.11.7", "CPython 3.11.7", "CPython 3.13.1"] in site.rows(
+        page, "surroundings"
+    )
     assert page.count("<svg") == 1  # only one claim has a number
     assert 'href="claims.html#c05"' in page
     data = site.data(app, "replications")

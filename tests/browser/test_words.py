@@ -1,4 +1,4 @@
-"""No page says a sentence twice, or shows a claim's badge twice; `scripts/sizes` counts the same."""
+"""No page says a sentence twice or shows a claim's badge twice; `scripts/sizes` counts alike."""
 
 from __future__ import annotations
 

@@ -70,11 +70,12 @@ def badged_twice(page: str) -> list[str]:
     """The claims whose badge a rendered page shows more than once."""
     seen: Counter[str] = Counter()
     for one in _article(page).select(".claim-badge"):
-        number = re.match(r"[A-Z]\d+ · ", one.get_text())
         line = one.find_parent(["summary", "tr"])  # of a card, of the ledger
         named = line.select_one(".claim-id") if line is not None else None
-        if number or named:
-            seen[number[0].split()[0] if number else named.get_text()] += 1
+        if number := re.match(r"[A-Z]\d+(?= · )", one.get_text()):
+            seen[number[0]] += 1
+        elif named is not None:
+            seen[named.get_text()] += 1
     return [claim for claim, times in seen.items() if times > 1]
 
 

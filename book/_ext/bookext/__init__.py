@@ -86,7 +86,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, conditions, records, standing, rehearsed, replicated, builds,
-        comparison, myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, feed, site,
+        comparison, myths, slotmodel, calculator, chooser, playground, whose, mathml, buttons, feed,
+        site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

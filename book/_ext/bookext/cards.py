@@ -106,7 +106,9 @@ class ClaimDirective(SphinxDirective):
         if record.sabotage is not None:
             rows.append(("Control, must fail", self._control(record.sabotage)))
         rows.append(("Sources", _joined([external(s.label, s.url) for s in record.sources])))
-        here = record.notebook == own_notebook(self.env)  # then the page is the chapter, and says so
+        here = record.notebook == own_notebook(
+            self.env
+        )  # then the page is the chapter, and says so
         if not here:
             rows.append(("Chapter", self._chapter(record.notebook)))
         if not entry:

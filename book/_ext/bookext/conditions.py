@@ -13,9 +13,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from bookext.build import box, paragraph, span
+
 #: What :func:`gatewaylab.servers.conditions.conditions_so_far` prints.
 _FOLD = re.compile(r"<details><summary>Conditions of [^<]*</summary>(.*?)</details>", re.DOTALL)
-_LINK = '<a class="to-conditions" href="#conditions">Conditions of the servers</a>'
+_LINK = ' <a href="#conditions">Conditions of the servers</a>'
 
 
 def gather(app: Sphinx, doctree: nodes.document) -> None:
@@ -25,19 +26,20 @@ def gather(app: Sphinx, doctree: nodes.document) -> None:
         text = node.astext()
         if found := _FOLD.findall(text):
             told += found
-            node.children = [nodes.Text(_FOLD.sub(_LINK, text))]
+            text = _FOLD.sub(_LINK, text).replace(f"{_LINK} <span", f"{_LINK} · <span")
+            node.children = [nodes.Text(text)]
     if not told:
         return
     label = span("Conditions of the servers on this page:", "claim-label")
     said = paragraph(label, " ", html.unescape(told[-1]), classes=["conditions"])
     said["ids"].append("conditions")
     page: nodes.Element = next(iter(doctree.findall(nodes.section)), doctree)
-    foot = next((one for one in page.children if "numbers-foot" in one.get("classes", ())), None)
-    if foot is None:
-        page.append(box(said, classes=["numbers-foot"]))
+    feet = [one for one in page.findall(nodes.container) if "numbers-foot" in one["classes"]]
+    if feet:
+        feet[0].append(said)
     else:
-        foot.append(said)
+        page.append(box(said, classes=["numbers-foot"]))
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("doctree-read", gather, priority=600)  # whose makes the foot
+    app.connect("doctree-read", gather, priority=600)  # whose signs figures and makes the foot

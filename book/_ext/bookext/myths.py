@@ -93,7 +93,6 @@ class Myth(ClaimDirective):
             seen = [" Measured: ", span(wording.effect(record.effect), "claim-value"), "."]
         return paragraph(*marks, " ", *self.prose(record.statement), *seen, classes=["myth-ground"])
 
-
     def _again(self, record: ClaimRecord, sentence: str) -> nodes.paragraph:
         """The same for a claim that stands under an earlier myth already."""
         words = self.prose(f"“{sentence.removesuffix('.')}”")

@@ -227,7 +227,11 @@ class Replicated(ClaimDirective):
         opened = f"<details><summary>All {many(len(rows), 'claim')}, one a row</summary>"
         return [
             nodes.raw("", opened, format="html"),
-            table(("Claim", "In each set, and where it holds if not everywhere"), rows, "replication-claims"),
+            table(
+                ("Claim", "In each set, and where it holds if not everywhere"),
+                rows,
+                "replication-claims",
+            ),
             nodes.raw("", "</details>", format="html"),
         ]
 

@@ -196,9 +196,7 @@ def _ended(statement: str) -> str:
     return statement if statement.endswith(".") else f"{statement}."
 
 
-def _versions(
-    name: str, claim: ReplicatedClaim | None, chapters: Chapters, places: Places
-) -> str:
+def _versions(name: str, claim: ReplicatedClaim | None, chapters: Chapters, places: Places) -> str:
     """The claim's own systems that have other versions in the two sets, as a sentence."""
     one, other = chapters
     if claim is None or one is None or other is None:
