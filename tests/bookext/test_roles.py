@@ -684,7 +684,7 @@ def test_the_conditions_of_the_servers_stand_at_the_foot_once(
     sign_figures(page, "reference machine", "../data/slots.json")
     conditions.gather(cast(Sphinx, None), page)
     for node in page.findall(nodes.raw):
-        said = "Waits. Conditions of the servers · reference machine · data"
+        said = "Waits. Conditions · reference machine · data"
         assert plain(node.astext()) == said
         assert 'href="#conditions"' in node.astext()
     (foot,) = (one for one in page.findall(nodes.paragraph) if one["ids"] == ["conditions"])

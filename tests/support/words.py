@@ -20,7 +20,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from bs4 import BeautifulSoup, NavigableString, Tag
+from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString
 
 from tests import ROOT
 
@@ -90,7 +91,11 @@ def _sentences(page: str) -> Iterator[str]:
     for texts in blocks.values():
         if any(re.search(r"\w", text) and not text.find_parent("a") for text in texts):
             sentences = _END.split(" ".join("".join(texts).split()))
-            yield from (one.strip("“‘(") for one in sentences if len(one.split()) >= SHORTEST)
+            yield from (one.strip("“‘(") for one in sentences if _counted(one) >= SHORTEST)
+
+
+def _counted(text: str) -> int:
+    return len([one for one in text.split() if re.search(r"\w", one)])
 
 
 def _article(page: str) -> Tag:

@@ -16,7 +16,7 @@ from bookext.build import box, paragraph, span
 
 #: What :func:`gatewaylab.servers.conditions.conditions_so_far` prints.
 _FOLD = re.compile(r"<details><summary>Conditions of [^<]*</summary>(.*?)</details>", re.DOTALL)
-_LINK = ' <a href="#conditions">Conditions of the servers</a>'
+_LINK = ' <a href="#conditions">Conditions</a>'
 
 
 def gather(app: Sphinx, doctree: nodes.document) -> None:
