@@ -30,6 +30,7 @@ function startChooser(form) {
   const paths = new Set([...cards.values()].map((card) => card.closest("section")));
   const result = form.querySelector(".chooser-result");
   const link = form.querySelector(".chooser-link");
+  const change = form.querySelector(".choice-change");
   const slots = document.querySelector("form.slots-form");
   const said = (name) => cards.get(name).querySelector(".choice-title").textContent;
   const answers = () => questions.map((radios) => radios.findIndex((radio) => radio.checked));
@@ -49,15 +50,9 @@ function startChooser(form) {
     const done = asked === 0;
     for (const [name, card] of cards) {
       card.hidden = !open.has(name);
-      const change = card.querySelector(".choice-change");
-      if (change) change.open = done;
-      for (const item of change?.querySelectorAll("li") ?? []) {
-        const question = names.indexOf(item.dataset.question);
-        const answer = questions[question].findIndex((radio) => radio.value === item.dataset.answer);
-        const flipped = given.map((place, i) => (i === question ? answer : place));
-        item.hidden = done && possible(decisions, counts, flipped)[0][0] !== item.dataset.to;
-      }
     }
+    change.hidden = !done;
+    change.lastElementChild.replaceChildren(...(done ? flips(given, left[0][0]) : []));
     for (const path of paths) path.hidden = ![...cards.values()].some((card) => path.contains(card) && !card.hidden);
     form.classList.toggle("chooser-done", done);
     home.classList.toggle("path-chosen", done);
@@ -72,12 +67,31 @@ function startChooser(form) {
 
   function line(name) {
     const row = document.createElement("p");
+    const decision = decisions.find(({ choices }) => choices.includes(name));
+    row.append(`${decision.short}: `, linked(name));
+    return row;
+  }
+
+  function linked(name) {
     const to = document.createElement("a");
     to.href = `#choice-${name}`;
     to.textContent = said(name);
-    const decision = decisions.find(({ choices }) => choices.includes(name));
-    row.append(`${decision.short}: `, to);
-    return row;
+    return to;
+  }
+
+  /** Each single other answer that leads to another path. */
+  function flips(given, path) {
+    return questions.flatMap((radios, question) =>
+      radios.flatMap((radio, answer) => {
+        const [[to]] = possible(decisions, counts, given.map((place, i) => (i === question ? answer : place)));
+        if (to === path) return [];
+        const item = document.createElement("li");
+        Object.assign(item.dataset, { question: radio.name, answer: radio.value, to });
+        const { short } = radio.closest("fieldset").dataset;
+        item.append(`${short}: ${radio.labels[0].textContent.trim()} → `, linked(to));
+        return [item];
+      }),
+    );
   }
 
   /** Show a part of the page and go there; the address stays, because it holds the answers. */
@@ -116,7 +130,7 @@ function startChooser(form) {
     if (!to) return;
     event.preventDefault();
     const flip = to.closest("li[data-question]");
-    if (flip && form.classList.contains("chooser-done")) {
+    if (flip) {
       form.elements[flip.dataset.question].value = flip.dataset.answer;
       keep();
     }

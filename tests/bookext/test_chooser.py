@@ -120,7 +120,7 @@ def test_there_are_five_questions_and_all_their_answers_matter() -> None:
 @pytest.mark.parametrize("name", [choice.name for choice in RULES.decision[0].choice])
 def test_a_path_has_a_command_and_rests_on_claims_that_exist(name: str) -> None:
     assert re.search(r"^```bash\n(gunicorn|uvicorn) ", CARDS[name], re.MULTILINE)
-    claims = set(re.findall(r"\{claim\}`(\w+)`", CARDS[name]))
+    claims = set(re.findall(r"\{claim\}`(?:[^`<]*<)?(\w+)>?`", CARDS[name]))
     assert claims
     assert claims <= set(catalogue())
 
@@ -161,19 +161,6 @@ def test_the_first_rule_that_fits_counts_and_later_decisions_see_earlier_ones(
     ]  # fmt: skip
 
 
-def test_a_flip_is_one_other_answer_that_leads_elsewhere(tmp_path: Path) -> None:
-    rules = small(tmp_path)
-    found = {
-        name: [(flip.question.name, flip.answer.name, flip.to.name) for flip in rules.flips(name)]
-        for name in rules.choices
-    }
-    assert found == {
-        "x": [("a", "no", "y"), ("b", "no", "y")],
-        "y": [("a", "yes", "x"), ("b", "yes", "x")],
-        "z": [],
-    }
-
-
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -200,7 +187,7 @@ def test_without_scripts_the_page_has_all_choices(book: Path) -> None:
     assert re.search(r'<form class="chooser-form" hidden', page)
     assert "hidden" not in re.findall(r'<div class="choice[^>]*>', page)
     words = site.plain(page)
-    for said in ("The words of X", "The words of Y", "The words of Z", "A: no & never → Take Y"):
+    for said in ("The words of X", "The words of Y", "The words of Z", "no & never"):
         assert said in words
 
 

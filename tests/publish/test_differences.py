@@ -84,7 +84,7 @@ def test_a_disagreement_says_what_was_claimed_where_it_failed_and_with_which_ver
     other = builders.replication(failed, notebook="when-servers-stop", environment=NEW)
     assert pair_of(one, other) == (
         "A12 (When servers stop) holds on Python 3.11 and was refuted on Python 3.13. It says: "
-        "A stream is ended. hypercorn is 0.17 on Python 3.11, 0.18 on Python 3.13."
+        "A stream is ended. For A12, hypercorn is 0.17 on Python 3.11, 0.18 on Python 3.13."
     )
     assert "holds on Python 3.11 and was refuted on Python 3.13" in pair_of(other, one)
 

@@ -9,6 +9,7 @@
     cards      {claim-card}, {claims-ledger} and {claim-entries}
     claimed    the card under each cell that states a claim
     whose      at the foot of a page and at numbers: which machine measured them, and when
+    conditions the servers' conditions once, at the foot of a chapter
     records    {environment-record}, {systems-table}, {trials-table}, {measured-stamp}
     standing   {states-table}
     rehearsed  {stability-record}, {aa-record}
@@ -62,6 +63,7 @@ from bookext import (
     chooser,
     claimed,
     comparison,
+    conditions,
     domain,
     drawing,
     feed,
@@ -95,9 +97,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("bookext_source", source_digest(), "env", types=(str,))
     app.connect("config-inited", count_assets)
     parts = (
-        domain, roles, cards, claimed, records, standing, rehearsed, replicated, builds, comparison,
-        myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground, waterfall,
-        ways, whose, mathml, buttons, feed, site,
+        domain, roles, cards, claimed, conditions, records, standing, rehearsed, replicated, builds,
+        comparison, myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground,
+        waterfall, ways, whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:
         part.setup(app)

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -66,14 +66,6 @@ class Decision(Frozen):
     rule: tuple[Rule, ...]
 
 
-class Flip(NamedTuple):
-    """An other answer to one question, and the choice to which it leads."""
-
-    question: Question
-    answer: Answer
-    to: Choice
-
-
 class Rules(Frozen):
     """The whole file."""
 
@@ -112,22 +104,6 @@ class Rules(Frozen):
     def choices(self) -> dict[str, Choice]:
         """All choices by name."""
         return {choice.name: choice for one in self.decision for choice in one.choice}
-
-    def flips(self, choice: str) -> list[Flip]:
-        """Each single other answer that can lead from this path to another one.
-
-        A path is a choice of the first decision; others have no flips.
-        """
-        path = self.decision[0].name
-        here = [given for given in self.combinations() if self.decide(given)[path] == choice]
-        found: dict[Flip, None] = {}
-        for question in self.question:
-            for answer in question.answer:
-                for given in here:
-                    to = self.decide({**given, question.name: answer.name})[path]
-                    if to != choice:
-                        found[Flip(question, answer, self.choices[to])] = None
-        return list(found)
 
     def _check(self) -> None:
         """Raise ValueError for a rule that names what does not exist."""

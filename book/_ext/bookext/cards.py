@@ -21,7 +21,7 @@ from bookext.roles import anchor, badge
 from bookext.shelf import shelf_of
 from bookext.standings import consult
 from bookext.strip import strip
-from bookext.whose import mark, state_badge, whose
+from bookext.whose import chapter, mark, own_notebook, state_badge, whose
 from gatewaylab.records.evidence import ClaimRecord, CommonVerdict, SabotageRecord
 
 LOGGER = logging.getLogger(__name__)
@@ -104,10 +104,16 @@ class ClaimDirective(SphinxDirective):
         if record.versions:
             rows.append(("Versions", self.prose(record.versions)))
         if record.sabotage is not None:
-            rows.append(("Control", self._control(record.sabotage)))
+            rows.append(("Control, must fail", self._control(record.sabotage)))
         rows.append(("Sources", _joined([external(s.label, s.url) for s in record.sources])))
-        rows.append(("Measured in", self._origin(record, entry=entry)))
-        if wording.is_measured(record):
+        here = record.notebook == own_notebook(
+            self.env
+        )  # then the page is the chapter, and says so
+        if not here:
+            rows.append(("Chapter", self._chapter(record.notebook)))
+        if not entry:
+            rows.append(("Ledger", [link(span(record.id), anchor(record.id))]))
+        if wording.is_measured(record) and not here:
             origin = shelf_of(self.env).origin(record.notebook)
             state: list[Piece] = [" ", state_badge(origin.state)] if origin.marked else []
             rows.append(("Numbers of", [whose(origin), *state]))
@@ -115,27 +121,19 @@ class ClaimDirective(SphinxDirective):
 
     def _control(self, sabotage: SabotageRecord) -> list[Piece]:
         """What was changed, what that gave, and whether the claim failed, as it has to."""
-        gave = f": {wording.effect(sabotage.effect)}, and the claim "
+        gave = f": {wording.effect(sabotage.effect)}, "
         changed: list[Piece] = [*self.prose(sabotage.what), gave]
         if sabotage.verdict == "refuted":
-            return [*changed, "failed, as it should."]
+            return [*changed, "failed"]
         missed = span("it should have failed", "sabotage-missed")
-        return [*changed, f"came out {sabotage.verdict}: ", missed, "."]
+        return [*changed, f"came out {sabotage.verdict}: ", missed]
 
-    def _origin(self, record: ClaimRecord, *, entry: bool) -> list[Piece]:
-        shelf = shelf_of(self.env)
-        pieces: list[nodes.Node] = []
-        if (shelf.notebooks / f"{record.notebook}.md").exists():
-            page = f"/{shelf.notebooks.name}/{record.notebook}"
-            pieces.append(link(span(record.notebook), page, "doc"))
-        else:
-            pieces.append(span(record.notebook))
-        if shelf.path(record.notebook) is not None:
-            pieces.append(link(span("raw data"), f"{record.notebook}.json", "data"))
-        pieces.append(link(span("method"), f"/{self.config.bookext_method}", "doc"))
-        if not entry:
-            pieces.append(link(span("its entry in the ledger"), anchor(record.id)))
-        return _joined(pieces)
+    def _chapter(self, notebook: str) -> list[Piece]:
+        """The chapter that states a claim, and its data."""
+        pieces: list[Piece] = [chapter(self.env, notebook)]
+        if shelf_of(self.env).path(notebook) is not None:
+            pieces += [" · ", link(span("raw data"), f"{notebook}.json", "data")]
+        return pieces
 
 
 def _has_number(record: ClaimRecord) -> bool:

@@ -1,8 +1,8 @@
 """``{chooser}``: five questions as a form. ``{choice}``: what an answer leads to, in Markdown.
 
-All choices stand on the page, with what would change them; ``flowchart`` draws the rules. The
-script hides the choices that the answers given so far rule out. It knows no rule: the outcome of
-every set of answers is computed here and stands in the form as data.
+All choices stand on the page; ``flowchart`` draws the rules. The script hides the choices that the
+answers given so far rule out, and lists the other answers that would change the path. It knows no
+rule: the outcome of every set of answers is computed here and stands in the form as data.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Chooser(RulesDirective):
 
 
 class ChoiceCard(RulesDirective):
-    """One choice: its title, the page's own words, and what would change it."""
+    """One choice: its title and the page's own words."""
 
     required_arguments = 1
     has_content = True
@@ -73,13 +73,12 @@ class ChoiceCard(RulesDirective):
         self.state.nested_parse(self.content, self.content_offset, card)
         if "slots" in self.options:
             card += nodes.raw("", _SLOTS, format="html")
-        card += nodes.raw("", "".join(_flips(rules, name)), format="html")
         return [card]
 
 
 _SLOTS = (
-    '<p class="choice-slots" data-slots-changed hidden>With your numbers in '
-    f'<a href="#slots-rate">the form for slots</a>: <code>{output("options")}</code></p>'
+    '<p class="choice-slots" data-slots-changed hidden>With '
+    f'<a href="#slots-rate">your numbers</a>: <code>{output("options")}</code></p>'
 )
 
 
@@ -95,7 +94,8 @@ def _form(rules: Rules) -> Iterator[str]:
         f'data-decisions="{data}">'
     )
     for number, question in enumerate(rules.question, 1):
-        yield f"<fieldset><legend>{number}. {escape(question.asks)}</legend>"
+        yield f'<fieldset data-short="{escape(question.short)}">'
+        yield f"<legend>{number}. {escape(question.asks)}</legend>"
         for answer in question.answer:
             yield (
                 f'<label><input type="radio" name="{question.name}" value="{answer.name}"> '
@@ -103,7 +103,9 @@ def _form(rules: Rules) -> Iterator[str]:
             )
         yield "</fieldset>"
     yield (
-        '<div class="chooser-result" role="status"></div><p class="chooser-actions">'
+        '<div class="chooser-result" role="status"></div>'
+        '<details class="choice-change" open hidden><summary>What would change it</summary>'
+        '<ul></ul></details><p class="chooser-actions">'
         '<a class="chooser-link" href="#">Link to these answers</a>'
         '<button type="button" data-action="print">Print</button>'
         '<button type="reset">Start again</button></p></form>'
@@ -121,20 +123,6 @@ def outcomes(rules: Rules) -> Iterator[dict[str, object]]:
         places = {name: _DIGITS[place] for place, name in enumerate(names)} | {"": "-"}
         taken = "".join(places[one[decision.name]] for one in decided)
         yield {"short": decision.short, "choices": names, "outcomes": taken}
-
-
-def _flips(rules: Rules, choice: str) -> Iterator[str]:
-    flips = rules.flips(choice)
-    if not flips:
-        return
-    yield '<details class="choice-change"><summary>What would change it</summary><ul>'
-    for question, answer, to in flips:
-        yield (
-            f'<li data-question="{question.name}" data-answer="{answer.name}" '
-            f'data-to="{to.name}">{escape(question.short)}: {escape(answer.says)} → '
-            f'<a href="#{target(to.name)}">{escape(to.title)}</a></li>'
-        )
-    yield "</ul></details>"
 
 
 def compare(app: Sphinx, doctree: nodes.document) -> None:

@@ -75,8 +75,10 @@ class Myth(ClaimDirective):
             paragraph(*head, classes=["claim-head"]), classes=["claim-card", "myth-card", style]
         )
         self.state.nested_parse(self.content, self.content_offset, card)
+        grounds: dict[str, str] = self.env.temp_data.setdefault("bookext_grounds", {})
         for record in known:
-            card += self._ground(record)
+            there = grounds.setdefault(record.id, sentence)
+            card += self._again(record, there) if there != sentence else self._ground(record)
         title = nodes.title("", "", *inline(["“", *self.prose(sentence), "”"]))
         section = nodes.section("", title, card, ids=[slug(sentence)], names=[slug(sentence)])
         section["myth"] = ("" if reason else verdict, reason, [record.id for record in known])
@@ -90,6 +92,13 @@ class Myth(ClaimDirective):
         if wording.is_measured(record) and record.effect is not None:
             seen = [" Measured: ", span(wording.effect(record.effect), "claim-value"), "."]
         return paragraph(*marks, " ", *self.prose(record.statement), *seen, classes=["myth-ground"])
+
+    def _again(self, record: ClaimRecord, sentence: str) -> nodes.paragraph:
+        """The same for a claim that stands under an earlier myth already."""
+        words = self.prose(f"“{sentence.removesuffix('.')}”")
+        there = nodes.reference("", "", *words, refid=slug(sentence), internal=True)
+        number = link(span(record.id, "claim-id"), anchor(record.id))
+        return paragraph(number, " stands under ", there, ".", classes=["myth-ground"])
 
 
 class Placeholder(nodes.General, nodes.Element):

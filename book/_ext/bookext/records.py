@@ -100,7 +100,7 @@ class SystemsTable(SphinxDirective):
 def _system(row: SystemRecord, notebook: str) -> list[Cell]:
     here: list[Piece]
     if row.measured:
-        here = [span("measured", "claim-badge", "verdict-supported"), mark(notebook)]
+        here = ["measured", mark(notebook)]
     else:
         here = [span(wording.NOT_MEASURED, "measured-missing")]
         if row.hint:

@@ -227,7 +227,11 @@ class Replicated(ClaimDirective):
         opened = f"<details><summary>All {many(len(rows), 'claim')}, one a row</summary>"
         return [
             nodes.raw("", opened, format="html"),
-            table(("Claim", "In each set, and where it holds"), rows, "replication-claims"),
+            table(
+                ("Claim", "In each set, and where it holds if not everywhere"),
+                rows,
+                "replication-claims",
+            ),
             nodes.raw("", "</details>", format="html"),
         ]
 
@@ -237,22 +241,38 @@ class Replicated(ClaimDirective):
             return "nowhere"
         of = sum(claim is not None for claim in claims)
         held = sum(claim is not None and claim.verdict == "supported" for claim in claims)
-        machines = many(len(kinds), "kind")
-        return f"{held} of {of}: {machines} of machine, {', '.join(pythons)}"
+        every = found.machines
+        where = [f"{many(len(kinds), 'kind')} of machine"] if kinds != every[0] else []
+        where += pythons if pythons != every[1] else []
+        return f"{held} of {of}" + (f": {', '.join(where)}" if where else "")
 
     def _differences(self, found: ComparedSets) -> list[nodes.Node]:
-        """For each further set: what changed, and what differs between the machines."""
+        """For each further set what changed, and one table of what differs between the machines."""
         parts: list[nodes.Node] = []
+        said: dict[str, int] = {}
+        first: dict[str, str] = {}
+        others: list[dict[str, str]] = []
         for number, (other, seen) in enumerate(found.contrasts(), 2):
             parts.append(paragraph(nodes.strong("", f"Set {number}, {other.name}: {seen.summary}")))
-            told = [*(pair.sentence for pair in seen.changed), *seen.absent]
+            before: dict[int, list[str]] = {}
+            told: list[str] = []
+            for pair in seen.changed:
+                there = said.setdefault(pair.sentence, number)
+                if there == number:
+                    told.append(pair.sentence)
+                else:
+                    before.setdefault(there, []).append(pair.id)
+            told += [f"As in set {there}: {', '.join(ids)}." for there, ids in before.items()]
+            told += seen.absent
             if told:
                 items = (nodes.list_item("", paragraph(*self.prose(one))) for one in told)
                 parts.append(nodes.bullet_list("", *items))
-            head = ("What differs", "Set 1", f"Set {number}")
-            rows = [[row.what, row.one, row.other] for row in seen.surroundings]
-            if rows:
-                parts.append(table(head, rows, "surroundings"))
+            first |= {row.what: row.one for row in seen.surroundings}
+            others.append({row.what: row.other for row in seen.surroundings})
+        if first:
+            head = ("What differs", *(f"Set {number}" for number in range(1, len(others) + 2)))
+            rows = [[w, one, *(seen.get(w, one) for seen in others)] for w, one in first.items()]
+            parts.append(table(head, rows, "surroundings"))
         return parts or [paragraph("There is one set only, so there is no difference to tell.")]
 
     _PARTS = {  # noqa: RUF012

@@ -1,4 +1,8 @@
-"""Roles: ``{measured}`` prints a number from evidence, ``{claim}`` a badge; both are links."""
+"""Roles: ``{measured}`` prints a number from evidence, ``{claim}`` a badge; both are links.
+
+A page shows the badge of a claim once: on its card, or where it is named first. Elsewhere the link
+is the claim's number, or the words that the role is given.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import math
 import re
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
@@ -14,7 +19,7 @@ from bookext import wording
 from bookext.build import span
 from bookext.domain import depends_on, link
 from bookext.shelf import Shelf, UnknownReferenceError, shelf_of
-from bookext.standings import consult
+from bookext.standings import consult, doubt
 from bookext.whose import mark
 from gatewaylab.records.effects import Effect
 from gatewaylab.records.evidence import ClaimRecord
@@ -35,12 +40,12 @@ def anchor(identifier: str) -> str:
 def badge(record: ClaimRecord, *, with_id: bool = True) -> nodes.inline:
     """A claim's verdict as text that style sheets turn into a badge."""
     state, verdict = wording.state(record), wording.verdict(record)
-    if not with_id:
-        return span(verdict, "claim-badge", state)
-    return nodes.inline(
-        "", "", nodes.Text(record.id), span(f" · {verdict}", "verdict-word"),
-        classes=["claim-badge", state],
-    )  # fmt: skip
+    parts: list[nodes.Node] = [nodes.Text(verdict)]
+    if with_id:
+        parts = [nodes.Text(record.id), span(f" · {verdict}", "verdict-word")]
+    found = nodes.inline("", "", *parts, classes=["claim-badge", state])
+    found["claim"] = record.id
+    return found
 
 
 def describe(reference: str, shelf: Shelf) -> tuple[str, str, str]:
@@ -132,17 +137,37 @@ class MeasuredRole(SphinxRole):
 
 
 class ClaimRole(SphinxRole):
-    """``{claim}`C05```: a badge with the claim's verdict, linked to the ledger."""
+    """``{claim}`C05```: a badge with the claim's verdict, linked to the ledger.
+
+    ``{claim}`words <C05>``` links the words instead; a badge follows if the claim does not stand.
+    """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        """The linked badge; an unknown claim is a warning."""
-        record = consult(self.env, self.text.strip(), self.get_location())
+        """The link; an unknown claim is a warning."""
+        words, _, name = self.text.rpartition("<")
+        record = consult(self.env, name.removesuffix(">").strip(), self.get_location())
         if record is None:
             return [span(f"[{self.text}?]", "measured-missing")], []
         marks = [mark(record.notebook)] if wording.is_measured(record) else []
-        return [link(badge(record), anchor(record.id)), *marks], []
+        linked: list[nodes.Node] = [link(badge(record), anchor(record.id)), *marks]
+        if words:
+            worded = link(span(words.strip()), anchor(record.id))
+            return [worded, *([nodes.Text(" "), *linked] if doubt([record]) else [])], []
+        return linked, []
+
+
+def once(app: Sphinx, doctree: nodes.document) -> None:
+    """Leave each claim one badge on a page; the other links to it show its number."""
+    badges = [one for one in doctree.findall(nodes.inline) if "claim" in one]
+    seen = {one["claim"] for one in badges if not isinstance(one.parent, pending_xref)}  # on cards
+    for one in badges:
+        if isinstance(one.parent, pending_xref):
+            if one["claim"] in seen:
+                one.parent.replace(one, span(one["claim"], "claim-id"))
+            seen.add(one["claim"])
 
 
 def setup(app: Sphinx) -> None:
     app.add_role("measured", MeasuredRole())
     app.add_role("claim", ClaimRole())
+    app.connect("doctree-read", once)

@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.build import Cell, paragraph, span, table
+from bookext.build import Cell, Piece, paragraph, span, table
 from bookext.domain import depends_on_all, link
 from bookext.records import not_measured
 from bookext.shelf import Origin, shelf_of
@@ -47,10 +47,15 @@ class StatesTable(SphinxDirective):
         counts = [f"{verdicts[word]} {word}" for word in _VERDICTS if verdicts[word]]
         return [
             chapter(self.env, origin.notebook),
-            [state_badge(origin.state), f" {_why(origin)}"],
+            [_state(origin), f" {_why(origin)}"],
             shown,
             ", ".join(counts) or "–",
         ]
+
+
+def _state(origin: Origin) -> Piece:
+    """The word for a state; a badge where it is an exception."""
+    return state_badge(origin.state) if origin.marked else wording.state_of(origin.state)
 
 
 def _why(origin: Origin) -> str:

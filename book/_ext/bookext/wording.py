@@ -59,13 +59,13 @@ def quantity(value: ValueRecord, form: str = "") -> str:
 
 
 def basis(value: Effect) -> str:
-    """What an effect rests on: samples, blocks, seed."""
+    """What an effect rests on: samples in blocks; the seed stands with the trials."""
     if value.kind == "behaviour":
         return f"{value.blocks} repetitions"
     if value.kind == "quantity":
         return f"{value.n} readings"
     seen = "requests" if value.n > value.blocks else "pairs of readings"
-    return f"{value.n} {seen} in {value.blocks} blocks, seed {value.seed}"
+    return f"{value.n} {seen} in {value.blocks} blocks"
 
 
 def disturbance(record: ClaimRecord) -> str:

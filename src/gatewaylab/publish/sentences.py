@@ -29,15 +29,15 @@ _DISTRIBUTIONS = {
 
 
 def sentence(judgement: Judgement, head: str, pair: Two, chapters: Chapters, places: Places) -> str:
-    """What became of a claim in two sets, and which of its systems have other versions.
+    """What became of a claim in two sets; of one that came out otherwise, its systems' versions.
 
     Args:
         head: the claim's id and chapter.
     """
     told = _SENTENCES[judgement](head, pair, places)
-    if judgement in {"same", "on one side"}:
-        return told
-    return told + _versions(pair[0], chapters, places)
+    if judgement in {"disagrees", "another claim", "another size"}:
+        told += _versions(head.partition(" ")[0], pair[0], chapters, places)
+    return told
 
 
 def title(notebook: str) -> str:
@@ -196,7 +196,7 @@ def _ended(statement: str) -> str:
     return statement if statement.endswith(".") else f"{statement}."
 
 
-def _versions(claim: ReplicatedClaim | None, chapters: Chapters, places: Places) -> str:
+def _versions(name: str, claim: ReplicatedClaim | None, chapters: Chapters, places: Places) -> str:
     """The claim's own systems that have other versions in the two sets, as a sentence."""
     one, other = chapters
     if claim is None or one is None or other is None:
@@ -206,4 +206,4 @@ def _versions(claim: ReplicatedClaim | None, chapters: Chapters, places: Places)
         a, b = (_version(system, chapter) for chapter in (one, other))
         if a != b:
             parts.append(f"{system} is {a or 'absent'} {places[0]}, {b or 'absent'} {places[1]}")
-    return f" {'; '.join(parts)}." if parts else ""
+    return f" For {name}, {'; '.join(parts)}." if parts else ""
