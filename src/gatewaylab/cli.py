@@ -38,6 +38,7 @@ app = typer.Typer(
 app.add_typer(commands.evidence_app)
 app.command()(commands.diff)
 app.command()(commands.replicate)
+app.command("print")(commands.print_book)
 console = Console(highlight=False)
 
 _BYTES_A_SAMPLE = 200  # of the JSON that `load` saves; rather more than it takes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from sphinx_external_toc.parsing import parse_toc_yaml
 
@@ -22,6 +23,12 @@ class Book:
     """The project's folders, all derived from its root."""
 
     root: Path
+
+    @property
+    def title(self) -> tuple[str, str]:
+        """The book's title and its authors."""
+        config = yaml.safe_load((self.root / "_config.yml").read_text(encoding="utf-8"))
+        return str(config["title"]), str(config["author"])
 
     @property
     def build(self) -> Path:

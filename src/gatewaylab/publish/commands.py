@@ -1,4 +1,4 @@
-"""The commands about evidence: compare two sets of it, and pass this machine's on.
+"""The commands about what is there: compare evidence, pass it on, print the book.
 
 Nothing of the pipeline is imported before a command asks for it: someone who installed the
 instrument alone has not got the book's packages.
@@ -119,6 +119,13 @@ def replicate(
         found = part("differences").contrast(one, other, ("in the reference", "here"))
     heads = (f"Reference: {_described(one)}", f"Here: {_described(other)}")
     _show(found, heads, as_json=as_json, as_markdown=as_markdown, everything=everything)
+
+
+def print_book() -> None:
+    """Make the whole book as an EPUB and as a PDF, and add both to the site in _build/html."""
+    here = book()
+    with part("build").exclusive(here):
+        part("printed").add(here, console)
 
 
 @contextmanager
