@@ -58,7 +58,7 @@ def _panel(one: Experiment, lane: Lane, plan: Floats) -> str:
     return (
         f'<figure><figcaption>{name}</figcaption><svg viewBox="0 0 {WIDTH:g} {deep + high:g}" '
         f'aria-hidden="true"><path class="still-waits" d="{lines}"/>'
-        f'<path class="still-holds" d="{bars}" style="stroke:{color}"/></svg></figure>'
+        f'<path class="still-holds" d="{bars}" style="stroke:var({color})"/></svg></figure>'
     )
 
 
