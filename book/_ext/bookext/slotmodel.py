@@ -149,7 +149,7 @@ def _panel(ax: Axes, kind: Kind, points: Sequence[PredictedPoint], far: Errors) 
     low, high = min(values) / 1.4, max(values) * 1.4
     ax.plot([low, high], [low, high], color=INK, linewidth=1.1, zorder=1)
     ax.annotate(
-        "measured = predicted", (low * (high / low) ** 0.72, low * (high / low) ** 0.72),
+        "measured = predicted", (low * (high / low) ** 0.55, low * (high / low) ** 0.55),
         xytext=(8, -16), textcoords="offset points", fontstyle="italic", fontsize=SMALL,
     )  # fmt: skip
     ax.set_xscale("log")

@@ -61,9 +61,7 @@ def strip(
 
 
 @styled
-def events(
-    rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str] | str = INK
-) -> Figure:
+def events(rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str] | str = INK) -> Figure:
     """One row a response: a mark where a piece of it arrived, seconds on the abscissa.
 
     Pieces that arrive within 10 ms of each other would hide one another; they are stacked.
