@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 from xml.etree import ElementTree
@@ -244,6 +245,18 @@ def test_interval_drawing_orders_its_marks_and_describes_them() -> None:
     assert "model predicts 6" in drawing
     one, rule = drawing.index(">1<"), drawing.index(">rule<")
     assert one < rule < drawing.index(">model<")
+
+
+@pytest.mark.parametrize("marks", [(1.02, 1.04), (40.0, 40.5), (0.02, 0.0201)])
+def test_names_of_an_interval_drawing_stand_apart_and_inside(marks: tuple[float, float]) -> None:
+    drawing = strip(claim(threshold=marks[0], theory=marks[1]))
+    assert drawing is not None
+    found = re.findall(r'<text x="([\d.]+)" y="43">(\w+)<', drawing)
+    ends = sorted((float(x) - 3.5 * len(name), float(x) + 3.5 * len(name)) for x, name in found)
+    assert len(ends) == 3
+    assert ends[0][0] >= 0
+    assert ends[-1][1] <= 320
+    assert all(one[1] <= other[0] for one, other in pairwise(ends))
 
 
 def test_nothing_is_drawn_without_a_ratio() -> None:

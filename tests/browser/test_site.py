@@ -111,13 +111,6 @@ def test_page_does_not_scroll_sideways_on_a_phone(
     assert outside == []
 
 
-def test_the_table_of_states_fits_on_a_phone(phone: BrowserContext, address: str) -> None:
-    page = Visit(phone, address + "book/how-measured.html", quick=True).page
-    table = page.locator("table.states")
-    assert table.locator("tbody tr").count() > 1
-    assert table.evaluate("e => e.offsetWidth <= e.parentElement.clientWidth")
-
-
 @pytest.mark.parametrize("path", PAGES)
 def test_page_weight_stays_under_the_bar(
     visited: Callable[[str], Visit], address: str, path: str

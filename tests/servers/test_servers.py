@@ -16,6 +16,7 @@ import pytest
 from gatewaylab.errors import InputError
 from gatewaylab.servers import fronts, installed, specs
 from gatewaylab.servers.commands import Launch, find_program
+from gatewaylab.servers.palette import PALETTE
 from gatewaylab.servers.registry import APPS, Server, project_root, server, servers_table
 from gatewaylab.servers.specs import NGINX, SERVERS
 from tests import ROOT
@@ -180,8 +181,8 @@ def test_every_app_name_leads_to_a_callable_of_the_right_interface() -> None:
 def test_figures_can_tell_all_servers_apart() -> None:
     markers = Counter(spec.marker for spec in SERVERS.values())
     assert [name for name, spec in SERVERS.items() if markers[spec.marker] > 1] == []
-    palette = {"4477AA", "EE6677", "228833", "CCBB44", "66CCEE", "AA3377", "BBBBBB"}
-    assert {spec.color.lstrip("#") for spec in SERVERS.values()} <= palette
+    colors = {light for name, (light, _) in PALETTE.items() if name != "waiting"}
+    assert {spec.color for spec in SERVERS.values()} <= colors
 
 
 def test_the_table_tells_versions_and_how_to_install() -> None:

@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 
 from gatewaylab.errors import InputError
 from gatewaylab.load.samples import Samples
+from gatewaylab.servers.specs import SERVERS
 from gatewaylab.show.charts import (
     Point,
     events,
@@ -19,9 +20,10 @@ from gatewaylab.show.charts import (
     sweep,
     visitors,
 )
-from gatewaylab.show.figures import canvas, present
+from gatewaylab.show.figures import WIDTH, canvas, present
 from gatewaylab.show.waterfall import Panel, lanes, waterfall
 from tests import builders
+from tests.support.gallery import gallery as drawn
 
 
 def _holding(started: list[float], service: float, worker: list[int]) -> Samples:
@@ -75,7 +77,7 @@ def test_events_that_arrive_together_are_stacked() -> None:
     marks = [line for line in ax.lines if line.get_marker() != "None"]
     heights = [np.asarray(mark.get_ydata()).tolist() for mark in marks]
     assert heights[0] == [0, 0]
-    assert heights[1] == pytest.approx([1, 0.85])
+    assert heights[1] == pytest.approx([1, 0.87])
 
 
 def _drawn() -> str:
@@ -93,6 +95,29 @@ def test_a_figure_follows_the_text_colour_and_tells_what_it_shows() -> None:
     assert "currentColor" in shown
     assert 'role="img" aria-label="dots"' in shown
     assert "<figcaption>c</figcaption>" in shown
+
+
+def test_all_figures_are_equally_wide_whatever_is_written_in_them() -> None:
+    """So letters are equally large on every phone; what leaves the sheet would widen it."""
+    widths = {name: picture.svg.partition('viewBox="0 0 ')[2] for name, picture in drawn().items()}
+    told = {name: float(width.partition(" ")[0]) for name, width in widths.items()}
+    assert told == dict.fromkeys(told, pytest.approx(72 * WIDTH))
+    sheet, (ax,) = canvas()
+    ax.set_xlabel("a name that is longer than the sheet is wide " * 2)
+    assert 'viewBox="0 0 316.8 ' not in present(sheet, alt="a", caption="c").svg  # and is not cut
+
+
+def test_what_has_no_server_is_drawn_in_the_colour_of_the_text() -> None:
+    shown = _drawn()
+    assert "--book-" not in shown
+    assert "currentColor" in shown
+
+
+def test_a_server_is_drawn_in_its_colour_of_the_page() -> None:
+    shown = present(
+        strip({"a": [1.0]}, unit="ms", colors={"a": SERVERS["uvicorn"].color}), alt="a", caption="c"
+    )
+    assert "var(--book-blue, #4477aa)" in shown.svg
 
 
 def test_a_figure_without_alt_text_is_refused() -> None:
@@ -123,8 +148,7 @@ def test_the_levels_of_the_first_row_are_drawn_on_through_the_others() -> None:
     dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
     verticals = [float(np.asarray(line.get_xdata())[0]) for line in dotted]
     assert verticals == [0.05, 500.0]  # a logarithm has no zero
-    assert [text.get_text() for text in ax.texts] == ["p50", "p99"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["truth", "tool"]
+    assert [text.get_text() for text in ax.texts] == ["p50", "p99", "truth", "tool"]
 
 
 def _bars(ax: Axes) -> list[tuple[float, float]]:
@@ -152,7 +176,8 @@ def test_marks_beyond_the_edge_are_drawn_at_it() -> None:
 
 def test_reach_marks_where_it_works_and_where_not() -> None:
     (ax,) = reach({"eight": {7: True, 8: False}, "one": {0: True}}, x="listeners").axes
-    assert [text.get_text() for text in ax.texts] == ["answered", "no answer", "answered"]
+    words = ["answered", "no answer", "answered", "eight", "one"]
+    assert [text.get_text() for text in ax.texts] == words
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "7", "8"]
 
 

@@ -15,16 +15,20 @@ import numpy as np
 from bookext.points import Collection
 from bookext.shelf import Shelf
 from gatewaylab.records.results import Comparison, Trial
+from gatewaylab.servers.palette import variable
 from gatewaylab.servers.specs import SERVERS
 
-#: By kind of server: how the playground names it, and whose colour it has in every figure. A loop
-#: that blocks has the one that the figure of its chapter gives it.
+#: By kind of server: how the playground names it, and the custom property of its colour, which is
+#: that of its server in every figure. A loop that blocks is still uvicorn's.
 KINDS = {
-    "worker": ("sync worker", SERVERS["gunicorn-sync"].color),
-    "threads": ("threads", SERVERS["gunicorn-gthread"].color),
-    "greenlets": ("greenlets", SERVERS["gunicorn-gevent"].color),
-    "loop": ("event loop", SERVERS["uvicorn"].color),
-    "blocking": ("blocking loop", "#EE6677"),
+    kind: (name, variable(SERVERS[server].color))
+    for kind, name, server in (
+        ("worker", "sync worker", "gunicorn-sync"),
+        ("threads", "threads", "gunicorn-gthread"),
+        ("greenlets", "greenlets", "gunicorn-gevent"),
+        ("loop", "event loop", "uvicorn"),
+        ("blocking", "blocking loop", "uvicorn"),
+    )
 }
 
 #: The seed of a plan that was not recorded.

@@ -17,6 +17,7 @@ from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.util import logging
 
 from bookext.unscripted import linked
+from gatewaylab.servers.palette import stylesheet
 
 LOGGER = logging.getLogger(__name__)
 
@@ -49,11 +50,12 @@ class FinishedTemplates(BuiltinTemplateLoader):
 
 
 def finish(page: str) -> str:
-    """Name unnamed parts, drop repeated scripts, and add the content policy."""
+    """Name unnamed parts, drop repeated scripts, add the colours and the content policy."""
     page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
     page = page.replace(_SIDEBAR, f'{_SIDEBAR} role="navigation" aria-label="Book"', 1)
     page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
     page = linked(_TWICE_SUMMED.sub(r"\1", page))
+    page = page.replace("</head>", f"<style>{stylesheet()}</style>\n</head>", 1)
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
     return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)
 

@@ -21,15 +21,17 @@ from bookext.domain import book_of, depends_on_all, link
 from bookext.points import Collection, Errors, Kind, PredictedPoint, collect, errors
 from bookext.shelf import shelf_of
 from bookext.whose import chapter
-from gatewaylab.show.figures import WAITING, Picture, canvas, present
+from gatewaylab.servers.palette import INK, WAITING
+from gatewaylab.servers.specs import SERVERS
+from gatewaylab.show.figures import SMALL, Picture, canvas, present, styled
 
 LOGGER = logging.getLogger(__name__)
 
 #: The figure's anchor.
 ANCHOR = "slot-model"
 
-#: How each interface is drawn: colour and marker, as in the figure of the two calls.
-_LOOKS = {"wsgi": ("#4477AA", "o"), "asgi": ("#EE6677", "D")}
+#: How each interface is drawn: colour and marker, as the plainest server of each.
+_LOOKS = {"wsgi": (SERVERS["gunicorn-sync"].color, "o"), "asgi": (SERVERS["uvicorn"].color, "D")}
 
 #: By kind of point: its quantity, its unit, and how many of the unit a stored value is.
 _AXES: Mapping[Kind, tuple[str, str, float]] = {
@@ -93,6 +95,7 @@ def percent(share: float, *, sign: bool = False) -> str:
     return f"{100 * share:{'+' if sign else ''}{form}}\u00a0%".replace("-", "−")
 
 
+@styled
 def draw(found: Collection) -> Picture:
     """The figure: one panel a kind of point."""
     kinds: list[Kind] = [kind for kind in _AXES if found.of(kind)]
@@ -144,10 +147,10 @@ def _panel(ax: Axes, kind: Kind, points: Sequence[PredictedPoint], far: Errors) 
     quantity, unit, scale = _AXES[kind]
     values = [scale * value for p in points for value in (p.predicted, p.measured)]
     low, high = min(values) / 1.4, max(values) * 1.4
-    ax.plot([low, high], [low, high], color="#000000", linewidth=1.1, zorder=1)
+    ax.plot([low, high], [low, high], color=INK, linewidth=1.1, zorder=1)
     ax.annotate(
-        "measured = predicted", (low * (high / low) ** 0.72, low * (high / low) ** 0.72),
-        xytext=(8, -16), textcoords="offset points", fontstyle="italic", fontsize=9.5,
+        "measured = predicted", (low * (high / low) ** 0.55, low * (high / low) ** 0.55),
+        xytext=(8, -16), textcoords="offset points", fontstyle="italic", fontsize=SMALL,
     )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -185,7 +188,7 @@ def _name_the_worst(ax: Axes, worst: PredictedPoint, scale: float, row: int) -> 
         f"{worst.label}: {percent(worst.error, sign=True)}",
         (scale * worst.predicted, scale * worst.measured),
         xytext=(0.03, 0.95 - 0.075 * row) if above else (0.97, 0.06), textcoords="axes fraction",
-        ha="left" if above else "right", va="center", fontsize=9.5, zorder=2,
+        ha="left" if above else "right", va="center", fontsize=SMALL, zorder=2,
         arrowprops={"arrowstyle": "-", "color": WAITING, "linewidth": 0.8, "shrinkB": 6},
     )  # fmt: skip
 

@@ -104,7 +104,7 @@ def panel(
     return (
         f'<svg viewBox="0 0 {WIDTH:g} {deep + high:g}" aria-hidden="true">'
         f'<path class="still-waits" d="{lines}"/>'
-        f'<path class="still-holds" d="{bars}" style="stroke:{color}"/></svg>'
+        f'<path class="still-holds" d="{bars}" style="stroke:var({color})"/></svg>'
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Mapping
 
 from bookext import wording
 from gatewaylab.records.evidence import ClaimRecord
@@ -34,13 +35,15 @@ def strip(record: ClaimRecord) -> str | None:
             f'<rect class="strip-band" x="{x(0.8)}" y="8" width="{x(1.25) - x(0.8):.1f}" '
             f'height="24"/>'
         )
-    parts.append(_tick(x(1.0), "1", "strip-one"))
+    names = {"1": x(1.0)}
+    parts.append(_tick(x(1.0), "strip-one"))
     if record.threshold is not None:
-        parts.append(_tick(x(record.threshold), "rule", "strip-rule"))
+        names["rule"] = x(record.threshold)
+        parts.append(_tick(x(record.threshold), "strip-rule"))
     if record.theory is not None:
-        t = x(record.theory)
+        names["model"] = t = x(record.theory)
         parts.append(f'<path class="strip-theory" d="M{t} 13l7 7-7 7-7-7z"/>')
-        parts.append(_name(t, "model"))
+    parts += (f'<text x="{at:g}" y="43">{name}</text>' for name, at in _apart(names).items())
     parts.append(f'<path class="strip-interval" d="M{x(effect.low)} 20H{x(effect.high)}"/>')
     parts.append(f'<circle class="strip-estimate" cx="{x(effect.estimate)}" cy="20" r="4.5"/>')
     return (
@@ -50,14 +53,24 @@ def strip(record: ClaimRecord) -> str | None:
     )
 
 
-def _tick(x: float, name: str, style: str) -> str:
-    return f'<path class="{style}" d="M{x} 8V32"/>{_name(x, name)}'
+def _tick(x: float, style: str) -> str:
+    return f'<path class="{style}" d="M{x} 8V32"/>'
 
 
-def _name(x: float, name: str) -> str:
-    """A label below the axis, moved inwards where it would be cut off."""
-    room = 3.5 * len(name)
-    return f'<text x="{min(max(x, room), _WIDTH - room):g}" y="43">{name}</text>'
+def _apart(names: Mapping[str, float]) -> dict[str, float]:
+    """Where the names below the axis stand: at their marks, or as near as the others let them."""
+    room = {name: 3.5 * len(name) for name in names}  # half of a name's width
+    ordered = sorted(names, key=lambda name: names[name])
+    placed: dict[str, float] = {}
+    left = 0.0
+    for name in ordered:
+        placed[name] = max(names[name], left + room[name])
+        left = placed[name] + room[name]
+    right = float(_WIDTH)
+    for name in reversed(ordered):
+        placed[name] = round(min(placed[name], right - room[name]), 1)
+        right = placed[name] - room[name]
+    return placed
 
 
 def _alt(record: ClaimRecord) -> str:

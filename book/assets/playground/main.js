@@ -126,6 +126,7 @@ class Playground {
     this.unit[seed] ??= gaps(seed, LONG_RUN);
     const known = this.experiment();
     const whole = arrivals(this.unit[seed], rate);
+    this.seen = null; // a lane may have another server's colour now
     this.seconds = known?.seconds ?? Math.min(MOST / rate, Math.max(18 * (hold + compute), 27 / rate));
     const plan = whole.filter((at) => at < this.seconds);
     const traced = Boolean(known?.lanes[0].trace);
@@ -136,7 +137,7 @@ class Playground {
       const requests = this.state.recorded ? replay(plan, known.lanes[i].trace) : serve(plan, server);
       Object.assign(lane, {
         slots: server.slots,
-        color: this.data.colors[setup.kind],
+        property: this.data.colors[setup.kind],
         scene: sceneOf(requests, this.seconds),
         limit: limit(server),
       });
@@ -241,10 +242,11 @@ class Playground {
   look() {
     const style = getComputedStyle(this.app);
     const color = (name) => style.getPropertyValue(name).trim();
+    for (const lane of this.lanes) lane.color = color(lane.property);
     return {
       text: color("--pst-color-text-base"),
       muted: color("--pst-color-text-muted"),
-      waiting: color("--pg-waiting"),
+      waiting: color("--book-waiting"),
       edge: color("--pg-edge"),
       moving: !this.calm.matches,
       width: this.lanes[0].canvas.clientWidth,

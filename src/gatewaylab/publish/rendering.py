@@ -24,6 +24,7 @@ from gatewaylab.publish.key import site_key
 from gatewaylab.publish.reference import chosen, shown
 from gatewaylab.publish.serving import SiteServer
 from gatewaylab.records.storage import check_destination, write_atomically
+from gatewaylab.servers.specs import SERVERS
 from gatewaylab.show.waterfall import Panel, waterfall
 
 
@@ -191,10 +192,9 @@ def readme_figure(book: Book, path: Path) -> None:
     if stored is None:
         raise BuildError("measure first: scripts/build")
     comparison = next(one for one in stored.comparisons if one.name == "blocking")
-    shades = {"one sync worker": "#EE6677", "one event loop": "#4477AA"}
     panels = [
-        Panel(label, next(iter(comparison.of(label)), None), shade)
-        for label, shade in shades.items()
+        Panel(label, next(iter(comparison.of(label)), None), SERVERS[server].color)
+        for label, server in (("one sync worker", "gunicorn-sync"), ("one event loop", "uvicorn"))
     ]
     figure = waterfall(panels)
     drawn = io.StringIO()

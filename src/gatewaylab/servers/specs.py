@@ -21,6 +21,7 @@ from gatewaylab.servers.fronts import (
     mod_wsgi_python,
     mod_wsgi_version,
 )
+from gatewaylab.servers.palette import BLUE, BROWN, CYAN, GREEN, PURPLE, RED, YELLOW
 
 INSTALL = "scripts/install"
 INSTALL_SYSTEM = "scripts/install --system"
@@ -164,7 +165,7 @@ _SPECS = (
     ServerSpec(
         "gunicorn-sync", "gunicorn sync", _W, "process", 1, "gunicorn", "gunicorn",
         loop="no loop", parser="gunicorn's own", log="off --access-logfile",
-        keep_alive="closes after each response", color="#EE6677", marker="o",
+        keep_alive="closes after each response", color=RED, marker="o",
         call=Template(
             "--bind {where} --no-control-socket --workers {processes} {extra} {app}",
             tcp="{host}:{port}", unix="unix:{socket}",
@@ -174,7 +175,7 @@ _SPECS = (
     ServerSpec(
         "gunicorn-gthread", "gunicorn gthread", _W, "thread", 1, "gunicorn", "gunicorn",
         loop="no loop", parser="gunicorn's own", log="off --access-logfile",
-        keep_alive="2 s", color="#CCBB44", marker="s",
+        keep_alive="2 s", color=YELLOW, marker="s",
         call=_gunicorn("--worker-class gthread", "--threads {slots}"),
         binds="-b --bind --control-socket",
     ),
@@ -182,14 +183,14 @@ _SPECS = (
         "gunicorn-gevent", "gunicorn gevent", _W, "greenlet", 1000, "gunicorn", "gunicorn",
         plugin="gevent",
         loop="gevent", parser="gunicorn's own", log="off --access-logfile",
-        keep_alive="2 s", color="#228833", marker="^",
+        keep_alive="2 s", color=GREEN, marker="^",
         call=_gunicorn("--worker-class gevent", "--worker-connections {slots}"),
         binds="-b --bind --control-socket",
     ),
     ServerSpec(
         "uwsgi", "uWSGI", _W, "thread", 1, "uwsgi", "pyuwsgi",
         loop="no loop", parser="uWSGI's own", log="on --disable-logging",
-        keep_alive="closes after each response", color="#EE6677", marker="v",
+        keep_alive="closes after each response", color=RED, marker="v",
         call=Template(
             "--http-socket {where} --module {app} --processes {workers} {slots} --enable-threads "
             "--master --die-on-term --need-app --disable-logging --chdir {project} {extra}",
@@ -202,14 +203,14 @@ _SPECS = (
         "mod_wsgi", "Apache mod_wsgi", _W, "thread", 15, "apache2", None,
         systems=("apache", "mod_wsgi"),
         loop="no loop", parser="Apache's", log="off",
-        keep_alive="5 s", color="#BBBBBB", marker="D",
+        keep_alive="5 s", color=BROWN, marker="D",
         call=Template("-f {folder}/httpd.conf -DFOREGROUND {extra}"),  # the rest is in that file
         files=apache_files, site_files=apache_site_files, gives_up_root=True, binds="-f -c -C",
     ),
     ServerSpec(
         "waitress", "waitress", _W, "thread", 4, "waitress-serve", "waitress",
         loop="no loop", parser="waitress's own", log="off",
-        keep_alive="120 s", color="#AA3377", marker="P", workers=False,
+        keep_alive="120 s", color=PURPLE, marker="P", workers=False,
         call=Template(
             "{where} {slots} {extra} {app}", tcp="--listen={host}:{port}",
             unix="--unix-socket={socket}", slots="--threads={slots}",
@@ -219,14 +220,14 @@ _SPECS = (
     ServerSpec(
         "granian-wsgi", "granian WSGI", _W, "thread", 512, "granian", "granian",
         loop="no loop", parser="hyper", log="off --access-log",
-        keep_alive="30 s", color="#66CCEE", marker="X",
+        keep_alive="30 s", color=CYAN, marker="X",
         call=_granian("wsgi", "--blocking-threads {slots}"), binds="--host --port --uds",
         divides_default=True,
     ),
     ServerSpec(
         "uvicorn", "uvicorn", _A, "coroutine", None, "uvicorn", "uvicorn",
         loop="--loop uvloop", parser="--http httptools", log="on --no-access-log",
-        keep_alive="5 s", color="#4477AA", marker="<",
+        keep_alive="5 s", color=BLUE, marker="<",
         call=Template(
             "{where} --workers {workers} --loop asyncio --lifespan off --no-access-log {extra} "
             "{app}",
@@ -237,7 +238,7 @@ _SPECS = (
     ServerSpec(
         "hypercorn", "hypercorn", _A, "coroutine", None, "hypercorn", "hypercorn",
         loop="--worker-class asyncio", parser="h11", log="off --access-logfile",
-        keep_alive="5 s", color="#228833", marker=">",
+        keep_alive="5 s", color=GREEN, marker=">",
         call=Template(
             "--bind {where} --worker-class asyncio --workers {workers} {extra} {app}",
             tcp="{host}:{port}", unix="unix:{socket}",
@@ -247,7 +248,7 @@ _SPECS = (
     ServerSpec(
         "daphne", "daphne", _A, "coroutine", None, "daphne", "daphne",
         loop="asyncio in Twisted", parser="Twisted's", log="on --access-log",
-        keep_alive="60 s", color="#AA3377", marker="p", workers=False,
+        keep_alive="60 s", color=PURPLE, marker="p", workers=False,
         call=Template(
             "{where} --access-log /dev/null {extra} {app}",
             tcp="-b {host} -p {port}", unix="-u {socket}",
@@ -257,14 +258,14 @@ _SPECS = (
     ServerSpec(
         "granian-asgi", "granian ASGI", _A, "coroutine", 1024, "granian", "granian",
         loop="--loop uvloop", parser="hyper", log="off --access-log",
-        keep_alive="30 s", color="#66CCEE", marker="h",
+        keep_alive="30 s", color=CYAN, marker="h",
         call=_granian("asginl --loop asyncio"),  # `asginl` is ASGI without the lifespan protocol
         binds="--host --port --uds", divides_default=True,
     ),
     ServerSpec(
         "gunicorn-asgi", "gunicorn asgi", _A, "coroutine", None, "gunicorn", "gunicorn",
         loop="--asgi-loop uvloop", parser="gunicorn's own", log="off --access-logfile",
-        keep_alive="2 s", color="#CCBB44", marker="*",
+        keep_alive="2 s", color=YELLOW, marker="*",
         call=_gunicorn("--worker-class asgi --asgi-loop asyncio --asgi-lifespan off"),
         binds="-b --bind --control-socket",
     ),
@@ -272,7 +273,7 @@ _SPECS = (
         "gunicorn-uvicorn-worker", "gunicorn with uvicorn workers", _A, "coroutine", None,
         "gunicorn", "gunicorn", plugin="uvicorn-worker", systems=("gunicorn", "uvicorn"),
         loop="asyncio", parser="httptools", log="off --access-logfile",
-        keep_alive="2 s", color="#4477AA", marker="d",
+        keep_alive="2 s", color=BLUE, marker="d",
         call=_gunicorn("--worker-class gatewaylab.servers.uvicorn_worker.AsyncioUvicornWorker"),
         binds="-b --bind --control-socket",
     ),

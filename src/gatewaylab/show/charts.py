@@ -1,13 +1,14 @@
 """One function a kind of figure: each draws what was recorded and returns the figure.
 
-``present(strip(values, unit="ms"), alt="…", caption="…")`` finishes it for the page. Where colours
-may be given, those of the palette are taken in its order if they are not.
+``present(strip(values, unit="ms"), alt="…", caption="…")`` finishes it for the page. A colour means
+a server, by label or one for all; what is given none is drawn in that of the text.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -15,62 +16,63 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gatewaylab.load.samples import Samples
-from gatewaylab.show.figures import COLORS, MARKERS, WAITING, canvas
+from gatewaylab.servers.palette import INK, WAITING
+from gatewaylab.show.figures import MARKERS, SMALL, canvas, styled
 
 #: More rows than this are drawn without air between them.
 _FEW = 20
+#: Inches, of a row that has its name above it.
+_ROW = 0.44
 
 
+@styled
 def strip(
     values: Mapping[str, Sequence[float]],
     *,
     unit: str,
     x: str = "",
-    colors: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | str = INK,
     log: bool = True,
 ) -> Figure:
-    """One row a configuration: a dot per block, a bar at their median, the label at the left."""
-    figure, (ax,) = canvas(height=1.2 + 0.4 * len(values))
+    """One row a configuration: dots for the blocks, a bar at their median, which is told."""
+    figure, (ax,) = canvas(height=0.6 + _ROW * len(values))
     colors = _colors(values, colors)
     for row, (label, points) in enumerate(values.items()):
         finite = [v for v in points if np.isfinite(v)]
-        jitter = np.linspace(-0.16, 0.16, len(finite)) if len(finite) > 1 else np.zeros(len(finite))
+        jitter = np.linspace(-0.12, 0.12, len(finite)) if len(finite) > 1 else np.zeros(len(finite))
         ax.plot(
             finite, row + jitter, MARKERS[row % len(MARKERS)], color=colors[label],
             markersize=5.5, alpha=0.9, linestyle="none",
         )  # fmt: skip
         median = float(np.median(points)) if len(points) else np.nan  # censored ones count
         if np.isfinite(median):
-            ax.plot([median] * 2, [row - 0.32, row + 0.32], color="#000000", linewidth=1.6)
-            ax.annotate(
-                f"{_brief(median)} {unit}", (median, row - 0.36), ha="center", va="bottom",
-                fontsize=9.5,
-            )  # fmt: skip
-    _rows(ax, list(values), above=0.75)
+            ax.plot([median] * 2, [row - 0.2, row + 0.2], color=INK, linewidth=1.6)
+            _beside(ax, row, f"{_brief(median)} {unit}", x=1.0, ha="right")
+    _rows(ax, list(values))
     if log and any(np.isfinite(v) for points in values.values() for v in points):
         ax.set_xscale("log")
+        ax.margins(x=0.08)
         _plain_numbers(ax.xaxis)
     else:
+        ax.margins(x=0.08)
         ax.set_xlim(left=0)
-    ax.margins(x=0.12)
     ax.set_xlabel(x)
     return figure
 
 
-def events(
-    rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str] | None = None
-) -> Figure:
+@styled
+def events(rows: Mapping[str, Sequence[float]], *, colors: Mapping[str, str] | str = INK) -> Figure:
     """One row a response: a mark where a piece of it arrived, seconds on the abscissa.
 
     Pieces that arrive within 10 ms of each other would hide one another; they are stacked.
     """
-    figure, (ax,) = canvas(height=1.2 + 0.38 * len(rows))
+    figure, (ax,) = canvas(height=0.6 + _ROW * len(rows))
     colors = _colors(rows, colors)
     for row, (label, times) in enumerate(rows.items()):
         ax.plot([0, max(times, default=0)], [row, row], color=WAITING, linewidth=0.8, zorder=1)
         stacked = [sum(abs(t - other) < 0.01 for other in times[:i]) for i, t in enumerate(times)]
         ax.plot(
-            times, [row - 0.15 * level for level in stacked], MARKERS[row % len(MARKERS)],
+            times, [row - 0.13 * level for level in stacked], MARKERS[row % len(MARKERS)],
             color=colors[label], markersize=7, linestyle="none", zorder=2,
         )  # fmt: skip
     _rows(ax, list(rows))
@@ -90,6 +92,7 @@ class Point(NamedTuple):
     color: str
 
 
+@styled
 def model_line(
     slots: Sequence[int], predicted: Sequence[float], points: Sequence[Point], *, unit: str = "ms"
 ) -> Figure:
@@ -98,11 +101,11 @@ def model_line(
     Args:
         slots: abscissae of the line. predicted: its ordinates in ``unit``.
     """
-    figure, (ax,) = canvas(height=3.4)
+    figure, (ax,) = canvas(height=3.0)
     if not np.isfinite(predicted).any():
-        ax.set_title("no trial was accepted", loc="left")
+        ax.set_title("no trial was accepted")
         return figure
-    ax.plot(slots, predicted, color="#000000", linewidth=1.2, zorder=1)
+    ax.plot(slots, predicted, color=INK, linewidth=1.2, zorder=1)
     ax.annotate(
         "the model", (slots[0], predicted[0]), xytext=(14, -14), textcoords="offset points",
         fontstyle="italic",
@@ -110,10 +113,11 @@ def model_line(
     for row, point in enumerate(points):
         _point(ax, point, MARKERS[row % len(MARKERS)])
         ax.annotate(
-            point.label, (point.x, point.high), xytext=(6, 6), textcoords="offset points",
-            ha="left",
+            point.label, (point.x, point.high), xytext=(0, 5), textcoords="offset points",
+            ha="left" if point.x**2 < slots[-1] else "center", fontsize=SMALL,
         )  # fmt: skip
     ax.set_xscale("log", base=2)
+    ax.margins(x=0.14)
     ax.set_yscale("log")
     ax.set_xticks(list(slots), [str(s) for s in slots])
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
@@ -123,12 +127,14 @@ def model_line(
     return figure
 
 
+@styled
 def sweep(
     curves: Mapping[str, tuple[Sequence[float], Sequence[Sequence[float]]]],
     at: Sequence[int],
     *,
     x: str,
     y: str,
+    color: str = INK,
     mark: tuple[float, str] | None = None,
 ) -> Figure:
     """Lines that a model predicts over a number, with what was measured at each step.
@@ -136,22 +142,24 @@ def sweep(
     Args:
         curves: by label, the prediction at each step, and the blocks' numbers at each step.
         at: the steps. mark: a step to point out, and the words for it.
+        color: of the server on which all was measured.
     """
-    figure, (ax,) = canvas(height=3.3)
+    figure, (ax,) = canvas(height=3.0)
     for row, (label, (predicted, measured)) in enumerate(curves.items()):
-        color = COLORS[row % len(COLORS)]
-        ax.plot(at, predicted, color="#000000", linewidth=1.0, zorder=1)
+        ax.plot(at, predicted, color=INK, linewidth=1.0, zorder=1)
         for step, found in zip(at, measured, strict=True):
             if found:
                 low, middle, high = min(found), float(np.median(found)), max(found)
                 _point(ax, Point(step, middle, low, high, label, color), MARKERS[row])
         ax.annotate(
             label, (at[-1], predicted[-1]), xytext=(-8, 8), textcoords="offset points",
-            ha="right", color=color, fontweight="bold",
+            ha="right", fontweight="bold",
         )  # fmt: skip
     if mark is not None:
         ax.axvline(mark[0], color=WAITING, linewidth=0.9, linestyle=":", zorder=0)
-        ax.annotate(mark[1], (mark[0], 0), xytext=(4, 4), textcoords="offset points", fontsize=9.5)
+        ax.annotate(
+            mark[1], (mark[0], 0), xytext=(4, 4), textcoords="offset points", fontsize=SMALL
+        )
     ax.set_xticks(at)
     ax.set_ylim(0, 1.4 * max(max(predicted) for predicted, _ in curves.values()))
     ax.set_xlabel(x)
@@ -159,6 +167,7 @@ def sweep(
     return figure
 
 
+@styled
 def visitors(panels: Mapping[str, tuple[Samples, tuple[float, float]]]) -> Figure:
     """Every request as a stem: where it stands is when it was due, its height is its latency.
 
@@ -167,61 +176,68 @@ def visitors(panels: Mapping[str, tuple[Samples, tuple[float, float]]]) -> Figur
             still, in the samples' seconds; it is shaded.
     """
     figure, axes = canvas(len(panels), height=2.2 * len(panels), share_x=True)
-    for row, (ax, (title, (samples, stall))) in enumerate(zip(axes, panels.items(), strict=True)):
+    for ax, (title, (samples, stall)) in zip(axes, panels.items(), strict=True):
         ax.axvspan(*stall, color=WAITING, alpha=0.22, linewidth=0)
         ax.annotate(
             "the server stands still", (sum(stall) / 2, 1.0), xycoords=("data", "axes fraction"),
-            xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=9.5,
+            xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=SMALL,
         )  # fmt: skip
         latency = 1e3 * samples.latency
-        ax.vlines(samples.scheduled_at, 0, latency, color=COLORS[row], linewidth=1.1)
-        ax.plot(samples.scheduled_at, latency, "o", color=COLORS[row], markersize=2.6)
+        ax.vlines(samples.scheduled_at, 0, latency, color=INK, linewidth=1.1)
+        ax.plot(samples.scheduled_at, latency, "o", color=INK, markersize=2.6)
         ax.set_ylim(bottom=0)
         ax.set_xlim(left=0)
         ax.set_ylabel("waited, ms")
-        ax.set_title(title, loc="left", fontweight="bold", fontsize=10.5, pad=20)
+        ax.set_title(title, pad=20)
     axes[-1].set_xlabel("when the request was due, in seconds")
     return figure
 
 
+@styled
 def levels(
     rows: Mapping[str, Mapping[str, float]], *, unit: str = "ms", smallest: float = 0.05
 ) -> Figure:
     """One row a source, one marker a level of its latencies, on a logarithmic axis.
 
-    The first row is the truth: its levels are drawn on as lines through all the others.
+    The first row is the truth: its levels are drawn on as lines through all the others. Above it
+    stands which marker is which level.
 
     Args:
         rows: by label, the values by name of the level; every row has the same levels.
         smallest: in ``unit``; what lies below is drawn there, because a logarithm has no zero.
     """
-    figure, (ax,) = canvas(height=1.2 + 0.32 * len(rows))
-    truth, *others = rows
-    colors = {truth: "#000000", **_colors(others, None)}
+    figure, (ax,) = canvas(height=0.9 + _ROW * len(rows))
+    truth = next(iter(rows))
     for row, (label, values) in enumerate(rows.items()):
         points = [max(value, smallest) for value in values.values()]
-        ax.plot([min(points), max(points)], [row, row], color=colors[label], linewidth=1.2)
+        ax.plot([min(points), max(points)], [row, row], color=WAITING, linewidth=1.2)
         for i, (name, point) in enumerate(zip(values, points, strict=True)):
             marker = MARKERS[i % len(MARKERS)]
-            ax.plot(point, row, marker, color=colors[label], markersize=7.5, zorder=3)
+            ax.plot(point, row, marker, color=INK, markersize=7, zorder=3)
             if label == truth:
-                # Levels rise, and the last two are often close: their names lean apart.
-                side = {0: "left", 1: "right"}.get(len(points) - 1 - i, "center")
                 ax.axvline(point, color=WAITING, linewidth=0.9, linestyle=":", zorder=0)
-                ax.annotate(name, (point, row - 0.3), ha=side, va="bottom", fontsize=9.5)
-    _rows(ax, list(rows), above=0.95)
+                # Levels are often close to each other; their names stand apart.
+                place = (0.02 + i / len(points), 1.0)
+                ax.plot(*place, marker, color=INK, markersize=6, transform=ax.transAxes,
+                        clip_on=False)  # fmt: skip
+                ax.annotate(
+                    name, place, xycoords="axes fraction", xytext=(8, 0),
+                    textcoords="offset points", va="center", fontsize=SMALL,
+                )  # fmt: skip
+    _rows(ax, list(rows), above=0.9)
     ax.set_xscale("log")
     _plain_numbers(ax.xaxis)
     ax.set_xlabel(f"latency, {unit}")
     return figure
 
 
+@styled
 def spans(
     panels: Mapping[str, Sequence[tuple[float, float, float]]],
     *,
     x: str,
     ends: tuple[str, str] = ("first", "last"),
-    colors: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | str = INK,
 ) -> Figure:
     """One bar a request or a part of one, over time: grey while it waits, coloured from then on.
 
@@ -240,7 +256,7 @@ def spans(
         thin = thick if len(rows) > _FEW else 0.12
         ax.barh(places, got_in - began, left=began, height=thin, color=WAITING)
         ax.barh(places, ended - got_in, left=got_in, height=thick, color=colors[title])
-        ax.set_title(title, loc="left")
+        ax.set_title(title)
         ax.set_yticks([0, len(rows) - 1] if rows else [], ends if rows else [])
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -249,6 +265,7 @@ def spans(
     return figure
 
 
+@styled
 def marks(
     panels: Mapping[str, Mapping[str, Sequence[float]]],
     looks: Mapping[str, tuple[str, str]],
@@ -264,7 +281,7 @@ def marks(
     """
     edge, (where, words) = 1.7 * line[0], line
     count = max(len(rows) for rows in panels.values())
-    figure, axes = canvas(len(panels), height=1.0 + 0.26 * count * len(panels), share_x=True)
+    figure, axes = canvas(len(panels), height=1.2 + 0.24 * count * len(panels), share_x=True)
     for ax, (title, rows) in zip(axes, panels.items(), strict=True):
         for row, (label, values) in enumerate(rows.items()):
             color, marker = looks[label]
@@ -272,22 +289,25 @@ def marks(
             shown = [min(value, 0.97 * edge) for value in values]
             ax.plot(shown, heights, marker, color=color, markersize=5.5)
         ax.axvline(where, color=WAITING, linewidth=1, linestyle=":")
-        _rows(ax, list(rows))
+        ax.set_yticks(range(len(rows)), list(rows))
+        ax.set_ylim(len(rows) - 0.5, -0.6)
+        ax.tick_params(axis="y", length=0)
         ax.set_xlim(-0.03 * edge, edge)
-        ax.set_title(title, loc="left", fontweight="bold")
+        ax.set_title(title, pad=6 if ax is not axes[0] else 20)
     axes[0].annotate(
-        words, (where, count - 1), xytext=(5, 0), textcoords="offset points", va="center",
-        fontsize=9.5,
+        words, (where, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3),
+        textcoords="offset points", ha="center", va="bottom", fontsize=SMALL,
     )  # fmt: skip
-    axes[-1].set_xlabel(x)
+    axes[-1].set_xlabel(textwrap.fill(x, 40))
     return figure
 
 
+@styled
 def reach(
-    rows: Mapping[str, Mapping[int, bool]], *, x: str, colors: Mapping[str, str] | None = None
+    rows: Mapping[str, Mapping[int, bool]], *, x: str, colors: Mapping[str, str] | str = INK
 ) -> Figure:
     """How far each configuration goes: a dot at each number where it works, a cross where not."""
-    figure, (ax,) = canvas(height=1.1 + 0.4 * len(rows))
+    figure, (ax,) = canvas(height=0.6 + 0.62 * len(rows))
     colors = _colors(rows, colors)
     numbers = sorted({number for found in rows.values() for number in found})
     places = {number: place for place, number in enumerate(numbers)}
@@ -298,25 +318,32 @@ def reach(
                 ax.plot([0, place], [row, row], color=color, linewidth=3, zorder=1)
             ax.plot(place, row, "o" if works else "X", markersize=10, zorder=2, color=color)
             ax.annotate(
-                "answered" if works else "no answer", (place, row - 0.2), ha="center",
-                va="bottom", fontsize=9.5,
+                "answered" if works else "no answer", (place, row + 0.16), ha="center",
+                va="top", fontsize=SMALL,
             )  # fmt: skip
-    _rows(ax, list(rows), above=0.8)
-    ax.set_xlim(-0.5, len(numbers) - 0.5)
+    _rows(ax, list(rows), below=0.6)
+    ax.set_xlim(-0.45, len(numbers) - 0.55)
     ax.set_xticks(list(places.values()), [str(number) for number in places])
     ax.set_xlabel(x)
     return figure
 
 
-def _colors(labels: Iterable[str], given: Mapping[str, str] | None) -> Mapping[str, str]:
-    return given or {label: COLORS[i % len(COLORS)] for i, label in enumerate(labels)}
+def _colors(labels: Iterable[str], given: Mapping[str, str] | str) -> Mapping[str, str]:
+    return dict.fromkeys(labels, given) if isinstance(given, str) else given
 
 
-def _rows(ax: Axes, labels: Sequence[str], *, above: float = 0.6) -> None:
-    """A name at the left of each row, the first one at the top."""
-    ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.5, -above)
-    ax.tick_params(axis="y", length=0)
+def _rows(ax: Axes, labels: Sequence[str], *, above: float = 0.7, below: float = 0.4) -> None:
+    """A name above each row, the first one at the top, so that a row has the whole width."""
+    for row, label in enumerate(labels):
+        _beside(ax, row, label, fontweight="bold")
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.set_ylim(len(labels) - 1 + below, -above)
+
+
+def _beside(ax: Axes, row: int, words: str, *, x: float = 0.0, **look: Any) -> None:
+    """Words above a row, at the left or at the right end of the axis."""
+    ax.annotate(words, (x, row - 0.26), xycoords=("axes fraction", "data"), va="bottom", **look)
 
 
 def _point(ax: Axes, point: Point, marker: str) -> None:
@@ -327,6 +354,10 @@ def _point(ax: Axes, point: Point, marker: str) -> None:
 
 
 def _plain_numbers(axis: mpl.axis.Axis) -> None:
+    """Numbers of a logarithmic axis as they are said, and only as many as have room."""
+    low, high = axis.get_view_interval()
+    steps = (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
+    axis.set_major_locator(mpl.ticker.LogLocator(subs=steps, numticks=12))
     axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
     axis.set_minor_formatter(mpl.ticker.NullFormatter())
 

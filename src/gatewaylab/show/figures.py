@@ -16,29 +16,39 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from gatewaylab.errors import InputError
 from gatewaylab.servers.conditions import conditions_so_far
+from gatewaylab.servers.palette import themed
 
-#: Colours that differ for every kind of sight, and markers that differ as they do. The colours of
-#: the servers are in `servers`.
-COLORS = ("#4477AA", "#EE6677", "#CCBB44", "#228833", "#66CCEE", "#AA3377", "#BBBBBB")
+#: Markers that differ for every kind of sight. The colours are in `servers`: each means a server.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-WAITING = "#999999"
+
+#: Inches. On the narrowest phone a figure has 326 pixels; drawn this wide it needs to shrink by a
+#: quarter there, and its smallest letters keep nine pixels.
+WIDTH = 4.4
+#: Points, of what stands beside a mark.
+SMALL = 9.2
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gatewaylab",
     "font.family": "sans-serif",
-    "font.size": 10.5,
+    "font.size": 9.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 10.5,
+    "axes.titlesize": 9.6,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.grid": False,
+    "xaxis.labellocation": "right",
     "figure.constrained_layout.use": True,
 }
+
+
+#: What draws in the book's style.
+styled = mpl.rc_context(STYLE)
 
 
 @dataclass(frozen=True)
@@ -61,16 +71,17 @@ class Picture:
         return f"[figure: {self.alt}]"
 
 
+@styled
 def canvas(
     rows: int = 1, *, height: float = 3.2, share_x: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """An empty figure of ``rows`` panels in the book's style; ``height`` inches in all."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, height))
-        axes = figure.subplots(rows, 1, sharex=share_x, squeeze=False)
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.subplots(rows, 1, sharex=share_x, squeeze=False)
     return figure, list(axes[:, 0])
 
 
+@styled
 def present(figure: Figure, *, alt: str, caption: str) -> Picture:
     """Finish a figure.
 
@@ -81,12 +92,14 @@ def present(figure: Figure, *, alt: str, caption: str) -> Picture:
     if not alt or not caption:
         raise InputError("a figure needs an alt text and a caption")
     buffer = io.StringIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(
-            buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
-        )
+    figure.draw_without_rendering()
+    # All figures are equally wide, so that letters are equally large; none is cut.
+    whole = Bbox.union([figure.bbox_inches, figure.get_tightbbox()])
+    figure.savefig(
+        buffer, format="svg", transparent=True, bbox_inches=whole, metadata={"Date": None}
+    )
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace("#000000", "currentColor")
+    svg = themed(svg[svg.index("<svg") :])
     # Text without an explicit fill is black by SVG's default; let it follow the page.
     svg = re.sub(r"<svg ", '<svg fill="currentColor" aria-hidden="true" ', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)

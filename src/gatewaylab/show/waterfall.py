@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from gatewaylab.errors import InputError
 from gatewaylab.load.samples import Samples
 from gatewaylab.records.results import Trial
-from gatewaylab.show.figures import STYLE, WAITING
+from gatewaylab.servers.palette import WAITING
+from gatewaylab.show.figures import WIDTH, styled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -71,6 +71,7 @@ class Panel:
     color: str
 
 
+@styled
 def waterfall(panels: Sequence[Panel]) -> Figure:
     """Requests over slots: a bar while a request holds a slot, a thin line while it waits.
 
@@ -81,16 +82,15 @@ def waterfall(panels: Sequence[Panel]) -> Figure:
     """
     traced = [None if panel.trial is None else _traced(panel.trial) for panel in panels]
     heights = [1.6 if samples is None else max(1.6, _units(samples)) for samples in traced]
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 0.24 * sum(heights) + 0.42 * len(panels) + 0.4))
-        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
-        for ax, panel, samples in zip(axes[:, 0], panels, traced, strict=True):
-            if panel.trial is None or samples is None:
-                ax.set_title(f"{panel.title}: no trial was accepted", loc="left")
-                ax.set_yticks([])
-            else:
-                _waterfall_panel(ax, panel.title, panel.color, panel.trial, samples)
-        axes[-1, 0].set_xlabel("seconds since the end of the warm-up")
+    figure = Figure(figsize=(WIDTH, 0.24 * sum(heights) + 0.42 * len(panels) + 0.4))
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    for ax, panel, samples in zip(axes[:, 0], panels, traced, strict=True):
+        if panel.trial is None or samples is None:
+            ax.set_title(f"{panel.title}: no trial was accepted")
+            ax.set_yticks([])
+        else:
+            _waterfall_panel(ax, panel.title, panel.color, panel.trial, samples)
+    axes[-1, 0].set_xlabel("seconds since the end of the warm-up")
     return figure
 
 
@@ -139,4 +139,4 @@ def _waterfall_panel(ax: Axes, title: str, color: str, trial: Trial, samples: Sa
     ax.set_yticks(ticks, names)
     ax.tick_params(axis="y", length=0)
     most = f"up to {waiting} requests wait" if waiting else "no request waits"
-    ax.set_title(f"{title}: {most}", loc="left", fontweight="bold")
+    ax.set_title(f"{title}: {most}")
