@@ -32,13 +32,14 @@ function startChooser(form) {
   const link = form.querySelector(".chooser-link");
   const change = form.querySelector(".choice-change");
   const slots = document.querySelector("form.slots-form");
+  const numbers = fieldsOf(slots).map((field) => [field.name, field.defaultValue]);
   const said = (name) => cards.get(name).querySelector(".choice-title").textContent;
   const answers = () => questions.map((radios) => radios.findIndex((radio) => radio.checked));
 
   /** The answers, and the numbers of the other form that the reader has changed. */
   function address() {
     const found = new URLSearchParams(new FormData(form));
-    for (const field of slots?.elements ?? []) if (!isUntouched(field)) found.set(field.name, field.value);
+    for (const field of fieldsOf(slots)) if (!isUntouched(field)) found.set(field.name, field.value);
     return `#${found}`;
   }
 
@@ -46,6 +47,8 @@ function startChooser(form) {
     const given = answers();
     const left = possible(decisions, counts, given);
     const open = new Set(left.flat());
+    const example = left[0].length === 1 && cards.get(left[0][0]).querySelector("[data-load]");
+    if (slots) suggest(slots, example ? JSON.parse(example.dataset.load) : Object.fromEntries(numbers));
     const asked = given.filter((place) => place < 0).length;
     const done = asked === 0;
     for (const [name, card] of cards) {
@@ -60,16 +63,19 @@ function startChooser(form) {
     link.parentElement.hidden = asked === counts.length;
     link.href = address();
     const told = new DocumentFragment();
-    if (done) told.append(...left.flat().map(line));
+    if (done) told.append(...left.flat().flatMap(line));
     else told.append(`${counts.length - asked} of ${counts.length} answered. Paths that are left: ${left[0].length}`);
     if (told.textContent !== result.textContent) result.replaceChildren(told); // it is read out
   }
 
+  /** A choice, with its command and the load that this is for. */
   function line(name) {
     const row = document.createElement("p");
     const decision = decisions.find(({ choices }) => choices.includes(name));
     row.append(`${decision.short}: `, linked(name));
-    return row;
+    const copies = [...cards.get(name).querySelectorAll("div.notranslate, .choice-load")].map((part) => part.cloneNode(true));
+    for (const copy of copies) copy.querySelector("[id]")?.removeAttribute("id"); // copying takes the card's
+    return [row, ...copies];
   }
 
   function linked(name) {
@@ -115,7 +121,7 @@ function startChooser(form) {
     const asked = new URLSearchParams(location.hash.slice(1));
     if (!names.some((name) => asked.has(name))) return false;
     for (const radio of questions.flat()) radio.checked = asked.get(radio.name) === radio.value;
-    for (const field of slots?.elements ?? []) if (asked.has(field.name)) field.value = asked.get(field.name);
+    for (const field of fieldsOf(slots)) if (asked.has(field.name)) field.value = asked.get(field.name);
     slots?.dispatchEvent(new Event("input"));
     show();
     return true;

@@ -6,9 +6,10 @@ Where to listen is not said here: systemd passes the socket in, a container name
 
 import os
 
-# Slots = workers × threads. A thread costs little and helps views that wait; a worker costs the
-# memory of the whole project and helps views that compute. In a container, say the number: a
-# count of the cores sees the host's, not the container's share.
+# Slots = workers × threads: here for 60 requests a second that hold one for 120 ms on average, on
+# two cores. The form of "Which should you use?" names them for your load. A thread costs little
+# and helps views that wait; a worker costs the memory of the whole project and helps views that
+# compute. In a container, say the number: a count of the cores sees the host's, not its share.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"
 threads = 8

@@ -58,9 +58,13 @@ PAGE = """# Which
 ### X
 
 :::{choice} x
-:slots:
+:load: rate=5 cores=1
 
 The words of *X*.
+
+```bash
+gunicorn x --threads 3 --workers 1
+```
 :::
 
 :::{choice} y
@@ -187,6 +191,7 @@ def test_without_scripts_the_page_has_all_choices(book: Path) -> None:
     assert re.search(r'<form class="chooser-form" hidden', page)
     assert "hidden" not in re.findall(r'<div class="choice[^>]*>', page)
     words = site.plain(page)
+    assert "For 5 requests a second of 120 ms, 1 core, at most 1 in 20 waiting." in words
     for said in ("The words of X", "The words of Y", "The words of Z", "no & never"):
         assert said in words
 
@@ -206,6 +211,8 @@ def test_a_page_without_a_choice_of_the_rules_is_a_warning(book: Path) -> None:
 def test_an_unknown_choice_and_a_bad_file_are_warnings(book: Path) -> None:
     (book / "index.md").write_text(PAGE.replace("{choice} z", "{choice} w"))
     assert "there is no 'w'" in site.build(book)[0].warning.getvalue()
+    (book / "index.md").write_text(PAGE.replace("cores=1", "coers=1"))
+    assert "coers" in site.build(book)[0].warning.getvalue()
     (book / "book" / "chooser.toml").write_text("nothing = 1")
     assert "chooser.toml: " in site.build(book)[0].warning.getvalue()
 

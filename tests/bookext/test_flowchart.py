@@ -49,7 +49,7 @@ def test_the_page_draws_each_decision_once() -> None:
 
 @pytest.mark.parametrize("name", [choice.name for choice in RULES.decision[0].choice])
 def test_a_path_s_colours_are_the_interfaces_of_its_commands(name: str) -> None:
-    served = re.findall(r"^(?:gunicorn|uvicorn) mysite\.(wsgi|asgi):", CARDS[name], re.MULTILINE)
+    served = re.findall(r"^(?:gunicorn|uvicorn) myproject\.(wsgi|asgi):", CARDS[name], re.MULTILINE)
     assert list(RULES.choices[name].runs) == served
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bookext import calculator, myths, points, slotmodel, wording
+from bookext import calculator, chooser, loads, myths, points, slotmodel, wording
 from bookext.comparison import read_rows
 from bookext.standings import NO_CLAIM, doubt
 
@@ -468,7 +469,7 @@ def test_only_pages_with_the_parts_load_their_files(book: Path) -> None:
 def test_the_script_computes_what_the_table_says(book: Path) -> None:
     page = build(book)[0]["which"]
     cells = re.findall(r'data-rate="([^"]+)" data-hold="([^"]+)" data-slots="([^"]+)"', page)
-    asked = [[float(rate) * float(hold), calculator.SHARE] for rate, hold, _ in cells]
+    asked = [[float(rate) * float(hold), loads.SHARE] for rate, hold, _ in cells]
     asked += [[offered, share] for offered in (0, 0.3, 7.5, 250.1) for share in (0.1, 0.01)]
     expected = [int(slots) for *_, slots in cells]
     expected += [queueing.slots_needed(*each) for each in asked[len(cells) :]]
@@ -485,7 +486,7 @@ def test_the_script_words_what_slots_cost() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_script_adds_slow_requests_and_gives_each_worker_its_part() -> None:
-    mixed = sayings(rate=36, hold=80, slowrate=4, slowhold=2000, workers=2)
+    mixed = sayings(rate=36, hold=80, slowrate=4, slowhold=2000, cores=2)
     busy = 36 * 0.08 + 4 * 2.0
     assert mixed["busy"] == f"{busy:.3g}"
     assert mixed["processes"].startswith(f"{queueing.slots_needed(busy)} processes")
@@ -493,30 +494,77 @@ def test_the_script_adds_slow_requests_and_gives_each_worker_its_part() -> None:
     assert mixed["loop"] == "2 event loops, if nothing blocks"
 
 
-def test_the_first_recipe_has_the_threads_that_the_form_shows_first(
-    book: Path,
-) -> None:
-    page = build(book)[0]["which"]
-    first = {name: float(value) for name, value in re.findall(
-        r'name="(rate|hold|slowrate|slowhold|workers)"[^>]* value="(\d+)"', page)}  # fmt: skip
-    busy = (first["rate"] * first["hold"] + first["slowrate"] * first["slowhold"]) / 1000
-    threads = queueing.slots_needed(busy / first["workers"], calculator.SHARE)
-    recipes = re.findall(
-        r"--threads (\d+) --workers (\d+)", (ROOT / "book" / "which.md").read_text("utf-8")
+COMMANDS = {
+    name: (option, command)
+    for name, option, command in re.findall(
+        r"^:::\{choice\} (\S+)\n:load:(.*?)\n.*?^```bash\n(.*?)^```",
+        (ROOT / "book" / "which.md").read_text("utf-8"), re.DOTALL | re.MULTILINE,
     )
-    payment = queueing.slots_needed((36 * 80 + 4 * 2000) / 1000 / 2, calculator.SHARE)
-    assert set(recipes) == {(str(threads), f"{first['workers']:g}"), (str(payment), "2")}
+}  # fmt: skip
 
 
-def test_the_recipe_for_fifty_streams_has_the_threads_that_the_form_names() -> None:
-    (threads,) = re.findall(
-        r"gthread --threads (\d+)$", (ROOT / "book" / "which.md").read_text("utf-8"), re.MULTILINE
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_path_has_the_numbers_of_the_load_that_it_names(name: str) -> None:
+    option, command = COMMANDS[name]
+    load = chooser.read_load(option)
+    for line in command.splitlines():
+        if threads := re.findall(r"--threads (\d+)", line):
+            assert threads == [str(loads.threads_for(load, command))]
+        assert re.findall(r"--workers (\d+)", line) == [str(load.cores)]
+
+
+def test_the_books_own_example_is_the_form_and_gunicorns_file_and_the_front_page() -> None:
+    first = loads.Load()
+    assert chooser.read_load(COMMANDS["threads"][0]) == first
+    settings = runpy.run_path(str(ROOT / "deploy" / "gunicorn" / "gunicorn.conf.py"))
+    assert (settings["threads"], settings["workers"]) == (first.threads, first.cores)
+    front = (ROOT / "index.md").read_text("utf-8")
+    assert set(re.findall(r"--threads (\d+) --workers (\d+)", front)) == {
+        (str(first.threads), str(first.cores))
+    }
+
+
+def test_the_page_counts_the_threads_for_two_hundred_streams() -> None:
+    load = loads.Load(rate=0, streams=200)
+    said = f"names {load.threads * load.cores} threads"
+    assert said in (ROOT / "book" / "which.md").read_text("utf-8")
+
+
+@needs_node
+@pytest.mark.parametrize(
+    "load",
+    [
+        {},
+        {"rate": 1, "hold": 2500, "cores": 1, "share": 0.01},
+        {"rate": 54.5, "slowrate": 6, "streams": 1, "share": 0.1},
+        {"rate": 0, "streams": 200, "cores": 4},
+        {"rate": 300, "compute": 20},
+    ],
+)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_script_says_of_a_command_what_the_page_says(name: str, load: dict[str, float]) -> None:
+    command, one = COMMANDS[name][1], loads.Load(**load)  # type: ignore[arg-type]
+    found = node(f"slots.fit({json.dumps(vars(one))}, {json.dumps(command)})")
+    assert found == {
+        "threads": loads.threads_for(one, command),
+        "workers": one.cores,
+        "says": loads.told(one, command),
+    }
+
+
+def test_a_command_says_for_which_load_it_is_and_how_many_connections_it_opens() -> None:
+    one = loads.Load(rate=60, hold=120, cores=2)
+    said = loads.told(one, "gunicorn --threads 8 --workers 2").replace("\u00a0", " ")
+    assert said == (
+        "For 60 requests a second of 120 ms, 2 cores, at most 1 in 20 waiting. gunicorn opens at "
+        "most 16 database connections, and up to 32 while a reload replaces its workers."
     )
-    assert int(threads) == queueing.slots_needed(50, calculator.SHARE)
+    assert "connection" not in loads.told(one, "uvicorn --workers 2")
+    assert "take more" in loads.told(loads.Load(rate=300, compute=20), "uvicorn")
 
 
 def sayings(**given: float) -> Any:
-    asked = {"slowrate": 0, "slowhold": 0, "workers": 1, "share": calculator.SHARE, **given}
+    asked = {**vars(loads.Load(cores=1)), **given}
     return node(f"slots.sayings(slots.plan({json.dumps(asked)}))")
 
 

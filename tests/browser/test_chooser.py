@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from bookext.answers import read_rules
+from bookext.loads import Load
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from gatewaylab.model.queueing import slots_needed
 from tests import ROOT
 
 from .conftest import barriers
@@ -102,20 +105,51 @@ def test_the_keyboard_answers_and_a_link_changes_the_answer(page: Page) -> None:
     assert f"{name}={value}" in page.url
 
 
-def test_numbers_of_the_other_form_travel_with_the_address(
+def test_the_result_is_the_command_for_the_numbers_of_the_form_and_the_address_carries_both(
     page: Page, context: BrowserContext
 ) -> None:
-    told = ".choice-slots:visible"
     answer(page, FIRST)
-    assert page.locator(told).count() == 0
+    result, card = page.locator(".chooser-result"), page.locator(".choice:visible").first
+    example = card.locator("pre").inner_text()
+    assert result.locator("pre").inner_text() == example
+    assert result.locator("p:not(.choice-load)").count() == result.locator("> p > a").count()
+    assert result.locator("code:not(pre code)").count() == 0
     page.locator("#slots-rate").fill("400")
-    said = page.locator(told).inner_text()
-    assert "--threads" in said
+    page.locator("#slots-cores").fill("4")
+    threads = slots_needed(400 * Load().hold / 1000 / 4)
+    command = result.locator("pre").inner_text()
+    assert command == re.sub(
+        r"--threads \d+ --workers \d+", f"--threads {threads} --workers 4", example
+    )
+    assert card.locator("pre").inner_text() == command
+    assert f"{threads} threads in each of 4" in page.locator(".slots-answers").inner_text()
+    said = result.locator(".choice-load").inner_text()
+    assert said.replace("\u00a0", " ").startswith("For 400 requests a second of 120 ms, 4 cores")
+    assert f"at most {4 * threads} database connections" in said
     assert "rate=400" in page.url
     other = context.new_page()
     other.goto(page.url)
     assert other.locator("#slots-rate").input_value() == "400"
-    assert other.locator(told).inner_text() == said
+    assert other.locator(".chooser-result pre").inner_text() == command
+    page.locator("#slots-rate").fill("")
+    assert result.locator("pre").inner_text() == example
+
+
+def test_the_form_and_the_command_of_a_path_name_the_same_load_and_keep_what_was_typed(
+    page: Page,
+) -> None:
+    """A path's example stands in the form until the reader says otherwise."""
+    page.locator("#slots-hold").fill("50")
+    for stay, streams in (("none", "0"), ("dozens", "50"), ("none", "0")):
+        answer(page, {**FIRST, "stay": stay})
+        assert page.locator("#slots-streams").input_value() == streams
+        assert page.locator("#slots-hold").input_value() == "50"
+        (threads,) = re.findall(
+            r"--threads (\d+)", page.locator(".chooser-result pre").inner_text()
+        )
+        assert f"{threads} thread" in page.locator(".slots-answers").inner_text()
+    assert "hold=50" in page.url
+    assert "streams" not in page.url
 
 
 def test_a_link_to_a_path_that_the_answers_hide_shows_it(page: Page) -> None:

@@ -85,7 +85,8 @@ def new_project(site: Path) -> None:
 @contextmanager
 def followed(commands: str, folder: Path) -> Iterator[bed.Up]:
     """A short path at work, behind nginx with TLS."""
-    lines = [shlex.split(line) for line in commands.splitlines()]
+    # Here the project is called mysite: the tests have a myproject, with the visited views.
+    lines = [shlex.split(line) for line in commands.replace("myproject.", "mysite.").splitlines()]
     servers = tuple(words[0] for words in lines)
     site = "both" if len(servers) > 1 else servers[0]
     one = SetUp(site, f"nginx/{site}.conf", servers)
@@ -104,7 +105,7 @@ def followed(commands: str, folder: Path) -> Iterator[bed.Up]:
     up = bed.Up(one, bed.free_port(), bed.free_port(), {}, folder, env, processes)
 
     def to_ports(_name: str, text: str) -> str:
-        """The page says it: the commands' ports in place of the units' sockets."""
+        """A try, as the page says: the commands' ports in place of the units' sockets."""
         for name, port in ports.items():
             text = text.replace(SOCKETS[name], f"{PROXY}:{port}")
         return text

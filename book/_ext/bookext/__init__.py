@@ -20,6 +20,7 @@
     myths      {myth} and {myths-table}
     points     the slot model's prediction of everything that was measured
     slotmodel  {slot-model-figure} and {slot-model}
+    loads      a load, and what a command makes of it
     calculator {slot-calculator}
     builds     {builds-record}
     sparkline  the small drawing of a claim from build to build

@@ -16,10 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
+from bookext.loads import SHARE, Load, duration, share
 from gatewaylab.model.queueing import slots_needed
-
-#: At most this share of the requests may find every slot busy.
-SHARE = 0.05
 
 #: Hold times in seconds and arrival rates per second of the table.
 HOLDS = (0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
@@ -28,12 +26,6 @@ RATES = (1, 10, 100)
 #: Style sheet and scripts of the pages made here; only pages that have the parts load them.
 SHEET, SCRIPT = "evidence-pages.css", "slots.js"
 SCRIPTS = {"slot-calculator": SCRIPT, "chooser": "chooser.js"}
-
-
-def duration(seconds: float) -> str:
-    """A hold time as "20 ms" or "2 s"."""
-    value, unit = (1000 * seconds, "ms") if seconds < 1 else (seconds, "s")
-    return f"{value:g}\u00a0{unit}"
 
 
 class SlotCalculator(SphinxDirective):
@@ -61,7 +53,7 @@ def _table() -> Iterator[str]:
     yield from (f'<th scope="col">{rate} a second</th>' for rate in RATES)
     yield "</tr></thead><tbody>"
     for hold in HOLDS:
-        yield f'<tr><th scope="row">{duration(hold)}</th>'
+        yield f'<tr><th scope="row">{duration(1000 * hold)}</th>'
         for rate in RATES:
             busy, slots = rate * hold, slots_needed(rate * hold, SHARE)
             yield (
@@ -72,7 +64,8 @@ def _table() -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _field(name: str, label: str, value: str, unit: str, most: str, step: str = "any") -> str:
+def _field(name: str, label: str, unit: str, most: str, step: str = "any") -> str:
+    value = getattr(_EXAMPLE, name)
     return (
         f'<label for="slots-{name}">{label}</label><span class="slots-input">'
         f'<input id="slots-{name}" name="{name}" type="number" inputmode="decimal" '
@@ -81,30 +74,29 @@ def _field(name: str, label: str, value: str, unit: str, most: str, step: str = 
     )
 
 
-def output(name: str) -> str:
-    """Where the script writes one of its answers, anywhere on a page with the form."""
-    return f'<output data-slots-output="{name}">–</output>'
-
-
 def _answer(name: str, label: str) -> str:
-    return f"<dt>{label}</dt><dd>{output(name)}</dd>"
+    return f'<dt>{label}</dt><dd><output data-slots-output="{name}">–</output></dd>'
 
 
+_EXAMPLE = Load()
 _SHARES = "".join(
-    f'<option value="{share:g}"{" selected" if share == SHARE else ""}>{words}</option>'
-    for share, words in ((0.1, "1 in 10"), (0.05, "1 in 20"), (0.01, "1 in 100"))
+    f'<option value="{one:g}"{" selected" if one == SHARE else ""}>{share(one)}</option>'
+    for one in (0.1, SHARE, 0.01)
 )
 _FIELDS = (
-    _field("rate", "Requests at the busiest time", "40", "a second", "100000"),
-    _field("hold", "they hold a slot, on average, for", "80", "ms", "3600000"),
-    _field("slowrate", "Slow ones besides", "0", "a second", "100000"),
-    _field("slowhold", "they hold a slot, on average, for", "2000", "ms", "3600000"),
-    _field("workers", "Worker processes", "2", "", "1000", step="1"),
+    _field("rate", "Requests at the busiest time", "a second", "100000"),
+    _field("hold", "one holds a slot, on average, for", "ms", "3600000"),
+    _field("slowrate", "Slow requests, in addition", "a second", "100000"),
+    _field("slowhold", "one holds a slot, on average, for", "ms", "3600000"),
+    _field("streams", "Streams open at once, on average", "", "100000"),
+    _field("compute", "A request computes, on average, for", "ms", "3600000"),
+    _field("cores", "Cores", "", "1000", step="1"),
     f'<label for="slots-share">Requests that may wait</label><span class="slots-input">'
     f'<select id="slots-share" name="share">{_SHARES}</select></span>',
 )
 _OUTPUTS = (
     _answer("busy", "Slots busy on average"),
+    _answer("computing", "Cores that compute, on average"),
     _answer("processes", "Slots needed, as processes with one slot"),
     _answer("threads", "as threads"),
     _answer("loop", "as coroutines"),

@@ -9,24 +9,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext.answers import Rules, read_rules
 from bookext.build import box, paragraph
-from bookext.calculator import output
+from bookext.loads import Load, told
 
 LOGGER = logging.getLogger(__name__)
 
 #: One character for each choice in the data of the form.
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def read_load(text: str | None) -> Load:
+    """The load of an option: the book's own, but for each ``name=number``.
+
+    Raises:
+        ValueError: there is no such number of a load.
+    """
+    fields = dict(one.split("=") for one in (text or "").split())
+    if strange := set(fields) - set(vars(Load())):
+        raise ValueError(f"a load has no {strange}; it has {set(vars(Load()))}")
+    return Load(**{name: json.loads(number) for name, number in fields.items()})
 
 
 class RulesDirective(SphinxDirective):
@@ -59,7 +71,7 @@ class ChoiceCard(RulesDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"slots": directives.flag}
+    option_spec: ClassVar = {"load": read_load}
 
     def run(self) -> list[nodes.Node]:
         """The card; an unknown choice is a warning."""
@@ -71,15 +83,20 @@ class ChoiceCard(RulesDirective):
         card = box(title, classes=["choice"])
         card["ids"].append(target(name))
         self.state.nested_parse(self.content, self.content_offset, card)
-        if "slots" in self.options:
-            card += nodes.raw("", _SLOTS, format="html")
+        if "load" in self.options:
+            self._tell(card, self.options["load"])
         return [card]
 
-
-_SLOTS = (
-    '<p class="choice-slots" data-slots-changed hidden>With '
-    f'<a href="#slots-rate">your numbers</a>: <code>{output("options")}</code></p>'
-)
+    def _tell(self, card: nodes.container, load: Load) -> None:
+        """Below the card's command, which load it is for; the script takes a visitor's own."""
+        for block in list(card.findall(nodes.literal_block))[:1]:
+            said = paragraph(told(load, block.astext()), classes=["choice-load"])
+            data = escape(json.dumps(asdict(load)))
+            opened = f'<div data-load="{data}">'
+            place = block.parent.index(block) + 1
+            block.parent[place:place] = [
+                nodes.raw("", opened, format="html"), said, nodes.raw("", "</div>", format="html")
+            ]  # fmt: skip
 
 
 def target(choice: str) -> str:

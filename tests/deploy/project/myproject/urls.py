@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.urls import include, path
 
-from . import notifications, views
+from . import notifications, streams, views
 
 PATHS = [
     path("page", views.page),
@@ -20,6 +20,8 @@ PATHS = [
     path("events/live", views.events),
     path("paid", notifications.paid),
     path("events/crowd", views.crowd),
+    path("events/answer", streams.answer),
+    path("events/answer-without-drf", streams.answer_without_drf),
 ]
 urlpatterns = [
     path("healthz", views.healthz),
