@@ -9,6 +9,7 @@ from pathlib import Path
 from fontTools import subset
 from fontTools.ttLib import TTFont
 
+
 def codepoints(css: str) -> set[int]:
     """The icons' code points that a style sheet draws: those of Unicode's private use area."""
     return {ord(character) for character in css if "\ue000" <= character <= "\uf8ff"}

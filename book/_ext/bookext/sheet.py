@@ -79,7 +79,7 @@ def publish(out: Path, store: Path) -> str:
     pages = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
     scripts = [p for p in static.rglob("*.js") if p.name not in {"bootstrap.js", "fontawesome.js"}]
     css = purge(
-        "\n".join(_moved((sheets / name).read_text(encoding="utf-8"), name) for name in SHEETS),
+        joined(sheets),
         words(pages.values(), (path.read_text(encoding="utf-8") for path in scripts)),
     )
     (static / SHEET).write_text(css, encoding="utf-8")
@@ -89,6 +89,15 @@ def publish(out: Path, store: Path) -> str:
         if told != text:
             path.write_text(told, encoding="utf-8")
     return css
+
+
+def joined(sheets: Path) -> str:
+    """The text of those ``SHEETS`` that a folder has, one after the other."""
+    return "\n".join(
+        _moved((sheets / name).read_text(encoding="utf-8"), name)
+        for name in SHEETS
+        if (sheets / name).exists()  # a book without an extension is without its sheet
+    )
 
 
 def words(pages: Iterable[str], scripts: Iterable[str]) -> set[str]:
