@@ -310,14 +310,8 @@ def test_event_attributes_are_found_outside_scripts_only() -> None:
 # Icons
 
 
-def test_style_sheet_keeps_only_shown_icons() -> None:
-    css = (
-        '.fa-sun:before{content:"\\f185"}.fa-a:before,.fa-moon:before{content:"\\f186"}'
-        '.x:before{content:"\\f107"}.fa-b:before{content:"\\f200"}'
-    )
-    keep = icons.used(['<i class="fa-solid fa-sun">', "fa-moon"])
-    trimmed = icons.trim(css, keep)
-    assert icons.codepoints([trimmed]) == {0xF185, 0xF186, 0xF107}
+def test_icons_are_the_private_characters_of_a_sheet() -> None:
+    assert icons.codepoints('.a:before{content:"\uf185"}.b:before{content:"×"}') == {0xF185}
 
 
 def test_font_is_cut_to_the_code_points_and_kept(tmp_path: Path) -> None:
@@ -979,12 +973,6 @@ def test_a_heading_of_the_changelog_without_a_day_is_a_warning(
     (book / "CHANGELOG.md").write_text(CHANGES.replace(" (2026-10-01)", ""))
     monkeypatch.setenv("BOOK_SITE_URL", "https://example.org/")
     assert "a feed wants headings like" in build(book)[0].warning.getvalue()
-
-
-def test_style_sheets_are_published_without_their_comments(book: Path) -> None:
-    sheets = list(Path(build(book)[0].outdir, "_static").rglob("*.css"))
-    assert any(sheet.name == "basic.css" for sheet in sheets)
-    assert [s.name for s in sheets if "\n  " in s.read_text(encoding="utf-8")] == []
 
 
 def test_a_card_stands_under_each_cell_that_states_a_claim() -> None:

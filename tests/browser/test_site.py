@@ -17,9 +17,9 @@ pytestmark = pytest.mark.browser
 PAGES = toc_pages()
 
 #: Gzipped bytes that opening a page may cost, all its files together.
-TEXT_BAR = 158 * 1024
+TEXT_BAR = 145 * 1024
 #: A page with figures carries their drawings as well.
-FIGURE_BAR = 183 * 1024
+FIGURE_BAR = 160 * 1024
 
 
 class Visit:
@@ -125,6 +125,15 @@ def test_page_weight_stays_under_the_bar(
             total += len(body) if packed else len(gzip.compress(body, 6))
     figures = visit.page.locator("figure.fig").count()
     assert 20 * 1024 < total <= (FIGURE_BAR if figures else TEXT_BAR), f"{total / 1024:.0f} KiB"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_only_the_one_style_sheet_blocks(visited: Callable[[str], Visit], path: str) -> None:
+    blocking = visited(path).page.evaluate(
+        "performance.getEntriesByType('resource').filter(e => e.renderBlockingStatus !== "
+        "'non-blocking').map(e => new URL(e.name).pathname)"
+    )
+    assert blocking == ["/_static/site.css"]
 
 
 @pytest.mark.parametrize("path", PAGES)

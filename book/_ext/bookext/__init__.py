@@ -40,7 +40,8 @@
     page       the last touch to each page's HTML, with its content policy
     unscripted the style sheet of readers without scripts
     mathml     equations without a script
-    icons      the icon fonts and their style sheet, cut to what the site shows
+    sheet      the one style sheet of all pages, with the rules that they can use
+    icons      the icon fonts, cut to what the site shows
     buttons    the executed notebook and Codespaces, above a chapter
     feed       the changelog, for feed readers
     site       addresses from the environment, published data, clean-up

@@ -1,47 +1,18 @@
-"""The theme's icon fonts and their style sheet, cut down to the icons that the site shows."""
+"""The theme's icon fonts, cut down to the icons that the site shows."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from fontTools import subset
 from fontTools.ttLib import TTFont
 
-#: Icons that scripts put into a page, so that no page's HTML names them.
-SAFE = frozenset({"fa-xmark", "fa-check", "fa-copy", "fa-angle-right", "fa-angle-down"})
 
-_RULE = re.compile(
-    r"(?P<names>\.fa-[a-z0-9-]+::?before(?:,\.fa-[a-z0-9-]+::?before)*)"
-    r"\{content:\"\\(?P<code>[0-9a-f]{1,6})\"\}"
-)
-_CODE = re.compile(r"\\([ef][0-9a-f]{3,4})\b")
-_NAME = re.compile(r"\.(fa-[a-z0-9-]+)")
-_CLASS = re.compile(r"\bfa-[a-z0-9-]+")
-_TRUETYPE = re.compile(r",url\([^)]*\.ttf\)\s*format\(\"truetype\"\)")
-_COMMENT = re.compile(r"/\*# sourceMappingURL=[^*]*\*/")
-
-
-def used(texts: Iterable[str]) -> set[str]:
-    """The icon classes that pages and scripts name."""
-    return set(SAFE).union(*(_CLASS.findall(text) for text in texts))
-
-
-def trim(css: str, keep: set[str]) -> str:
-    """The style sheet without the rules of icons that no page shows."""
-
-    def shown(match: re.Match[str]) -> str:
-        return match[0] if keep & set(_NAME.findall(match["names"])) else ""
-
-    return _COMMENT.sub("", _TRUETYPE.sub("", _RULE.sub(shown, css)))
-
-
-def codepoints(css: Iterable[str]) -> set[int]:
-    """The icons' code points that style sheets (already trimmed) still draw."""
-    return {int(code, 16) for text in css for code in _CODE.findall(text)}
+def codepoints(css: str) -> set[int]:
+    """The icons' code points that a style sheet draws: those of Unicode's private use area."""
+    return {ord(character) for character in css if "\ue000" <= character <= "\uf8ff"}
 
 
 def shrink(font: Path, codes: set[int], store: Path) -> bytes:

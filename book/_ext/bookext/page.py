@@ -1,4 +1,4 @@
-"""The last touch to each page's HTML: labels, no script twice, and a content policy.
+"""The last touch to each page's HTML: labels, what it loads and when, and a content policy.
 
 The policy allows this site's own files and, by their hashes, exactly the inline scripts that the
 page has. Nothing can be loaded from elsewhere. Style attributes stay allowed, because SVG figures
@@ -16,8 +16,8 @@ from typing import Any
 from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.util import logging
 
+from bookext import sheet
 from bookext.unscripted import linked
-from gatewaylab.servers.palette import stylesheet
 
 LOGGER = logging.getLogger(__name__)
 
@@ -31,8 +31,15 @@ _HANDLER = re.compile(r"<[a-z][^>]*\s(on[a-z]+)=[\"']", re.IGNORECASE)
 _SUMMARY = re.compile(r"<summary>(?=\s*<span class=\"toctree-toggle\")")
 _TITLE = re.compile(r"<title>(.+?) &#8212; \1</title>")
 _SIDEBAR = '<div id="pst-primary-sidebar"'
-#: This file's name says what is in it. Only from the second rendering on, Sphinx says it again.
-_TWICE_SUMMED = re.compile(r"(\bmystnb\.[0-9a-f]+\.css)\?v=[0-9a-f]+")
+_OPTION = re.compile(r"<script>DOCUMENTATION_OPTIONS\.\w+ = [^<]*</script>\s*")
+_BLOCKING = re.compile(r"<script\b(?![^>]*\b(?:defer|async|type)\b)(?=[^>]*\bsrc=)")
+
+#: Scripts of extensions, and what a page must have for them to find something to do.
+_SERVED = {
+    "clipboard.min.js": '<div class="highlight',
+    "copybutton.js": '<div class="highlight',
+    "design-tabs.js": "sd-tab-set",
+}
 _CHARSET = re.compile(r'<meta charset="[^"]*"\s*/?>')
 
 
@@ -46,16 +53,17 @@ class FinishedTemplates(BuiltinTemplateLoader):
             return text
         for handler in inline_handlers(text):
             LOGGER.warning("%s: the content policy blocks %s", context.get("pagename"), handler)
+        for name in set(sheet.links(text)).difference((sheet.SHEET, *sheet.SHEETS)):
+            LOGGER.warning("%s: bookext.sheet does not join %s", context.get("pagename"), name)
         return finish(text if context.get("pagename") == "search" else without_search(text))
 
 
 def finish(page: str) -> str:
-    """Name unnamed parts, drop repeated scripts, add the colours and the content policy."""
+    """Name unnamed parts, load little and nothing that blocks, and add the content policy."""
     page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
     page = page.replace(_SIDEBAR, f'{_SIDEBAR} role="navigation" aria-label="Book"', 1)
     page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
-    page = linked(_TWICE_SUMMED.sub(r"\1", page))
-    page = page.replace("</head>", f"<style>{stylesheet()}</style>\n</head>", 1)
+    page = _BLOCKING.sub("<script defer", linked(sheet.one_link(without_idle(page))))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
     return _CHARSET.sub(lambda match: f"{match[0]}\n    {policy}", page, count=1)
 
@@ -67,6 +75,20 @@ def without_search(page: str) -> str:
     its dialog opens the search page. The index grows with the book.
     """
     return _SEARCH.sub("", page)
+
+
+def without_idle(page: str) -> str:
+    """The page without scripts that have nothing to do on it, and options that none of them reads.
+
+    The options are for a search as one types and for a list of versions.
+    """
+
+    def idle(match: re.Match[str]) -> str:
+        source = _SOURCE.search(match[1])
+        name = "" if source is None else source[1].partition("?")[0].rpartition("/")[2]
+        return match[0] if _SERVED.get(name, "") in page else ""
+
+    return _SCRIPT.sub(idle, _OPTION.sub("", page))
 
 
 def without_repeats(page: str) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pydata_sphinx_theme
-from rcssmin import cssmin
 from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.config import Config
 
-from bookext import icons, replicated, unscripted, wording
+from bookext import icons, replicated, sheet, unscripted, wording
 from bookext.shelf import Shelf, shelf_of
 from bookext.whose import machine_of
 from gatewaylab.records.evidence import ClaimRecord, Evidence, schema
@@ -84,13 +83,13 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
     out = Path(app.outdir)
     publish_data(app, out / "data")
     static = out / "_static"
-    cut_icons(out, Path(app.doctreedir) / "bookext")
+    if app.config.html_theme == "sphinx_book_theme":
+        store = Path(app.doctreedir) / "bookext"
+        cut_icons(static, sheet.publish(out, store), store)
     for folder in app.config.html_static_path:
         own = Path(app.confdir, folder, unscripted.SHEET)
         if own.exists():
             unscripted.publish(out, own.read_text(encoding="utf-8"))
-    for sheet in static.rglob("*.css"):
-        sheet.write_text(cssmin(sheet.read_text(encoding="utf-8")), encoding="utf-8")
     for name in _UNUSED:
         shutil.rmtree(static / name) if (static / name).is_dir() else (static / name).unlink(True)
     if app.config.html_baseurl:
@@ -163,21 +162,12 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def cut_icons(out: Path, store: Path) -> None:
-    """Keep the icons that pages and scripts name, in fonts and style sheets."""
-    static = out / "_static"
-    pages = (path.read_text(encoding="utf-8") for path in out.rglob("*.html"))
-    scripts = [p for p in static.rglob("*.js") if p.name != "fontawesome.js"]
-    keep = icons.used((*pages, *(p.read_text(encoding="utf-8") for p in scripts)))
+def cut_icons(static: Path, css: str, store: Path) -> None:
+    """Keep the icons that the style sheet draws, in fonts that every browser of today reads."""
     theme = Path(pydata_sphinx_theme.__file__).parent / "theme/pydata_sphinx_theme/static"
-    main = "styles/pydata-sphinx-theme.css"
-    trimmed = icons.trim((theme / main).read_text(encoding="utf-8"), keep)
-    (static / main).write_text(trimmed, encoding="utf-8")
-    sheets = (path.read_text(encoding="utf-8") for path in static.rglob("*.css"))
-    codes = icons.codepoints(sheets)
     fonts = Path("vendor/fontawesome/webfonts")
     for font in sorted((theme / fonts).glob("*.woff2")):
-        (static / fonts / font.name).write_bytes(icons.shrink(font, codes, store))
+        (static / fonts / font.name).write_bytes(icons.shrink(font, icons.codepoints(css), store))
     for fallback in (static / fonts).glob("*.ttf"):
         fallback.unlink()
 

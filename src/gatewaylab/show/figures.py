@@ -63,7 +63,7 @@ class Picture:
     def _repr_html_(self) -> str:
         alt = html.escape(self.alt)
         return (
-            f'<figure class="fig" role="group"><div role="img" aria-label="{alt}" tabindex="0">'
+            f'<figure class="fig"><div role="img" aria-label="{alt}" tabindex="0">'
             f"{self.svg}</div><figcaption>{html.escape(self.caption)}{self.conditions}</figcaption></figure>"
         )
 
