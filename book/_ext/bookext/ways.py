@@ -219,14 +219,14 @@ class _Lanes(_Drawing):
         names = "; ".join(f"{lane.name}: {lane.says}" for lane in lanes).replace("`", "")
         told = escape(f"{self.told} {names}")
         parts: list[nodes.Node] = [
-            drawn(f'<figure class="tracks drawing" role="group" aria-label="{told}">')
+            _raw(f'<figure class="tracks drawing" role="group" aria-label="{told}">')
         ]
         for lane in lanes:
-            parts.append(drawn(f'<div class="lane"{_color(lane.server)}><div class="lane-head">'))
+            parts.append(_raw(f'<div class="lane"{_color(lane.server)}><div class="lane-head">'))
             parts.append(paragraph(*code(lane.name), classes=["lane-name"]))
             parts.append(paragraph(*code(lane.says), *self._claims(lane)))
-            parts.append(drawn(f"{_limits(lane, deploy)}</div>{track(lane)}</div>"))
-        return [*parts, drawn("</figure>")]
+            parts.append(_raw(f"{_limits(lane, deploy)}</div>{track(lane)}</div>"))
+        return [*parts, _raw("</figure>")]
 
     def _claims(self, lane: Lane) -> Iterator[Piece]:
         for name in lane.claims:
@@ -260,6 +260,11 @@ class UploadLanes(_Lanes):
     def lanes(self, data: Drawings) -> tuple[Lane, ...]:
         """The stations of the upload."""
         return data.upload
+
+
+def _raw(text: str) -> nodes.raw:
+    """A piece of HTML that need not be whole."""
+    return nodes.raw("", text, format="html")
 
 
 def setup(app: Sphinx) -> None:
