@@ -445,7 +445,7 @@ def test_a_changed_style_sheet_is_published_though_no_page_changed(book: Path) -
     (book / "static" / calculator.SHEET).write_text("form { color: teal }")
     build(book)
     published = book / "_build" / "html" / "_static" / calculator.SHEET
-    assert published.read_text() == "form{color:teal}"
+    assert published.read_text() == "form { color: teal }"
 
 
 def test_the_calculator_is_a_table_until_its_script_runs(book: Path) -> None:

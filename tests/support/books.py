@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from tests import ROOT, builders
 
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
@@ -54,10 +56,12 @@ def add_other(root: Path) -> None:
 
 def add_front(root: Path) -> None:
     """The front page, with all that pages can say of evidence."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    extensions = config["sphinx"]["config"]["extensions"]
     (root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
         f"sphinx:\n  local_extensions: {{bookext: {ROOT / 'book' / '_ext'}}}\n"
-        "  config:\n    nb_execution_raise_on_error: true\n    bookext_method: index\n"
+        f"  config:\n    extensions: {extensions}\n    nb_execution_raise_on_error: true\n    bookext_method: index\n"
         "    template_bridge: bookext.page.FinishedTemplates\n"
         f"    templates_path: [{ROOT / 'book' / '_templates'}]\n"
     )
