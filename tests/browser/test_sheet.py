@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from bookext.sheet import SHEET, joined
@@ -110,6 +111,20 @@ def test_what_scripts_open_looks_as_with_all_sheets(opened: Callable[[str, str],
     page.locator("div.highlight").first.hover()
     page.locator("button.copybtn").first.click()
     assert page.evaluate(CHANGES) == []
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_the_first_sight_of_a_page_has_its_mode_and_one_logo(
+    browser: Browser, address: str, mode: Literal["light", "dark"]
+) -> None:
+    context = browser.new_context(color_scheme=mode)
+    page = context.new_page()
+    page.route("**/*.js*", lambda route: route.abort())  # as before any of them has come
+    page.goto(address)
+    assert page.get_attribute("html", "data-theme") == mode
+    (logo,) = page.locator(".logo__image:visible").all()
+    assert f"only-{mode}" in str(logo.get_attribute("class"))
+    context.close()
 
 
 def test_the_logo_moves_nothing_when_it_comes(browser: Browser, address: str) -> None:

@@ -32,6 +32,11 @@ _SUMMARY = re.compile(r"<summary>(?=\s*<span class=\"toctree-toggle\")")
 _TITLE = re.compile(r"<title>(.+?) &#8212; \1</title>")
 _SIDEBAR = '<div id="pst-primary-sidebar"'
 _OPTION = re.compile(r"<script>DOCUMENTATION_OPTIONS\.\w+ = [^<]*</script>\s*")
+_THEME = 'dataset.theme = localStorage.getItem("theme") || "auto";'
+#: What the theme's own script decides too, but only after the page has been seen once.
+_THEME_AT_ONCE = _THEME.replace(
+    '"auto"', '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
+)
 _BLOCKING = re.compile(r"<script\b(?![^>]*\b(?:defer|async|type)\b)(?=[^>]*\bsrc=)")
 
 #: Scripts of extensions, and what a page must have for them to find something to do.
@@ -62,6 +67,7 @@ def finish(page: str) -> str:
     """Name unnamed parts, load little and nothing that blocks, and add the content policy."""
     page = _SUMMARY.sub('<summary aria-label="Show or hide the pages below">', page)
     page = page.replace(_SIDEBAR, f'{_SIDEBAR} role="navigation" aria-label="Book"', 1)
+    page = page.replace(_THEME, _THEME_AT_ONCE, 1)
     page = _TITLE.sub(r"<title>\1</title>", without_repeats(page))
     page = _BLOCKING.sub("<script defer", linked(sheet.one_link(without_idle(page))))
     policy = f'<meta http-equiv="Content-Security-Policy" content="{content_policy(page)}">'
