@@ -34,7 +34,10 @@ SHORTEST = 8
 _BLOCKS = ["p", "li", "td", "th", "dd", "dt", "summary", "figcaption", "caption", "label"]
 _HEADINGS = [f"h{level}" for level in range(1, 7)]
 _BADGES = ".claim-badge, .common-verdict, .state-badge"
-_NO_PROSE = f"pre, script, style, svg, math, nav, :is(.cell_output, .states) tbody td, .choice-load, {_BADGES}"
+_NO_PROSE = (
+    "pre, script, style, svg, math, nav, :is(.cell_output, .states) tbody td, .choice-load, "
+    + _BADGES
+)
 _END = re.compile(r"(?<=[.!?:])[”’)]*\s+(?=[\w“‘(])")
 
 #: A fenced block that holds no prose.
