@@ -74,7 +74,8 @@ _LINES = """figure => {
     if (!node.data.trim() || !node.parentElement.checkVisibility()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    const home = node.parentElement.closest("p, a, li, svg, figcaption, .track").getBoundingClientRect();
+    const parent = node.parentElement.closest("p, a, li, svg, figcaption, .track");
+    const home = parent.getBoundingClientRect();
     for (const box of range.getClientRects()) {
       if (outside(box, whole)) faults.push(`leaves the drawing: ${node.data}`);
       if (beside(box, home)) faults.push(`leaves its box: ${node.data}`);

@@ -23,8 +23,6 @@ _BRIGHT = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#B
 
 #: By mode, what is behind a figure: the page, a card and a soft box.
 _BEHIND = ("--pst-color-background", "--book-card", "--book-soft")
-#: The theme's own, where the book says nothing else.
-_THEME = {"light": "#ffffff", "dark": "#14181e"}
 
 
 def _luminance(color: str) -> float:
@@ -40,14 +38,13 @@ def _contrast(one: str, other: str) -> float:
 
 
 def _behind(mode: str) -> set[str]:
-    css = (ROOT / "book" / "assets" / "book.css").read_text(encoding="utf-8")
+    css = (ROOT / "book" / "assets" / "face.css").read_text(encoding="utf-8")
     (block,) = re.findall(rf'^html\[data-theme="{mode}"\] \{{(.*?)^\}}', css, re.M | re.S)
-    found = {
-        match[1]
+    return {
+        color
         for name in _BEHIND
-        if (match := re.search(rf"{name}: (#[0-9a-f]{{6}});", block, re.IGNORECASE))
+        for color in re.findall(rf"{name}: (#[0-9a-f]{{6}});", block, re.IGNORECASE)
     }
-    return found | ({_THEME[mode]} if _BEHIND[0] not in block else set())
 
 
 def test_contrast_is_computed_as_the_guideline_does() -> None:
