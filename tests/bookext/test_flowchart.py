@@ -104,7 +104,6 @@ def test_the_chart_has_a_name_questions_answers_and_links_to_the_cards(book: Pat
     targets = set(re.findall(r'href="#([\w-]+)"', chart))
     assert targets == {"choice-x", "choice-y"}
     assert all(f'id="{one}"' in page for one in targets)
-    assert "drawings.css" in page
 
 
 def test_a_decision_that_is_not_there_is_a_warning(book: Path) -> None:

@@ -125,11 +125,10 @@ def test_a_trial_that_is_not_the_experiment_is_not_played(
     assert [lane["trace"] for lane in data["experiments"][0]["lanes"]] == [None, None]
 
 
-def test_only_a_page_with_a_playground_loads_its_files(book: Path) -> None:
+def test_only_a_page_with_a_playground_loads_its_script(book: Path) -> None:
     app = site.clean(book)
-    for name in (playground.SHEET, playground.SCRIPT):
-        assert name in site.html(app, "index")
-        assert name not in site.html(app, "other")
+    assert playground.SCRIPT in site.html(app, "index")
+    assert playground.SCRIPT not in site.html(app, "other")
 
 
 def test_the_script_is_all_modules_and_needs_none(book: Path) -> None:

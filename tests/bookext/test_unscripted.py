@@ -32,7 +32,7 @@ html[data-theme] .last { color: green }
     ],
 )
 def test_the_rules_of_a_theme_hold_without_its_name(theme: str, expected: str) -> None:
-    assert colours([CSS], theme) == expected
+    assert colours(CSS, theme) == expected
 
 
 def test_the_sheet_is_linked_last_from_where_the_others_lie() -> None:

@@ -110,17 +110,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def phone(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh profile at the width of a phone."""
-    fresh = browser.new_context(
-        viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
-    )
-    fresh.set_default_timeout(15_000)
-    yield fresh
-    fresh.close()
-
-
-@pytest.fixture
 def browser_context_without_policy(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh profile that lets a test bring its own script."""
     fresh = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)

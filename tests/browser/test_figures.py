@@ -18,6 +18,14 @@ pytestmark = pytest.mark.browser
 
 PAGES = toc_pages()
 
+#: How many drawings made of HTML a page has; others have none.
+DRAWN = {
+    "book/which.html": 3,
+    "book/django.html": 1,
+    "book/wsgi.html": 1,
+    "book/production.html": 3,
+}
+
 #: CSS pixels of the smallest letters, by width of the window: of the narrowest phone, of a desk.
 SMALLEST = {360: 9.0, 1280: 11.0}
 
@@ -55,6 +63,51 @@ _LOOK = """() => {
   });
 }"""
 
+#: Of a drawing made of HTML, the pieces of text with their lines as boxes; and what is wrong with
+#: them.
+_LINES = """figure => {
+  const faults = [], lines = [], whole = figure.getBoundingClientRect();
+  const beside = (a, b) => a.left < b.left - 1 || a.right > b.right + 1;
+  const outside = (a, b) => beside(a, b) || a.top < b.top - 1 || a.bottom > b.bottom + 1;
+  const walker = document.createTreeWalker(figure, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode()); ) {
+    if (!node.data.trim() || !node.parentElement.checkVisibility()) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const parent = node.parentElement.closest("p, a, li, svg, figcaption, .track");
+    const home = parent.getBoundingClientRect();
+    for (const box of range.getClientRects()) {
+      if (outside(box, whole)) faults.push(`leaves the drawing: ${node.data}`);
+      if (beside(box, home)) faults.push(`leaves its box: ${node.data}`);
+      lines.push({ node, box });
+    }
+  }
+  for (const [i, { node, box }] of lines.entries())
+    for (const other of lines.slice(i + 1).filter((line) => line.node !== node)) {
+      const wide = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
+      const high = Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top);
+      // Boxes of lines touch; letters are smaller than their line.
+      if (wide > 1 && high > 0.25 * Math.min(box.height, other.box.height))
+        faults.push(`"${node.data}" lies on "${other.node.data}"`);
+    }
+  for (const part of figure.querySelectorAll("*"))
+    if (part.checkVisibility() && part.getBoundingClientRect().right > whole.right + 1)
+      faults.push(`leaves the drawing: ${part.outerHTML.slice(0, 80)}`);
+  if (!lines.length) faults.push("has no text");
+  const named = [figure, ...figure.querySelectorAll("[role=img]")].some((e) => e.ariaLabel);
+  if (!named) faults.push("has no name");
+  return faults;
+}"""
+
+#: What leaves the window, and stands in no box that scrolls or cuts it.
+_OUTSIDE = """() => [...document.querySelectorAll("article *")].filter(e => {
+  const box = e.getBoundingClientRect();
+  if (box.width === 0 || box.right <= innerWidth + 1) return false;
+  for (let p = e.parentElement; p; p = p.parentElement)
+    if (["auto", "scroll", "hidden"].includes(getComputedStyle(p).overflowX)
+        && p.tagName !== "BODY" && p.tagName !== "HTML") return false;
+  return true;
+}).map(e => e.outerHTML.slice(0, 120))"""
 
 #: Tables of few columns that scroll, and wide ones whose edge does not show that they go on.
 _TABLES = """() => [...document.querySelectorAll("article table.table")].map(table => {
@@ -97,7 +150,11 @@ def test_drawings_and_tables_fit_and_can_be_read(
     page, smallest = window
     page.goto(address + path, wait_until="load")
     assert _faults(page.evaluate(_LOOK), smallest) == []
+    figures = page.locator("figure.drawing").all()
+    assert len(figures) == DRAWN.get(path, 0)
+    assert [fault for figure in figures for fault in figure.evaluate(_LINES)] == []
     assert page.evaluate(_TABLES) == []
+    assert page.evaluate(_OUTSIDE) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -142,3 +199,23 @@ def test_a_drawing_that_cannot_be_read_is_found(browser: Browser, drawing: str, 
     (fault,) = _faults(page.evaluate(_LOOK), 9.0)
     page.close()
     assert told in fault
+
+
+def test_a_text_that_lies_on_another_is_found(browser: Browser) -> None:
+    page = browser.new_page()
+    page.set_content(
+        "<figure aria-label=x style='margin:0;position:relative;width:9em'>"
+        "<p style='margin:0'>one</p></figure>"
+    )
+    figure = page.locator("figure")
+    assert figure.evaluate(_LINES) == []
+    added = "(e, style) => e.insertAdjacentHTML('beforeend', `<p class=x style='${style}'>two</p>`)"
+    for style, fault in {
+        "position:absolute;margin:0;left:.5em;top:.2em": "lies on",
+        "position:absolute;left:8em;top:4em": "leaves the drawing",
+        "width:.5em": "leaves its box",
+    }.items():
+        figure.evaluate(added, style)
+        assert any(fault in one for one in figure.evaluate(_LINES)), style
+        page.locator(".x").evaluate("e => e.remove()")
+    page.close()

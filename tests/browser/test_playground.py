@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bookext.experiments import EXPERIMENTS
-from bookext.playground import SCRIPT, SHEET
+from bookext.playground import SCRIPT
 from bookext.slotmodel import percent
 from bookext.still import slots_of
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -464,5 +464,4 @@ def test_five_hundred_requests_are_drawn_once_a_frame_and_add_nothing_to_the_pag
 
 
 def test_the_front_page_stays_light(site: Path) -> None:
-    files = (site / "_static" / SCRIPT, ROOT / "book" / "assets" / SHEET)
-    assert sum(len(gzip.compress(file.read_bytes())) for file in files) <= 20 * 1024
+    assert len(gzip.compress((site / "_static" / SCRIPT).read_bytes())) <= 15 * 1024

@@ -57,6 +57,8 @@ def test_a_sentence_that_stands_twice_is_found(twice: str) -> None:
         f"<pre>{LONG}</pre><p>{LONG}</p>",
         "<p>It has as many as slots.</p><p>It has as many as slots.</p>",
         f"<div class='cell_output'><table><tbody><tr><td>{LONG}</td><td>{LONG}</td>",
+        f"<table class='states'><tbody><tr><td>{LONG}</td></tr><tr><td>{LONG}</td></tr>",
+        f"<p class='choice-load'>{LONG}</p><p class='choice-load'>{LONG}</p>",
     ],
 )
 def test_names_code_and_what_a_program_saw_are_no_sentences_of_the_page(once: str) -> None:

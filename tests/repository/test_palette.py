@@ -41,9 +41,9 @@ def _behind(mode: str) -> set[str]:
     css = (ROOT / "book" / "assets" / "face.css").read_text(encoding="utf-8")
     (block,) = re.findall(rf'^html\[data-theme="{mode}"\] \{{(.*?)^\}}', css, re.M | re.S)
     return {
-        match[1]
+        color
         for name in _BEHIND
-        if (match := re.search(rf"{name}: (#[0-9a-f]{{6}});", block, re.IGNORECASE))
+        for color in re.findall(rf"{name}: (#[0-9a-f]{{6}});", block, re.IGNORECASE)
     }
 
 

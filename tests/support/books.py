@@ -61,7 +61,8 @@ def add_front(root: Path) -> None:
     (root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
         f"sphinx:\n  local_extensions: {{bookext: {ROOT / 'book' / '_ext'}}}\n"
-        f"  config:\n    extensions: {extensions}\n    nb_execution_raise_on_error: true\n    bookext_method: index\n"
+        f"  config:\n    extensions: {extensions}\n"
+        "    nb_execution_raise_on_error: true\n    bookext_method: index\n"
         "    template_bridge: bookext.page.FinishedTemplates\n"
         f"    templates_path: [{ROOT / 'book' / '_templates'}]\n"
     )

@@ -11,7 +11,9 @@ first. It counts from eight words on. These are no sentences of the page:
 - a heading, because links to it say it again;
 - a block of links only, because each of them says what it leads to;
 - a badge, which is counted as such;
-- a cell of a table that a notebook's cell printed: two rows may have seen the same.
+- a cell of a table that a notebook's cell printed, or of the table of states: two rows may have
+  seen the same;
+- the load that a command is for: each command says its own.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ SHORTEST = 8
 _BLOCKS = ["p", "li", "td", "th", "dd", "dt", "summary", "figcaption", "caption", "label"]
 _HEADINGS = [f"h{level}" for level in range(1, 7)]
 _BADGES = ".claim-badge, .common-verdict, .state-badge"
-_NO_PROSE = f"pre, script, style, svg, math, nav, .cell_output tbody td, {_BADGES}"
+_NO_PROSE = (
+    "pre, script, style, svg, math, nav, :is(.cell_output, .states) tbody td, .choice-load, "
+    + _BADGES
+)
 _END = re.compile(r"(?<=[.!?:])[”’)]*\s+(?=[\w“‘(])")
 
 #: A fenced block that holds no prose.

@@ -33,7 +33,6 @@
     chooser    {chooser} and {choice}
     flowchart  {flow-chart}
     lanes      {where-it-runs}: Django's parts on threads and loops
-    drawing    drawings made of HTML, and their style sheet
     strip      the small drawing of an interval
     ways       {request-way}, {deployment-lanes} and {upload-lanes}
     build      docutils nodes, made in one line
@@ -67,7 +66,6 @@ from bookext import (
     comparison,
     conditions,
     domain,
-    drawing,
     feed,
     flowchart,
     lanes,
@@ -100,7 +98,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", count_assets)
     parts = (
         domain, roles, cards, claimed, conditions, records, standing, rehearsed, replicated, builds,
-        comparison, myths, slotmodel, calculator, chooser, flowchart, lanes, drawing, playground,
+        comparison, myths, slotmodel, calculator, chooser, flowchart, lanes, playground,
         waterfall, ways, whose, mathml, buttons, feed, site,
     )  # fmt: skip
     for part in parts:

@@ -14,6 +14,11 @@ def paragraph(*pieces: Piece, classes: Sequence[str] = ()) -> nodes.paragraph:
     return nodes.paragraph("", "", *inline(pieces), classes=list(classes))
 
 
+def markup(html: str) -> nodes.raw:
+    """Finished HTML. It has no class, or docutils would put it into a box of its own."""
+    return nodes.raw("", html, format="html")
+
+
 def inline(pieces: Iterable[Piece]) -> list[nodes.Node]:
     """Strings as text nodes; nodes as they are."""
     return [nodes.Text(piece) if isinstance(piece, str) else piece for piece in pieces]
@@ -30,9 +35,9 @@ def box(*children: nodes.Node, classes: Sequence[str]) -> nodes.container:
 def fold(line: Iterable[Piece], *body: nodes.Node) -> list[nodes.Node]:
     """A line that is always there, and what a click on it opens."""
     return [
-        nodes.raw("", "<details><summary>", format="html"), *inline(line),
-        nodes.raw("", "</summary>", format="html"), *body,
-        nodes.raw("", "</details>", format="html"),
+        markup("<details><summary>"), *inline(line),
+        markup("</summary>"), *body,
+        markup("</details>"),
     ]  # fmt: skip
 
 

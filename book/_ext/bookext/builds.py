@@ -9,7 +9,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from bookext import wording
-from bookext.build import Piece, box, paragraph, span, table
+from bookext.build import Piece, box, markup, paragraph, span, table
 from bookext.cards import ClaimDirective
 from bookext.domain import depends_on_all, link
 from bookext.roles import anchor
@@ -62,7 +62,7 @@ def _line(
     drawing = sparkline(name, points, record.builds)
     return box(
         paragraph(*head, classes=["fared-head"]),
-        nodes.raw("", drawing, format="html"),
+        markup(drawing),
         paragraph(f"{words}; {last(points)}", classes=["fared-words"]),
         classes=["fared"],
     )
@@ -78,7 +78,7 @@ def _key() -> nodes.raw:
         f'viewBox="-5 -5 10 10">{mark}</svg> {words}</span>'
         for words, mark in drawn.items()
     )
-    return nodes.raw("", f'<p class="fared-key">{"".join(items)}</p>', format="html")
+    return markup(f'<p class="fared-key">{"".join(items)}</p>')
 
 
 def _changes(record: BuildsRecord) -> list[nodes.Node]:
@@ -89,9 +89,9 @@ def _changes(record: BuildsRecord) -> list[nodes.Node]:
     ]
     opened = '<details class="fared-changes"><summary>What changed between the builds</summary>'
     return [
-        nodes.raw("", opened, format="html"),
+        markup(opened),
         table(("Build of", "Since the build before"), rows, "fared-table"),
-        nodes.raw("", "</details>", format="html"),
+        markup("</details>"),
     ]
 
 

@@ -23,8 +23,8 @@ from gatewaylab.model.queueing import slots_needed
 HOLDS = (0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 RATES = (1, 10, 100)
 
-#: Style sheet and scripts of the pages made here; only pages that have the parts load them.
-SHEET, SCRIPT = "evidence-pages.css", "slots.js"
+#: Scripts by the part of a page that needs them.
+SCRIPT = "slots.js"
 SCRIPTS = {"slot-calculator": SCRIPT, "chooser": "chooser.js"}
 
 
@@ -33,14 +33,8 @@ class SlotCalculator(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Raw HTML: form fields have no docutils node."""
-        return [
-            nodes.raw(
-                "",
-                f'<div class="slot-calculator">{_FORM}{"".join(_table())}</div>',
-                format="html",
-                classes=["slot-calculator"],
-            )
-        ]
+        form = f"{_FORM}{''.join(_table())}"
+        return [nodes.raw("", form, format="html", classes=["slot-calculator"])]
 
 
 def _table() -> Iterator[str]:
@@ -109,15 +103,11 @@ _FORM = (
 
 
 def load_files(app: Sphinx, *event: Any) -> None:
-    """Give a page the style sheet and the script that its parts need, and other pages nothing."""
+    """Give a page the scripts that its parts need, and other pages nothing."""
     doctree: nodes.document | None = event[-1]
     if doctree is None:
         return
     classes = {name for node in doctree.findall(nodes.Element) for name in node["classes"]}
-    if classes & {
-        *SCRIPTS, "comparison-table", "myth-card", "slot-model", "replication-sets", "fared",
-    }:  # fmt: skip
-        app.add_css_file(SHEET)
     for name, script in SCRIPTS.items():
         if name in classes:
             app.add_js_file(script, loading_method="defer")

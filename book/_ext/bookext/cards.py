@@ -15,7 +15,19 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.build import Cell, Piece, box, external, fields, fold, inline, paragraph, span, table
+from bookext.build import (
+    Cell,
+    Piece,
+    box,
+    external,
+    fields,
+    fold,
+    inline,
+    markup,
+    paragraph,
+    span,
+    table,
+)
 from bookext.domain import book_of, depends_on_all, link
 from bookext.roles import anchor, badge
 from bookext.shelf import shelf_of
@@ -63,7 +75,7 @@ class ClaimDirective(SphinxDirective):
         parts: list[nodes.Node] = [self._common(record, entry=entry)]
         drawing = strip(record)
         if drawing is not None:
-            parts.append(nodes.raw("", drawing, format="html"))
+            parts.append(markup(drawing))
         parts.append(fields(self._facts(record, entry=entry), "claim-facts"))
         classes = ["claim-card", wording.state(record)]
         return box(*fold(line, *parts, *more), classes=classes)

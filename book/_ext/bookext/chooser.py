@@ -20,7 +20,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext.answers import Rules, read_rules
-from bookext.build import box, paragraph
+from bookext.build import box, markup, paragraph
 from bookext.loads import Load, told
 
 LOGGER = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Chooser(RulesDirective):
         rules = self.rules()
         if rules is None:
             return []
-        return [box(nodes.raw("", "".join(_form(rules)), format="html"), classes=["chooser"])]
+        return [box(markup("".join(_form(rules))), classes=["chooser"])]
 
 
 class ChoiceCard(RulesDirective):
@@ -95,7 +95,7 @@ class ChoiceCard(RulesDirective):
             opened = f'<div data-load="{data}">'
             place = block.parent.index(block) + 1
             block.parent[place:place] = [
-                nodes.raw("", opened, format="html"), said, nodes.raw("", "</div>", format="html")
+                markup(opened), said, markup("</div>")
             ]  # fmt: skip
 
 

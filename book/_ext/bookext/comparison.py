@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from bookext.build import Piece, fold, paragraph, span
+from bookext.build import Piece, fold, markup, paragraph, span
 from bookext.cards import ClaimDirective, common_badge
 from bookext.domain import link
 from bookext.roles import anchor, badge
@@ -114,9 +114,9 @@ class ComparisonTable(ClaimDirective):
         opened, closed = '<tr class="row-more"><td colspan="3">', "</td></tr>"
         return [
             nodes.row("", *words),
-            nodes.raw("", opened, format="html"),  # docutils would make it a heading
+            markup(opened),  # docutils would make it a heading
             *fold(self._people(row, record), *answers),
-            nodes.raw("", closed, format="html"),
+            markup(closed),
         ]
 
     def _people(self, row: Row, record: ClaimRecord | None) -> list[Piece]:

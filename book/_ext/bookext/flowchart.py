@@ -14,8 +14,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from bookext.answers import Decision, Rules
+from bookext.build import markup
 from bookext.chooser import RulesDirective, target
-from bookext.drawing import drawn
 from bookext.tree import Fork, Tree, grow
 
 LOGGER = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class FlowChart(RulesDirective):
             LOGGER.warning("flow-chart: no decision %r", name, location=self.get_location())
             return []
         caption = escape(" ".join(self.content))
-        return [drawn(draw(rules, found[0], caption))]
+        return [markup(draw(rules, found[0], caption))]
 
 
 def draw(rules: Rules, decision: Decision, caption: str) -> str:

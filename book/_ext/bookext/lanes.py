@@ -14,7 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from bookext.drawing import drawn
+from bookext.build import markup
 
 #: The parts of a request in their order; the view asks the ORM once, in its middle.
 PARTS = (
@@ -76,7 +76,7 @@ class WhereItRuns(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Raw HTML: names as text around one small SVG a way."""
-        return [drawn(draw(escape(" ".join(self.content))))]
+        return [markup(draw(escape(" ".join(self.content))))]
 
 
 def draw(caption: str) -> str:

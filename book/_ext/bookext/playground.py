@@ -17,15 +17,15 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import still
-from bookext.build import Piece, box, paragraph
+from bookext.build import Piece, box, markup, paragraph
 from bookext.domain import depends_on
 from bookext.experiments import EXPERIMENTS, KINDS, described
 from bookext.points import collect
 from bookext.shelf import shelf_of
 from bookext.whose import chapter
 
-#: Style sheet and script; only pages that have a playground load them.
-SHEET, SCRIPT = "playground.css", "playground.js"
+#: Only pages that have a playground load it.
+SCRIPT = "playground.js"
 
 #: The script's modules, in ``assets/playground``, each before those that import it.
 MODULES = ("random", "queue", "address", "drawing", "main")
@@ -58,7 +58,7 @@ class Playground(SphinxDirective):
         sources: list[Piece] = ["The experiments and their recordings: "]
         for stem in stems:
             sources += [chapter(self.env, stem), ", "]
-        block = box(nodes.raw("", text, format="html"), classes=["playground"])
+        block = box(markup(text), classes=["playground"])
         block["ids"].append("playground")
         block += paragraph(*sources[:-1], ".", classes=["playground-sources"])
         return [block]
@@ -176,12 +176,11 @@ def publish(app: Sphinx) -> None:
 
 
 def load_files(app: Sphinx, *event: Any) -> None:
-    """Give a page with a playground its style sheet and script, and other pages nothing."""
+    """Give a page with a playground its script, and other pages nothing."""
     doctree: nodes.document | None = event[-1]
     if doctree is not None and any(
         "playground" in node["classes"] for node in doctree.findall(nodes.container)
     ):
-        app.add_css_file(SHEET)
         app.add_js_file(SCRIPT, loading_method="defer")
 
 

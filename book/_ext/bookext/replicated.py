@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from bookext import wording
-from bookext.build import Cell, Piece, box, paragraph, span, table
+from bookext.build import Cell, Piece, box, markup, paragraph, span, table
 from bookext.cards import ClaimDirective
 from bookext.domain import depends_on_all, link
 from bookext.forest import forest
@@ -201,7 +201,7 @@ class Replicated(ClaimDirective):
                 paragraph(
                     self._claim(name), " ", *self.prose(f"{claim.effect.what}, {claim.rule}")
                 ),
-                nodes.raw("", drawing, format="html"),
+                markup(drawing),
                 classes=["forest-row"],
             )
         return [block]
@@ -226,13 +226,13 @@ class Replicated(ClaimDirective):
             rows.append([about_it, [*marks, self._held(found, claims)]])
         opened = f"<details><summary>All {many(len(rows), 'claim')}, one a row</summary>"
         return [
-            nodes.raw("", opened, format="html"),
+            markup(opened),
             table(
                 ("Claim", "In each set, and where it holds if not everywhere"),
                 rows,
                 "replication-claims",
             ),
-            nodes.raw("", "</details>", format="html"),
+            markup("</details>"),
         ]
 
     def _held(self, found: ComparedSets, claims: Sequence[ReplicatedClaim | None]) -> str:

@@ -1,9 +1,9 @@
 """One style sheet for all pages, with the rules that a page or a script can use.
 
-The theme and its extensions bring ten sheets, most of whose rules are for parts that no page has.
-They are joined in their order, behind the colours of the servers, and what names an absent class or
-id is left out. The classes and ids that count are those of all pages together and every word of the
-site's scripts.
+The theme and its extensions bring seven sheets, most of whose rules are for parts that no page has,
+and the book has five. They are joined in their order, behind the colours of the servers, and what
+names an absent class or id is left out. The classes and ids that count are those of all pages
+together and every word of the site's scripts.
 """
 
 from __future__ import annotations

@@ -85,11 +85,13 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
     static = out / "_static"
     if app.config.html_theme == "sphinx_book_theme":
         store = Path(app.doctreedir) / "bookext"
-        cut_icons(static, sheet.publish(out, store), store)
-    for folder in app.config.html_static_path:
-        own = Path(app.confdir, folder, unscripted.SHEET)
-        if own.exists():
-            unscripted.publish(out, own.read_text(encoding="utf-8"))
+        css = sheet.publish(out, store)
+        cut_icons(static, css, store)
+        for folder in app.config.html_static_path:
+            own = Path(app.confdir, folder, unscripted.SHEET)
+            if own.exists():  # extensions have folders of their own
+                text = unscripted.written(css, own.read_text(encoding="utf-8"))
+                (static / own.name).write_text(text, encoding="utf-8")
     for name in _UNUSED:
         shutil.rmtree(static / name) if (static / name).is_dir() else (static / name).unlink(True)
     if app.config.html_baseurl:

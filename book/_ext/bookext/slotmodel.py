@@ -16,7 +16,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from bookext import wording
-from bookext.build import Cell, box, paragraph, span, table
+from bookext.build import Cell, box, markup, paragraph, span, table
 from bookext.domain import book_of, depends_on_all, link
 from bookext.points import Collection, Errors, Kind, PredictedPoint, collect, errors
 from bookext.shelf import shelf_of
@@ -63,10 +63,10 @@ class SlotModelFigure(SphinxDirective):
         if not found.points:
             block += paragraph(span(NO_POINT, "measured-missing"), f". {_left_out(found)}".rstrip())
             return [block]
-        block += nodes.raw("", draw(found)._repr_html_(), format="html")
-        block += nodes.raw("", "<details><summary>Every point as a row</summary>", format="html")
+        block += markup(draw(found)._repr_html_())
+        block += markup("<details><summary>Every point as a row</summary>")
         block += table(_HEAD, (self._row(point) for point in found.points), "model-points")
-        block += nodes.raw("", "</details>", format="html")
+        block += markup("</details>")
         return [block]
 
     def _row(self, point: PredictedPoint) -> list[Cell]:

@@ -8,8 +8,7 @@ of both are written once more, below the browser's own preference.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 #: In ``_static``; the file of that name among the assets says what else changes without scripts.
 SHEET = "unscripted.css"
@@ -19,7 +18,7 @@ _MEDIA = {
     "light": "print, (prefers-color-scheme: light)",
     "dark": "screen and (prefers-color-scheme: dark)",
 }
-_LINK = re.compile(r'<link\b[^>]*\bhref="([^"]*)_static/([^"?]+\.css)\b')
+_LINK = re.compile(r'<link\b[^>]*\bhref="([^"]*)_static/[^"?]+\.css\b')
 _PART = re.compile(
     r"/\*.*?\*/" r"|\"(?:\\.|[^\"\\])*\"" r"|'(?:\\.|[^'\\])*'" r"|[{};]" r"|[^{};\"'/]+|/",
     re.DOTALL,
@@ -37,26 +36,19 @@ def linked(page: str) -> str:
     return page.replace("</head>", f"{link}\n</head>", 1)
 
 
-def publish(out: Path, own: str) -> None:
-    """Write the sheet: the colours of all others, in the order of their links, then ``own``."""
-    pages = sorted(out.glob("*.html"))
-    names = {name: None for page in pages for _, name in _LINK.findall(page.read_text("utf-8"))}
-    names |= {path.name: None for path in sorted((out / "_static").glob("*.css"))}
-    del names[SHEET]
-    sheets = [(out / "_static" / name).read_text(encoding="utf-8") for name in names]
-    text = "".join(
-        f"@media {media} {{{colours(sheets, theme)}}}\n" for theme, media in _MEDIA.items()
-    )
-    (out / "_static" / SHEET).write_text(text + own, encoding="utf-8")
+def written(css: str, own: str) -> str:
+    """The sheet's text: the colours of the site's one sheet, then ``own``."""
+    rules = (f"@media {media} {{{colours(css, theme)}}}\n" for theme, media in _MEDIA.items())
+    return f"{''.join(rules)}{own}"
 
 
-def colours(sheets: Iterable[str], theme: str) -> str:
+def colours(css: str, theme: str) -> str:
     """The rules for one theme, for a page whose ``data-theme`` names none.
 
     Those for any theme are among them, so that what stood last stands last again.
     """
     named = re.compile(rf"\[data-theme(=[\"']?{theme}[\"']?)?\]")
-    return "".join(named.sub("[data-theme]", rule) for css in sheets for rule in _rules(css, named))
+    return "".join(named.sub("[data-theme]", rule) for rule in _rules(css, named))
 
 
 def _rules(css: str, named: re.Pattern[str]) -> Iterator[str]:

@@ -12,9 +12,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bookext import wording
-from bookext.build import paragraph, span
+from bookext.build import markup, paragraph, span
 from bookext.domain import depends_on
-from bookext.drawing import drawn
 from bookext.experiments import EXPERIMENTS, KINDS, Experiment, recorded
 from bookext.shelf import shelf_of
 from bookext.still import Floats, panel
@@ -42,7 +41,7 @@ class RecordedWaterfall(SphinxDirective):
         trials = recorded(one, shelf_of(self.env))
         if not trials:
             return [paragraph(span(NO_RECORDING, "measured-missing"), ".")]
-        return [drawn(draw(one, trials))]
+        return [markup(draw(one, trials))]
 
 
 def draw(one: Experiment, trials: Sequence[Trial]) -> str:

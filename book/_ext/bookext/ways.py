@@ -20,9 +20,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from bookext.build import Piece, paragraph
+from bookext.build import Piece, markup, paragraph
 from bookext.domain import link
-from bookext.drawing import drawn
 from bookext.roles import anchor, badge
 from bookext.standings import consult
 from gatewaylab.errors import InputError
@@ -202,7 +201,7 @@ class RequestWay(_Drawing):
 
     def draw(self, data: Drawings, deploy: Path) -> list[nodes.Node]:
         """See :func:`request_way`."""
-        return [drawn(request_way(data.stop, deploy))]
+        return [markup(request_way(data.stop, deploy))]
 
 
 class _Lanes(_Drawing):
@@ -219,14 +218,14 @@ class _Lanes(_Drawing):
         names = "; ".join(f"{lane.name}: {lane.says}" for lane in lanes).replace("`", "")
         told = escape(f"{self.told} {names}")
         parts: list[nodes.Node] = [
-            _raw(f'<figure class="tracks drawing" role="group" aria-label="{told}">')
+            markup(f'<figure class="tracks drawing" role="group" aria-label="{told}">')
         ]
         for lane in lanes:
-            parts.append(_raw(f'<div class="lane"{_color(lane.server)}><div class="lane-head">'))
+            parts.append(markup(f'<div class="lane"{_color(lane.server)}><div class="lane-head">'))
             parts.append(paragraph(*code(lane.name), classes=["lane-name"]))
             parts.append(paragraph(*code(lane.says), *self._claims(lane)))
-            parts.append(_raw(f"{_limits(lane, deploy)}</div>{track(lane)}</div>"))
-        return [*parts, _raw("</figure>")]
+            parts.append(markup(f"{_limits(lane, deploy)}</div>{track(lane)}</div>"))
+        return [*parts, markup("</figure>")]
 
     def _claims(self, lane: Lane) -> Iterator[Piece]:
         for name in lane.claims:
@@ -260,11 +259,6 @@ class UploadLanes(_Lanes):
     def lanes(self, data: Drawings) -> tuple[Lane, ...]:
         """The stations of the upload."""
         return data.upload
-
-
-def _raw(text: str) -> nodes.raw:
-    """A piece of HTML that need not be whole."""
-    return nodes.raw("", text, format="html")
 
 
 def setup(app: Sphinx) -> None:

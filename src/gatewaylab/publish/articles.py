@@ -56,7 +56,7 @@ class Articles:
     """All that the site gives to read.
 
     Args:
-        sheets: the style sheets of all pages, as paths in the site, the book's own last.
+        sheet: the style sheet of all pages, as a path in the site.
         bodies: the article of each page, in the order of the contents. A link to another page is
             ``page:`` and its name, as in ``page:book/wsgi#workers``.
         measured: when the newest of the numbers were measured, in UTC: ``2026-01-31T12:00:00``.
@@ -64,7 +64,7 @@ class Articles:
     """
 
     contents: tuple[Entry, ...]
-    sheets: tuple[str, ...]
+    sheet: str
     bodies: dict[str, Element]
     measured: str
     address: str | None
@@ -88,26 +88,25 @@ def read(site: Path) -> Articles:
     """Every article of the contents, without what paper has no use for.
 
     Raises:
-        BuildError: one has elements that overlap.
+        BuildError: one has elements that overlap, or there is no style sheet.
     """
     front = (site / "index.html").read_text(encoding="utf-8")
-    found = _ADDRESS.search(front)
+    found, sheet = _ADDRESS.search(front), _SHEET.search(front)
     address = found[1] if found else None
+    if sheet is None:
+        raise BuildError("the book can't be printed: its front page has no style sheet")
     contents = tuple(_entries(_cut(_CONTENTS, front, "the contents").find("div")))
     pages = [entry.page for entry in _walk(contents) if entry.page is not None]
-    bodies, sheets = {}, dict[str, None]()
+    bodies = {}
     for page in pages:
-        text = (site / f"{page}.html").read_text(encoding="utf-8")
-        sheets.update(dict.fromkeys(_SHEET.findall(text)))
-        body = _cut(_ARTICLE, text, page)
+        body = _cut(_ARTICLE, (site / f"{page}.html").read_text(encoding="utf-8"), page)
         _strip(body)
         for link in body.iter("a"):
             _resolve(link, page, pages, address)
         bodies[page] = body
     runs = json.loads((site / "data" / "environment.json").read_text(encoding="utf-8"))["runs"]
     measured = max((run["finished_at"][:19] for run in runs), default="1980-01-01T00:00:00")
-    ordered = tuple(sorted(sheets, key=lambda sheet: sheet.endswith("/book.css")))
-    return Articles(contents, ordered, bodies, measured, address)
+    return Articles(contents, sheet[1], bodies, measured, address)
 
 
 class _Reader(HTMLParser):

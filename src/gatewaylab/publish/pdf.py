@@ -1,4 +1,4 @@
-"""The whole book as a PDF: the site's articles and style sheets, printed by Chromium."""
+"""The whole book as a PDF: the site's articles and style sheet, printed by Chromium."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DOCUMENT = """<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" lang="en" data-theme="light" data-mode="light">
 <head><title>{title}</title>
-{sheets}<style>{paper}</style></head>
+<link rel="stylesheet" href="{sheet}"/><style>{paper}</style></head>
 <body>
 <section class="paper-cover"><h1>{title}</h1>
 {cover}</section>
@@ -47,7 +47,7 @@ def write(book: Book, articles: Articles, site: Path, path: Path) -> None:
     """Print the book to ``path``.
 
     Args:
-        site: the folder whose style sheets it has.
+        site: the folder with the style sheet.
 
     Raises:
         BuildError: there is no Chromium, or it fails.
@@ -64,10 +64,9 @@ def _document(book: Book, articles: Articles, site: Path) -> str:
     told = [author, f"Measured until {articles.measured[:10]}"]
     if articles.address is not None:
         told.append(f'<a href="{articles.address}">{articles.address}</a>')
-    sheets = ((site / one).absolute().as_uri() for one in articles.sheets)
     return _DOCUMENT.format(
         title=escape(title),
-        sheets="".join(f'<link rel="stylesheet" href="{one}"/>\n' for one in sheets),
+        sheet=(site / articles.sheet).absolute().as_uri(),
         paper=(book.root / "book" / "print" / "paper.css").read_text(encoding="utf-8"),
         cover="".join(f"<p>{one}</p>\n" for one in told),
         contents=articles.nested('<a href="#{0}" data-page="{0}">'),
