@@ -98,7 +98,10 @@ def web_server_files(one: SetUp, change: Change) -> int:
     return open_files(compose(change(COMPOSE, (DEPLOY / COMPOSE).read_text()), {})["proxy"])
 
 
-_READ = ("FORWARDED_ALLOW_IPS",)  # the project here has no secrets and no database
+_READ = (
+    "FORWARDED_ALLOW_IPS",
+    "GUNICORN_CMD_ARGS",
+)  # the project here has no secrets and no database
 
 
 def _runnable(words: list[str], folder: Path, change: Change) -> list[str]:

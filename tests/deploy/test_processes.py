@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,18 +61,21 @@ def needs(program: str) -> str:
     return found
 
 
-def said_by(*argv: str | Path, cwd: Path = ROOT) -> str:
-    """What a program said; it must have ended well."""
-    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+def said_by(*argv: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
+    """What a program said, with these variables besides; it must have ended well."""
+    done = subprocess.run(
+        argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True,
+        check=False, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def gunicorn_settings() -> dict[str, str]:
+def gunicorn_settings(**env: str) -> dict[str, str]:
     """What gunicorn makes of its configuration file, which it reads unasked in its own folder."""
     words = ("--check-config", "--print-config", "--pythonpath", ROOT)
     said = said_by(
-        needs("gunicorn"), *words, "demo_apps.raw_wsgi:application", cwd=GUNICORN.parent
+        needs("gunicorn"), *words, "demo_apps.raw_wsgi:application", cwd=GUNICORN.parent, env=env
     )  # fmt: skip
     assert f"{GUNICORN.name}" in said
     return dict(re.findall(r"^(\w+) += (.*)$", said, re.MULTILINE))

@@ -17,12 +17,15 @@ RELOADS = 6
 VISITORS = 8
 
 
-def visit_until(over: threading.Event, up: Up, seen: list[int | str]) -> None:
-    """Ask for a page, again and again, and note each status, or what failed."""
+def visit_until(over: threading.Event, up: Up, seen: list[int | str], path: str = "/page") -> None:
+    """Ask for a page, again and again, and note each status, or what failed.
+
+    On a new connection each time: of a kept one that nginx has just closed, a browser asks again.
+    """
     with up.client() as client:
         while not over.is_set():
             try:
-                seen.append(client.get("/page").status_code)
+                seen.append(client.get(path, headers={"Connection": "close"}).status_code)
             except httpx.TransportError as error:
                 seen.append(type(error).__name__)
 

@@ -1,7 +1,5 @@
 """Messages to whoever is logged in: a consumer on uvicorn, and views that speak to it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from asgiref.sync import async_to_sync

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.urls import include, path
 
-from . import notifications, streams, views
+from . import notifications, streams, tickets, views
 
 PATHS = [
     path("page", views.page),
@@ -19,6 +19,7 @@ PATHS = [
     path("events/whoami", views.WhoAmI.as_view()),
     path("events/live", views.events),
     path("paid", notifications.paid),
+    path("ticket", tickets.Ticket.as_view()),
     path("events/crowd", views.crowd),
     path("events/answer", streams.answer),
     path("events/answer-without-drf", streams.answer_without_drf),
