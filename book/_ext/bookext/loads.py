@@ -87,7 +87,7 @@ def _parts(load: Load, command: str) -> Iterator[str]:
         yield f"{_many(load.slowrate, 'slow one')} a second of {duration(load.slowhold)}"
     if load.streams:
         yield _many(load.streams, "open stream")
-    yield f"{_many(load.cores, 'core')}"
+    yield _many(load.cores, "core")
     if "--threads" in command:
         yield f"at most {share(load.share)} waiting"
 

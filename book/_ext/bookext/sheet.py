@@ -84,7 +84,7 @@ def publish(out: Path, store: Path) -> str:
     pages = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
     scripts = [p for p in static.rglob("*.js") if p.name not in {"bootstrap.js", "fontawesome.js"}]
     css = purge(
-        f"{palette.stylesheet()}\n{joined(sheets)}",
+        joined(sheets),
         words(pages.values(), (path.read_text(encoding="utf-8") for path in scripts)),
     )
     (static / SHEET).write_text(css, encoding="utf-8")
@@ -97,12 +97,13 @@ def publish(out: Path, store: Path) -> str:
 
 
 def joined(sheets: Path) -> str:
-    """The text of those ``SHEETS`` that a folder has, one after the other."""
-    return "\n".join(
+    """The servers' colours and those ``SHEETS`` that a folder has, one after the other."""
+    texts = (
         _moved((sheets / name).read_text(encoding="utf-8"), name)
         for name in SHEETS
         if (sheets / name).exists()  # a book without an extension is without its sheet
     )
+    return "\n".join((palette.stylesheet(), *texts))
 
 
 def words(pages: Iterable[str], scripts: Iterable[str]) -> set[str]:
