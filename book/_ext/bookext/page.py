@@ -125,7 +125,7 @@ def content_policy(page: str) -> str:
             f"script-src 'self' file: {hashes}".rstrip(),
             "style-src 'self' file: 'unsafe-inline'",
             "img-src 'self' file: data:",
-            "font-src 'self' file:",
+            "font-src 'self' file: data:",
             "connect-src 'self'",
             "form-action 'self' file:",
             "base-uri 'none'",

@@ -8,6 +8,7 @@ together and every word of the site's scripts.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import posixpath
 import re
@@ -54,6 +55,7 @@ _ASKED = re.compile(r"var\(\s*(--[\w-]+)")
 _FRAMES = re.compile(r"@(?:-webkit-)?keyframes\s+([\w-]+)")
 _ANIMATED = re.compile(r"\banimation(?:-name)?:([^;}]*)")
 _TRUETYPE = re.compile(r",\s*url\([^)]*\.ttf\)\s*format\(\"truetype\"\)")
+_FACE = re.compile(r"url\([\"']?(fonts/[\w-]+\.woff2)[\"']?\)")
 _ADDRESS = re.compile(r"url\((?![\"']?(?:data:|#|/|https?:))([\"']?)([^)\"']+)\1\)")
 
 
@@ -72,11 +74,11 @@ def one_link(page: str) -> str:
 def publish(out: Path, store: Path) -> str:
     """Write the one sheet of a site, tell all its pages its digest, and return its text.
 
-    The sheets that it is made of are kept in ``store``: Sphinx writes them only when it writes a
-    page, and nobody loads them.
+    The sheets and typefaces that it is made of are kept in ``store``: Sphinx writes them only when
+    it writes a page, and nobody loads them.
     """
     static, sheets = out / "_static", store / "sheets"
-    for path in sorted(static.rglob("*.css")):
+    for path in sorted((*static.rglob("*.css"), *static.glob("fonts/*.woff2"))):
         if path != static / SHEET:
             kept = sheets / _HASH.sub("", path.relative_to(static).as_posix())
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,7 @@ def publish(out: Path, store: Path) -> str:
         joined(sheets),
         words(pages.values(), (path.read_text(encoding="utf-8") for path in scripts)),
     )
+    css = with_faces(css, sheets)
     (static / SHEET).write_text(css, encoding="utf-8")
     digest = hashlib.sha256(css.encode()).hexdigest()[:8]
     for path, text in pages.items():
@@ -104,6 +107,16 @@ def joined(sheets: Path) -> str:
         if (sheets / name).exists()  # a book without an extension is without its sheet
     )
     return "\n".join((palette.stylesheet(), *texts))
+
+
+def with_faces(css: str, sheets: Path) -> str:
+    """The sheet with the book's typefaces in it, so that no line moves when they come."""
+
+    def within(match: re.Match[str]) -> str:
+        face = base64.b64encode((sheets / match[1]).read_bytes()).decode()
+        return f"url(data:font/woff2;base64,{face})"
+
+    return _FACE.sub(within, css)
 
 
 def words(pages: Iterable[str], scripts: Iterable[str]) -> set[str]:
