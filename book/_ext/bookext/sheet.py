@@ -89,7 +89,6 @@ def publish(out: Path, store: Path) -> str:
         joined(sheets),
         words(pages.values(), (path.read_text(encoding="utf-8") for path in scripts)),
     )
-    css = with_faces(css, sheets)
     (static / SHEET).write_text(css, encoding="utf-8")
     digest = hashlib.sha256(css.encode()).hexdigest()[:8]
     for path, text in pages.items():
@@ -100,23 +99,23 @@ def publish(out: Path, store: Path) -> str:
 
 
 def joined(sheets: Path) -> str:
-    """The servers' colours and those ``SHEETS`` that a folder has, one after the other."""
+    """The servers' colours and those ``SHEETS`` that a folder has, one after the other.
+
+    The typefaces are in the text, so that they come with it.
+    """
     texts = (
         _moved((sheets / name).read_text(encoding="utf-8"), name)
         for name in SHEETS
         if (sheets / name).exists()  # a book without an extension is without its sheet
     )
-    return "\n".join((palette.stylesheet(), *texts))
+    return _FACE.sub(
+        lambda match: f"url(data:font/woff2;base64,{_base64(sheets / match[1])})",
+        "\n".join((palette.stylesheet(), *texts)),
+    )
 
 
-def with_faces(css: str, sheets: Path) -> str:
-    """The sheet with the book's typefaces in it, so that no line moves when they come."""
-
-    def within(match: re.Match[str]) -> str:
-        face = base64.b64encode((sheets / match[1]).read_bytes()).decode()
-        return f"url(data:font/woff2;base64,{face})"
-
-    return _FACE.sub(within, css)
+def _base64(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode()
 
 
 def words(pages: Iterable[str], scripts: Iterable[str]) -> set[str]:
