@@ -87,11 +87,10 @@ def finish(app: Sphinx, failure: Exception | None) -> None:
         store = Path(app.doctreedir) / "bookext"
         css = sheet.publish(out, store)
         cut_icons(static, css, store)
-        for folder in app.config.html_static_path:
-            own = Path(app.confdir, folder, unscripted.SHEET)
-            if own.exists():  # extensions have folders of their own
-                text = unscripted.written(css, own.read_text(encoding="utf-8"))
-                (static / own.name).write_text(text, encoding="utf-8")
+        # Extensions have folders of their own among them.
+        owns = (Path(app.confdir, each, unscripted.SHEET) for each in app.config.html_static_path)
+        own = "".join(path.read_text(encoding="utf-8") for path in owns if path.exists())
+        (static / unscripted.SHEET).write_text(unscripted.written(css, own), encoding="utf-8")
     for name in _UNUSED:
         shutil.rmtree(static / name) if (static / name).is_dir() else (static / name).unlink(True)
     if app.config.html_baseurl:
