@@ -279,9 +279,11 @@ def web_server(up: Up, change: Change = unchanged) -> Iterator[Up]:
 
 
 def _answers(up: Up) -> bool:
+    """Whether both services do: of two, the second has what lies below /events/."""
     try:
         with up.client() as client:
-            return client.get("/healthz").status_code == 200
+            ready = client.get("/healthz").status_code == 200
+            return ready and client.get("/events/none").status_code not in {502, 503, 504}
     except httpx.TransportError:
         return False
 
