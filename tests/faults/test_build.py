@@ -163,7 +163,8 @@ def test_a_renderer_that_hangs_ends_with_its_killed_build(
         f"def setup(app): pathlib.Path({str(inside)!r}).touch(); time.sleep(3600)\n"
     )
     config = book.root / "_config.yml"
-    config.write_text(config.read_text().replace("{bookext", "{hang: ., bookext"))
+    listed = config.read_text().replace("extensions: [", "extensions: ['hang', ")
+    config.write_text(listed.replace("{bookext", "{hang: ., bookext"))
     before = survivors(session_folder)
     pid = program.start(["build", "--render-only"], book.root, tmp_path / "said")
     assert until(inside.exists, within=120), (tmp_path / "said").read_text()

@@ -57,7 +57,11 @@ def add_other(root: Path) -> None:
 def add_front(root: Path) -> None:
     """The front page, with all that pages can say of evidence."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    extensions = config["sphinx"]["config"]["extensions"]
+    extensions = [
+        one
+        for one in config["sphinx"]["config"]["extensions"]
+        if one != "sphinxext.opengraph"  # here it would draw cards
+    ]
     (root / "_config.yml").write_text(
         "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: cache}\n"
         f"sphinx:\n  local_extensions: {{bookext: {ROOT / 'book' / '_ext'}}}\n"
